@@ -1,0 +1,1 @@
+"""DAG definitions: the families, and one small file for each model."""

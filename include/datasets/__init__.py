@@ -1,0 +1,1 @@
+"""Real data sets that packages ship, landed as files."""

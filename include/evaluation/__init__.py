@@ -1,0 +1,1 @@
+"""Metrics, intervals, slices, baselines, the comparison of two models, the decision."""

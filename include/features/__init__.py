@@ -1,0 +1,1 @@
+"""The feature expressions, computed by DuckDB."""

@@ -1,0 +1,1 @@
+"""Versioned datasets as Delta tables: staging, publishing, digests, time travel, quarantine."""

@@ -1,0 +1,1 @@
+"""Reference profiles, distances, drift verdicts."""

@@ -1,0 +1,1 @@
+"""MLflow versions, deployment state and ledger."""

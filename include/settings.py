@@ -1,0 +1,56 @@
+"""Where things are: the one home of the ``NORIA_*`` environment variables.
+
+Read once at a process's edge (a command line, a server's start) and passed on as a value. Library code takes a
+``Settings``; it never reads the environment itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+_DEFAULT_DATABASE = "postgresql+psycopg2://postgres@127.0.0.1:5432/noria"
+_DEFAULT_TRACKING = "http://127.0.0.1:5000"
+_DEFAULT_SERVER = "http://127.0.0.1:8090"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Addresses and folders that a process works with.
+
+    :param home: state of the local stack: logs, caches, Airflow's home (``NORIA_HOME``, default ``.noria``).
+    :param store: root of landing files, lake, staging, quarantine and reports (``NORIA_STORE``, default ``<home>/store``).
+    :param models: folder of model definitions (``NORIA_MODELS``, default ``include/models``).
+    :param expectations: folder of Great Expectations suites (``NORIA_EXPECTATIONS``, default ``expectations``).
+    :param database_url: SQLAlchemy URL of the database with deployment state, ledger and results
+        (``NORIA_DATABASE_URL``); may hold a password, so it is never printed.
+    :param tracking_url: MLflow's address (``NORIA_TRACKING_URL``).
+    :param server_url: the inference server's address (``NORIA_SERVER_URL``).
+    """
+
+    home: Path
+    store: Path
+    models: Path
+    expectations: Path
+    database_url: str
+    tracking_url: str
+    server_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the documented ``NORIA_*`` variables; everything has a default that suits the local stack."""
+        env = os.environ if environment is None else environment
+        home = Path(env.get("NORIA_HOME", PROJECT / ".noria")).absolute()
+        return cls(
+            home=home,
+            store=Path(env.get("NORIA_STORE", home / "store")).absolute(),
+            models=Path(env.get("NORIA_MODELS", PROJECT / "include" / "models")).absolute(),
+            expectations=Path(env.get("NORIA_EXPECTATIONS", PROJECT / "expectations")).absolute(),
+            database_url=env.get("NORIA_DATABASE_URL", _DEFAULT_DATABASE),
+            tracking_url=env.get("NORIA_TRACKING_URL", _DEFAULT_TRACKING),
+            server_url=env.get("NORIA_SERVER_URL", _DEFAULT_SERVER),
+        )

@@ -1,0 +1,1 @@
+"""What a model definition may say, and what is wrong with one that may not."""

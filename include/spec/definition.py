@@ -1,0 +1,190 @@
+"""What a model definition may say: strict, frozen types, each key documented.
+
+The descriptions here are the source of the reference page (``python -m include.spec reference``).
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from include.spec.duration import parse_duration
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
+FeatureType = Literal["numeric", "category", "boolean"]
+PartitionSize = Literal["hour", "day", "month"]
+Task = Literal["binary_classification", "regression"]
+Scalar = bool | int | float | str
+
+
+class Section(BaseModel):
+    """A part of a definition: unknown keys are refused, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """Where the raw data comes from and how it is cut into partitions."""
+
+    type: Literal["files"] = Field(description="`files`: Parquet or CSV files.")
+    path: str = Field(
+        description="Path of the files. `{store}` is the store's root. With `{partition}` there is one file for each "
+        "partition; without it one file holds everything and is cut by `event_time`."
+    )
+    format: Literal["parquet", "csv"] | None = Field(None, description="Taken from the path's ending if left out.")
+    partition: PartitionSize = Field("day", description="Size of a partition.")
+    time_zone: str = Field("UTC", description="Time zone in which partitions are cut and schedules run.")
+    starts: date = Field(description="First day with data.")
+    ends: date | None = Field(
+        None, description="Last day with data, for an archive: a run in the present then works at the archive's end."
+    )
+    event_time: str = Field(description="Timestamp column that says when a row happened (local to `time_zone`).")
+    entity: list[str] = Field(description="Columns that together identify a row.", min_length=1)
+    columns: dict[str, ColumnType] = Field(
+        description="Columns taken from the source and their types: string, integer, number, boolean, timestamp."
+    )
+
+
+class Label(Section):
+    """What is to be predicted."""
+
+    expression: str = Field(description="SQL expression over the row's columns; a null means that no label exists.")
+    known_after: Duration = Field(
+        timedelta(0), description="How long after the event the label is known; newer rows are not trained on."
+    )
+
+
+class Feature(Section):
+    """One input of the model."""
+
+    expression: str = Field(description="SQL expression over the row's columns.")
+    type: FeatureType = Field("numeric", description="numeric, category or boolean.")
+
+
+class FeatureModule(Section):
+    """The way out: features computed by a Python module instead of SQL."""
+
+    path: str = Field(description="Python file beside the definition with `compute(rows: pandas.DataFrame)`.")
+    inputs: list[str] = Field(description="Source columns that it needs.", min_length=1)
+    columns: dict[str, FeatureType] = Field(description="Feature columns that it returns, and their types.", min_length=1)
+
+
+class Resources(Section):
+    """What one step may use."""
+
+    cpu: int = Field(2, ge=1, description="Number of CPUs (threads in local mode).")
+    memory: str = Field("4Gi", pattern=r"^[0-9]+(Mi|Gi)$", description="Memory, such as `4Gi`.")
+
+
+class Training(Section):
+    """How the model is trained, on what windows of the past."""
+
+    window: Duration = Field(description="Length of the training part.")
+    validation: Duration = Field(description="Length of the validation part, which follows it (early stopping).")
+    holdout: Duration = Field(description="Length of the holdout part, which follows that (evaluation only).")
+    seed: int = Field(7, ge=0, description="Seed of everything random.")
+    rounds: int = Field(300, ge=1, description="Most boosting rounds.")
+    early_stopping_rounds: int = Field(20, ge=1, description="Rounds without gain on validation before stopping.")
+    params: dict[str, Scalar] = Field(default_factory=dict, description="XGBoost parameters.")
+    refit: Literal["none", "validation"] = Field(
+        "none",
+        description="`validation`: after early stopping, train again on training + validation with the found number of "
+        "rounds. The holdout is never trained on, so comparisons stay fair either way.",
+    )
+    max_missing_partitions: int = Field(
+        0, ge=0, description="How many partitions of the windows may be missing when the wait for data ends."
+    )
+    wait_for_data: Duration = Field(timedelta(hours=3), description="How long a training run waits for its data.")
+    resources: Resources = Field(default_factory=Resources, description="What the training step may use.")
+
+
+class Gate(Section):
+    """One condition that a challenger must meet."""
+
+    metric: str = Field(description="Name of a metric.")
+    at_least: float | None = Field(None, description="Smallest value allowed.")
+    at_most: float | None = Field(None, description="Largest value allowed.")
+    against: Literal["champion", "naive", "linear"] | None = Field(
+        None, description="Compare on the same rows with the champion, or with a naive or linear baseline."
+    )
+    margin: float = Field(0.0, description="By how much the lower bound of the paired interval must win.")
+
+
+class Evaluation(Section):
+    """How a challenger is judged."""
+
+    threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which the answer is yes.")
+    metrics: list[str] = Field(description="Metrics shown first; all are computed.", min_length=1)
+    gates: list[Gate] = Field(description="Conditions for promotion.", min_length=1)
+    slices: list[str] = Field(default_factory=list, description="Source columns by which metrics are also shown.")
+    bootstrap_rounds: int = Field(1000, ge=100, description="Resamples behind each interval.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals.")
+
+
+class Deployment(Section):
+    """How a version goes into production."""
+
+    verify_rows: int = Field(500, ge=1, description="Holdout rows sent through the live server after a deployment.")
+
+
+class Drift(Section):
+    """When the newest data counts as drifted."""
+
+    window: Duration = Field(timedelta(days=7), description="Newest data that is compared with the training profile.")
+    psi: float = Field(0.2, gt=0, description="PSI from which a feature has drifted.")
+    share_of_features: float = Field(0.3, gt=0, le=1, description="Share of drifted features that means drift.")
+
+
+class Retrain(Section):
+    """What drift starts."""
+
+    on_drift: bool = Field(True, description="Start a training run when drift is found.")
+    cooldown: Duration = Field(timedelta(days=3), description="Data time between two starts by drift.")
+
+
+class Monitoring(Section):
+    """The scheduled drift check."""
+
+    drift: Drift = Field(default_factory=Drift, description="Verdict on drift.")
+    retrain: Retrain = Field(default_factory=Retrain, description="What drift starts.")
+
+
+class Schedule(Section):
+    """Cron expressions in the source's time zone; a missing one means: only when triggered."""
+
+    data: str | None = Field(None, description="When data is ingested.")
+    train: str | None = Field(None, description="When the model is trained.")
+    monitor: str | None = Field(None, description="When drift is checked.")
+
+
+class Execution(Section):
+    """How Airflow runs the steps."""
+
+    retries: int = Field(2, ge=0, description="Retries of a step that failed for a passing reason.")
+    retry_delay: Duration = Field(timedelta(minutes=1), description="Pause before a retry.")
+    timeout: Duration = Field(timedelta(hours=2), description="Longest time that one step may take.")
+    data_pool: str = Field("noria_data", description="Airflow pool of the data steps.")
+    training_pool: str = Field("noria_training", description="Airflow pool of the training steps.")
+
+
+class Definition(Section):
+    """One model: everything that Noria needs to run its whole life."""
+
+    model: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Name of the model; also the file's name.")
+    description: str = Field(description="What it predicts, in one sentence.")
+    owner: str = Field(description="Who answers for it; the owner of its DAGs.")
+    task: Task = Field(description="binary_classification or regression.")
+    tags: list[str] = Field(default_factory=list, description="Tags of its DAGs.")
+    source: Source = Field(description="Where the raw data comes from.")
+    label: Label = Field(description="What is to be predicted.")
+    features: dict[str, Feature] = Field(default_factory=dict, description="Inputs of the model, by name.")
+    feature_module: FeatureModule | None = Field(None, description="A Python module instead of SQL: only a way out.")
+    training: Training = Field(description="How it is trained.")
+    evaluation: Evaluation = Field(description="How a challenger is judged.")
+    deployment: Deployment = Field(default_factory=Deployment, description="How a version goes into production.")
+    monitoring: Monitoring = Field(default_factory=Monitoring, description="The drift check.")
+    schedule: Schedule = Field(default_factory=Schedule, description="When its DAGs run.")
+    execution: Execution = Field(default_factory=Execution, description="How Airflow runs its steps.")

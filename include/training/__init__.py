@@ -1,0 +1,1 @@
+"""Training sets as of a date, the trainer, the packaged model."""

@@ -1,0 +1,1 @@
+"""What Airflow loads: operators, sensors, triggers. Imported as `plugins.…`; Airflow itself loads only `noria_plugin`."""

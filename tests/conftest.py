@@ -1,0 +1,45 @@
+"""Fixtures shared by all rooms: settings in a temporary folder, a PostgreSQL of the test session's own."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from include.settings import Settings
+from include.stack.postgres import Postgres
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings whose home and store are a fresh temporary folder; definitions and suites are the project's."""
+    return Settings.from_environment({"NORIA_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL cluster for the test session, stopped and removed at its end."""
+    server = Postgres.for_instance(tmp_path_factory.mktemp("postgres"), f"test-{uuid.uuid4().hex[:12]}")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.data.parent, ignore_errors=True)
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> Iterator[str]:
+    """URL of an empty database that is dropped after the test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.create_database(name)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def stored_settings(settings: Settings, database_url: str) -> Settings:
+    """Like ``settings``, with a database of its own."""
+    return replace(settings, database_url=database_url)
