@@ -23,7 +23,8 @@ class Settings:
     """Addresses and folders that a process works with.
 
     :param home: state of the local stack: logs, caches, Airflow's home (``NORIA_HOME``, default ``.noria``).
-    :param store: root of landing files, lake, staging, quarantine and reports (``NORIA_STORE``, default ``<home>/store``).
+    :param store: root of landing files, lake, staging, quarantine and reports (``NORIA_STORE``, default
+        ``<home>/store``).
     :param models: folder of model definitions (``NORIA_MODELS``, default ``include/models``).
     :param expectations: folder of Great Expectations suites (``NORIA_EXPECTATIONS``, default ``expectations``).
     :param database_url: SQLAlchemy URL of the database with deployment state, ledger and results

@@ -1,1 +1,1 @@
-"""What Airflow loads: operators, sensors, triggers. Imported as `plugins.…`; Airflow itself loads only `noria_plugin`."""
+"""What Airflow loads: operators, sensors, triggers. Imported as `plugins.…`; Airflow loads only `noria_plugin`."""

