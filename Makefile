@@ -1,0 +1,66 @@
+# Noria's commands. `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+MODEL ?= flight_delay
+BIN := .venv/bin
+# Children of the stack and of tests keep compiled bytecode: without it every process pays the compilation of its imports.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up down status test test-fast test-e2e lint format lock bench reference
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/installed ## Make the virtual environment from the lock
+
+.venv/installed: requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 is needed and neither python3.11 nor python3 was found."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; $(PYTHON) is another version. Say which one with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing the locked packages into .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/^    #/p' requirements.lock > .venv/uv.lock
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@touch $@
+
+run: setup ## Take a model through its whole life (MODEL=flight_delay)
+	@$(BIN)/python -m include.stack run --model $(MODEL)
+
+up: setup ## Start the stack and leave it running
+	@$(BIN)/python -m include.stack up
+
+down: setup ## Stop the stack; its state stays in .noria
+	@$(BIN)/python -m include.stack down
+
+status: setup ## Say what of the stack runs, and where
+	@$(BIN)/python -m include.stack status
+
+test: test-fast test-e2e ## Prove that it works: fast tests first, then the running stack
+
+test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
+	@$(BIN)/python -m pytest -m "not e2e" -n 2 --dist loadfile
+
+test-e2e: setup ## The whole line in a running Airflow
+	@$(BIN)/python -m pytest -m e2e -x
+
+lint: setup ## Style, types, arrows between rooms, reference page
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m include.spec check
+	@$(BIN)/python -m include.spec reference --check
+
+format: setup ## Put the code into the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## Measure speed, as ratios in one run
+	@$(BIN)/python -m tests.bench
+
+reference: setup ## Write the reference page of the definition
+	@$(BIN)/python -m include.spec reference
+
+lock: setup ## Make requirements.lock anew from requirements.txt and the dev group
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
