@@ -14,14 +14,13 @@ import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-def format_value(value: Any, digits: int = 4) -> str:
+def format_value(value: object, digits: int = 4) -> str:
     """Write a value for a reader: numbers short and with thousands separators, nothing as a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
@@ -70,12 +69,12 @@ def environment() -> Environment:
     return env
 
 
-def render_page(template: str, /, **values: Any) -> str:
+def render_page(template: str, /, **values: object) -> str:
     """Render a template of ``include/reports/templates`` as one HTML document."""
     return environment().get_template(template).render(**values)
 
 
-def write_page(path: Path, template: str, /, **values: Any) -> Path:
+def write_page(path: Path, template: str, /, **values: object) -> Path:
     """Render a template and write it to ``path``; a reader never sees half a page."""
     return write_atomically(path, render_page(template, **values))
 
