@@ -1,0 +1,106 @@
+"""Where datasets live below the store: every path of the lake is made here, and nowhere else.
+
+Local folders now; an object store would replace this module's functions and nothing above them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+
+from include.errors import Refused
+from include.settings import Settings
+
+_MODEL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_KEY: Final = re.compile(r"\d{4}-\d{2}(-\d{2}(T\d{2}(\+1)?)?)?")
+TABLES: Final = ("raw", "features", "predictions")
+
+
+class UnsafeName(Refused):
+    """A name that would become part of a path is not of the allowed form."""
+
+    def __init__(self, kind: str, value: str, allowed: str) -> None:
+        self.kind = kind
+        self.value = value
+        super().__init__(f"{value!r} is not a valid {kind}; allowed is {allowed}. Correct the name and run again.")
+
+
+def checked_model(model: str) -> str:
+    """The model's name, if it can be a folder's name.
+
+    :raises UnsafeName: if not.
+    """
+    if not _MODEL.fullmatch(model):
+        raise UnsafeName("model name", model, "a lower-case letter, then letters, digits and _")
+    return model
+
+
+def checked_table(table: str) -> str:
+    """The table's name, if there is such a table.
+
+    :raises UnsafeName: if not.
+    """
+    if table not in TABLES:
+        raise UnsafeName("table name", table, ", ".join(TABLES))
+    return table
+
+
+def checked_key(key: str) -> str:
+    """The partition key, if it has the form of one.
+
+    :raises UnsafeName: if not.
+    """
+    if not _KEY.fullmatch(key):
+        raise UnsafeName("partition key", key, "2013-10, 2013-10-01 or 2013-10-01T05")
+    return key
+
+
+def table_folder(settings: Settings, model: str, table: str) -> Path:
+    """Folder of a Delta table."""
+    return settings.store / "lake" / checked_model(model) / checked_table(table)
+
+
+def staging_folder(settings: Settings, model: str, table: str, attempt: str) -> Path:
+    """Folder of one attempt's staged files; the attempt's name may hold any characters."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", attempt).strip("-.")[:60] or "attempt"
+    unique = hashlib.sha256(attempt.encode()).hexdigest()[:12]
+    return settings.store / "staging" / checked_model(model) / checked_table(table) / f"{readable}-{unique}"
+
+
+def quarantine_folder(settings: Settings, model: str, key: str) -> Path:
+    """Folder of a refused partition."""
+    return settings.store / "quarantine" / checked_model(model) / checked_key(key)
+
+
+def temporary_folder(settings: Settings) -> Path:
+    """Folder where DuckDB may spill."""
+    return settings.store / "tmp"
+
+
+def source_path(settings: Settings, template: str, key: str | None = None) -> Path:
+    """Path of a source file from the definition's template, which is trusted; the key is checked.
+
+    :param key: the partition's key, for templates with ``{partition}``.
+    """
+    path = template.replace("{store}", str(settings.store))
+    if key is not None:
+        path = path.replace("{partition}", checked_key(key))
+    return Path(path)
+
+
+def relative_to_store(settings: Settings, path: Path) -> str:
+    """The path as it travels between steps: relative to the store, with forward slashes."""
+    return path.relative_to(settings.store).as_posix()
+
+
+def from_store(settings: Settings, relative: str) -> Path:
+    """The file or folder of the store that a relative path names.
+
+    :raises UnsafeName: if the path leaves the store.
+    """
+    path = (settings.store / relative).resolve()
+    if not path.is_relative_to(settings.store.resolve()):
+        raise UnsafeName("path in the store", relative, "a path relative to the store, without ..")
+    return settings.store / relative
