@@ -1,0 +1,121 @@
+"""Percentile intervals by resampling rows; several models share each resample, so their differences are paired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from include.evaluation.metrics import Metric
+from include.evaluation.scoring import Floats, Scorer
+
+#: Below this share of resamples with a defined value, an interval says nothing and is left out.
+_SHARE_DEFINED: Final = 0.9
+#: Cells of a block of counts: some megabytes, so that it stays in the processor's cache.
+_BLOCK: Final = 400_000
+
+Draws = dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval. ``value`` is None when undefined, ``low``/``high`` when there is no interval.
+
+    :param reason: why something is None, for a person; None if nothing is.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """``{"value", "low", "high"}`` and, where something is missing, ``reason``; never NaN."""
+        document: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high}
+        return document if self.reason is None else document | {"reason": self.reason}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Estimate:
+        """Read what :meth:`to_document` wrote."""
+        return cls(document["value"], document["low"], document["high"], document.get("reason"))
+
+
+def draw(scorers: Mapping[str, Scorer], *, rounds: int, seed: int) -> dict[str, Draws]:
+    """Metrics of every model on ``rounds`` resamples of their common rows; the resamples are the same for all.
+
+    :param scorers: by model; all with the same number of rows, in the same order.
+    :returns: by model and metric, shape (rounds,), NaN where a resample leaves the metric undefined.
+    """
+    rows = next(iter(scorers.values())).rows
+    if any(scorer.rows != rows for scorer in scorers.values()):
+        raise ValueError("models can only be compared on the same rows")
+    random = np.random.default_rng(seed)
+    block = max(1, _BLOCK // rows)
+    parts: dict[str, list[Draws]] = {name: [] for name in scorers}
+    for first in range(0, rounds, block):
+        counts = _counts(random, min(block, rounds - first), rows)
+        for name, scorer in scorers.items():
+            parts[name].append(scorer.score(counts))
+    return {
+        name: {key: np.concatenate([part[key] for part in done]) for key in done[0]} for name, done in parts.items()
+    }
+
+
+def _counts(random: np.random.Generator, rounds: int, rows: int) -> Floats:
+    chosen = random.integers(0, rows, size=(rounds, rows))
+    chosen += np.arange(rounds)[:, None] * rows
+    return np.bincount(chosen.ravel(), minlength=rounds * rows).reshape(rounds, rows).astype(np.float64)
+
+
+def points(scorer: Scorer) -> dict[str, float]:
+    """The metrics on the rows as they are; NaN where undefined."""
+    return {name: float(values[0]) for name, values in scorer.score(np.ones((1, scorer.rows))).items()}
+
+
+def estimate(scorer: Scorer, draws: Draws, metric: Metric, *, confidence: float) -> Estimate:
+    """One metric of one model with its percentile interval."""
+    value = points(scorer)[metric.name]
+    return _estimate(value, draws[metric.name], confidence, scorer.undefined(metric.name))
+
+
+def estimates(scorer: Scorer, draws: Draws, *, confidence: float) -> dict[str, Estimate]:
+    """All metrics of one model with their percentile intervals."""
+    return {
+        name: _estimate(value, draws[name], confidence, scorer.undefined(name))
+        for name, value in points(scorer).items()
+    }
+
+
+def improvement(
+    metric: Metric,
+    challenger: tuple[Scorer, Draws],
+    reference: tuple[Scorer, Draws],
+    *,
+    confidence: float,
+) -> Estimate:
+    """By how much the challenger is better, with the paired interval; positive is better, whatever the direction.
+
+    Both draws must come from the same call of :func:`draw`.
+    """
+    sign = 1.0 if metric.higher_is_better else -1.0
+    name = metric.name
+    mine, other = points(challenger[0])[name], points(reference[0])[name]
+    why = (challenger if math.isnan(mine) else reference)[0].undefined(name)
+    return _estimate(sign * (mine - other), sign * (challenger[1][name] - reference[1][name]), confidence, why)
+
+
+def _estimate(value: float, draws: Floats, confidence: float, undefined: str) -> Estimate:
+    if not math.isfinite(value):
+        return Estimate(None, None, None, undefined)
+    defined = draws[np.isfinite(draws)]
+    if defined.size < _SHARE_DEFINED * draws.size:
+        many = draws.size - defined.size
+        return Estimate(
+            value, None, None, f"undefined in {many} of {draws.size} resamples: too few rows for an interval"
+        )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, (tail, 1 - tail))
+    return Estimate(value, float(low), float(high))

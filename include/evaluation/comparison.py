@@ -1,0 +1,70 @@
+"""A challenger beside others on the very same rows: every metric with its interval, every difference paired."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from include.evaluation.bootstrap import Estimate, draw, estimates, improvement
+from include.evaluation.metrics import metrics_of
+from include.evaluation.scoring import Floats, make_scorer
+from include.spec.definition import Task
+
+CHALLENGER = "challenger"
+
+MetricEstimates = dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How contenders are judged.
+
+    :param threshold: probability from which the answer is yes.
+    :param rounds: number of resamples.
+    :param confidence: confidence of the two-sided intervals.
+    :param seed: seed of the resamples.
+    """
+
+    task: Task
+    threshold: float
+    rounds: int
+    confidence: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came out, on ``rows`` rows.
+
+    :param estimates: by contender (``challenger`` and each reference), then by metric.
+    :param improvements: by reference, then by metric: how much better the challenger is (positive is better).
+    """
+
+    rows: int
+    estimates: dict[str, MetricEstimates]
+    improvements: dict[str, MetricEstimates]
+
+
+def compare(judging: Judging, labels: Floats, challenger: Floats, references: Mapping[str, Floats]) -> Comparison:
+    """Judge the challenger beside the references; all arrays have shape (rows,) and the same order of rows.
+
+    :raises UnusablePredictions: if someone's predictions cannot be evaluated.
+    """
+    everyone = {CHALLENGER: challenger, **references}
+    scorers = {
+        name: make_scorer(judging.task, labels, values, threshold=judging.threshold, whose=name)
+        for name, values in everyone.items()
+    }
+    draws = draw(scorers, rounds=judging.rounds, seed=judging.seed)
+    mine = (scorers[CHALLENGER], draws[CHALLENGER])
+    return Comparison(
+        rows=scorers[CHALLENGER].rows,
+        estimates={name: estimates(scorers[name], draws[name], confidence=judging.confidence) for name in everyone},
+        improvements={
+            name: {
+                metric.name: improvement(metric, mine, (scorers[name], draws[name]), confidence=judging.confidence)
+                for metric in metrics_of(judging.task)
+            }
+            for name in references
+        },
+    )

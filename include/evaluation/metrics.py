@@ -1,0 +1,82 @@
+"""The metrics by name: for which task, in which direction, how a person calls them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from include.errors import Refused
+from include.spec.definition import Task
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known about a metric.
+
+    :param name: key in documents and definitions.
+    :param title: what a person reads.
+    :param task: the task that it belongs to.
+    :param higher_is_better: its direction; an improvement is always positive when better.
+    """
+
+    name: str
+    title: str
+    task: Task
+    higher_is_better: bool
+
+    def improvement(self, challenger: float, reference: float) -> float:
+        """How much better the challenger is: positive when better, whatever the metric's direction."""
+        return challenger - reference if self.higher_is_better else reference - challenger
+
+
+_ALL: Final = (
+    Metric("accuracy", "Accuracy", "binary_classification", True),
+    Metric("precision", "Precision", "binary_classification", True),
+    Metric("recall", "Recall", "binary_classification", True),
+    Metric("f1", "F1", "binary_classification", True),
+    Metric("roc_auc", "ROC AUC", "binary_classification", True),
+    Metric("pr_auc", "PR AUC", "binary_classification", True),
+    Metric("log_loss", "Log loss", "binary_classification", False),
+    Metric("brier", "Brier score", "binary_classification", False),
+    Metric("rmse", "RMSE", "regression", False),
+    Metric("mae", "MAE", "regression", False),
+    Metric("mape", "MAPE", "regression", False),
+    Metric("r2", "R²", "regression", True),
+)
+
+METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in _ALL}
+
+
+class UnknownMetric(Refused):
+    """A definition names a metric that its task does not have."""
+
+    def __init__(self, name: str, task: Task) -> None:
+        self.name = name
+        self.task = task
+        known = ", ".join(metric.name for metric in metrics_of(task))
+        super().__init__(f"There is no metric {name!r} for {task}; write one of: {known}.")
+
+
+def metrics_of(task: Task) -> list[Metric]:
+    """The metrics of a task, in the order in which they are shown."""
+    return [metric for metric in _ALL if metric.task == task]
+
+
+def find_metric(name: str, task: Task) -> Metric:
+    """The metric of that name.
+
+    :raises UnknownMetric: if the task has none of that name.
+    """
+    metric = METRICS.get(name)
+    if metric is None or metric.task != task:
+        raise UnknownMetric(name, task)
+    return metric
+
+
+def display_order(task: Task, first: list[str]) -> list[Metric]:
+    """All metrics of the task, those named in ``first`` leading.
+
+    :raises UnknownMetric: if one of them is not a metric of the task.
+    """
+    leading = [find_metric(name, task) for name in dict.fromkeys(first)]
+    return leading + [metric for metric in metrics_of(task) if metric not in leading]
