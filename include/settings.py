@@ -26,6 +26,7 @@ class Settings:
     :param store: root of landing files, lake, staging, quarantine and reports (``NORIA_STORE``, default
         ``<home>/store``).
     :param models: folder of model definitions (``NORIA_MODELS``, default ``include/models``).
+    :param dags: folder of the DAG files that Airflow reads (``NORIA_DAGS``, default ``dags``).
     :param expectations: folder of Great Expectations suites (``NORIA_EXPECTATIONS``, default ``expectations``).
     :param database_url: SQLAlchemy URL of the database with deployment state, ledger and results
         (``NORIA_DATABASE_URL``); may hold a password, so it is never printed.
@@ -36,6 +37,7 @@ class Settings:
     home: Path
     store: Path
     models: Path
+    dags: Path
     expectations: Path
     database_url: str
     tracking_url: str
@@ -50,6 +52,7 @@ class Settings:
             home=home,
             store=Path(env.get("NORIA_STORE", home / "store")).absolute(),
             models=Path(env.get("NORIA_MODELS", PROJECT / "include" / "models")).absolute(),
+            dags=Path(env.get("NORIA_DAGS", PROJECT / "dags")).absolute(),
             expectations=Path(env.get("NORIA_EXPECTATIONS", PROJECT / "expectations")).absolute(),
             database_url=env.get("NORIA_DATABASE_URL", _DEFAULT_DATABASE),
             tracking_url=env.get("NORIA_TRACKING_URL", _DEFAULT_TRACKING),

@@ -99,8 +99,11 @@ class Postgres:
         if not self.is_running():
             options = " ".join(f"-c {key}='{value}'" for key, value in _SETTINGS.items())
             options += f" -c unix_socket_directories='{self.socket}'"
-            log = str(self.data.parent / "postgres.log")
-            self._run("pg_ctl", "-w", "-t", "60", "-D", str(self.data), "-l", log, "-o", options, "start")
+            log = self.data.parent / "postgres.log"
+            try:
+                self._run("pg_ctl", "-w", "-t", "60", "-D", str(self.data), "-l", str(log), "-o", options, "start")
+            except PostgresFailed as failure:
+                raise PostgresFailed("pg_ctl start", log.read_text() if log.exists() else failure.output) from failure
 
     def stop(self) -> None:
         """Stop it if it runs; open transactions are rolled back."""
@@ -136,9 +139,12 @@ class Postgres:
 
     def _call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         account = _system_user() if self.user else None
+        starts = arguments[-1:] == ("start",)
         return subprocess.run(
             [str(self.programs / "bin" / program), *arguments],
-            capture_output=program != "pg_ctl" or "start" not in arguments,
+            # A started postmaster would hold our pipe open for ever; its words are in its log file.
+            stdout=subprocess.DEVNULL if starts else subprocess.PIPE,
+            stderr=subprocess.DEVNULL if starts else subprocess.PIPE,
             text=True,
             check=False,
             user=account.pw_uid if account else None,

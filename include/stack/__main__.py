@@ -1,0 +1,94 @@
+"""``python -m include.stack up|down|status|run``: what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from include.errors import NoriaError
+from include.settings import Settings
+from include.spec.loader import find_definition
+from include.stack.life import live
+from include.stack.lifecycle import addresses, down, status, up
+from include.stack.summary import render, summarize
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if it did what it says, else the error's exit code."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace, Settings], int] = options.command
+    try:
+        return command(options, Settings.from_environment())
+    except NoriaError as error:
+        print(f"\n✗ {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nInterrupted. What runs goes on; `make down` stops it, the same command picks it up.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.stack", description="The local stack.")
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("up", help="start everything and leave it running").set_defaults(command=_up)
+    commands.add_parser("down", help="stop everything").set_defaults(command=_down)
+    commands.add_parser("status", help="say what runs").set_defaults(command=_status)
+    run = commands.add_parser("run", help="take a model through its whole life")
+    run.add_argument("--model", required=True, help="name of a definition in include/models")
+    run.add_argument("--as-of", help="ISO date-time; needed for sources that have no end")
+    run.set_defaults(command=_run)
+    return parser
+
+
+def _up(_: argparse.Namespace, settings: Settings) -> int:
+    stack = up(settings, _say)
+    for name, address in addresses(stack).items():
+        print(f"{name:<18}{address}")
+    return 0
+
+
+def _down(_: argparse.Namespace, settings: Settings) -> int:
+    down(settings, _say)
+    return 0
+
+
+def _status(_: argparse.Namespace, settings: Settings) -> int:
+    states = status(settings)
+    if not states:
+        print("No stack was ever started here; `make up` starts one.")
+    for service, state in states.items():
+        print(f"{service:<18}{state}")
+    return 0 if states and set(states.values()) == {"running"} else 3
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    begin = time.monotonic()
+    definition = find_definition(settings, options.model)
+    stack = up(settings, _say)
+    life = live(stack, options.model, options.as_of, _say)
+    document = summarize(stack, definition, life)
+    document["seconds"] = round(time.monotonic() - begin, 1)
+    _write(settings.home / "run.json", document)
+    print(render(document))
+    print(
+        f"\n{options.model} is being served; the whole took {document['seconds']:.0f} s. `make down` stops the stack."
+    )
+    return 0
+
+
+def _write(file: Path, document: dict[str, object]) -> None:
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=1, default=str))
+    partial.rename(file)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The environment of the stack's processes: one place for every setting of Airflow and MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from include.settings import PROJECT, Settings
+from include.stack.instance import Instance
+from include.stack.postgres import Postgres
+
+# Taken over from whoever starts the stack; all else is set below, so that a stray variable changes nothing.
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SSL_CERT_FILE", "TERM")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The local stack: its settings with the real addresses, its PostgreSQL, its environment."""
+
+    settings: Settings
+    instance: Instance
+    postgres: Postgres
+
+    @classmethod
+    def of(cls, settings: Settings, instance: Instance) -> Stack:
+        """Put the instance's addresses into the settings."""
+        postgres = Postgres.for_instance(settings.home, instance.name)
+        located = replace(
+            settings,
+            database_url=postgres.url("noria"),
+            tracking_url=f"http://127.0.0.1:{instance.ports['mlflow']}",
+            server_url=f"http://127.0.0.1:{instance.ports['server']}",
+        )
+        return cls(settings=located, instance=instance, postgres=postgres)
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of Airflow's UI and REST API."""
+        return f"http://127.0.0.1:{self.instance.ports['airflow']}"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the services' logs."""
+        return self.settings.home / "logs"
+
+    def environment(self) -> dict[str, str]:
+        """Variables for every process of the stack."""
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        return {**inherited, **self._noria(), **self._mlflow(), **self._airflow(), **self._python()}
+
+    def _noria(self) -> dict[str, str]:
+        settings = self.settings
+        return {
+            "NORIA_HOME": str(settings.home),
+            "NORIA_STORE": str(settings.store),
+            "NORIA_MODELS": str(settings.models),
+            "NORIA_DAGS": str(settings.dags),
+            "NORIA_EXPECTATIONS": str(settings.expectations),
+            "NORIA_DATABASE_URL": settings.database_url,
+            "NORIA_TRACKING_URL": settings.tracking_url,
+            "NORIA_SERVER_URL": settings.server_url,
+        }
+
+    def _python(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
+
+    def _mlflow(self) -> dict[str, str]:
+        return {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "DO_NOT_TRACK": "true",
+            "GX_ANALYTICS_ENABLED": "false",
+        }
+
+    def _airflow(self) -> dict[str, str]:
+        home = self.settings.home / "airflow"
+        sections = {
+            "CORE": {
+                "DAGS_FOLDER": str(self.settings.dags),
+                "PLUGINS_FOLDER": str(PROJECT / "plugins"),
+                "LOAD_EXAMPLES": "False",
+                "EXECUTOR": "LocalExecutor",
+                "PARALLELISM": "4",
+                "MAX_ACTIVE_TASKS_PER_DAG": "4",
+                "DAGS_ARE_PAUSED_AT_CREATION": "False",
+                "EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+                "SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+                "FERNET_KEY": self.instance.secrets["fernet"],
+            },
+            "DATABASE": {
+                "SQL_ALCHEMY_CONN": self.postgres.url("airflow"),
+                "SQL_ALCHEMY_CONN_ASYNC": self.postgres.url("airflow", driver="postgresql+asyncpg"),
+            },
+            "API": {
+                "HOST": "127.0.0.1",
+                "PORT": str(self.instance.ports["airflow"]),
+                "BASE_URL": self.airflow_url,
+                "WORKERS": "1",
+                "SECRET_KEY": self.instance.secrets["session"],
+            },
+            "API_AUTH": {"JWT_SECRET": self.instance.secrets["jwt"]},
+            "SCHEDULER": {
+                # A chain of short tasks spends most of its time in this sleep (default 1 s).
+                "SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+                # After a kill -9 the task of a dead process is noticed within a minute, not five.
+                "TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+                "TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+                "ORPHANED_TASKS_CHECK_INTERVAL": "20",
+            },
+            "DAG_PROCESSOR": {"MIN_FILE_PROCESS_INTERVAL": "15", "REFRESH_INTERVAL": "15", "PARSING_PROCESSES": "2"},
+            "LOGGING": {"BASE_LOG_FOLDER": str(home / "logs")},
+            "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
+        }
+        flat = {
+            f"AIRFLOW__{section}__{key}": value for section, keys in sections.items() for key, value in keys.items()
+        }
+        return {"AIRFLOW_HOME": str(home), **flat, **self._connections()}
+
+    def _connections(self) -> dict[str, str]:
+        """The real addresses of this stack, in front of the defaults in airflow_settings.yaml."""
+        ports = self.instance.ports
+        connections = {
+            "NORIA_DATABASE": {
+                "conn_type": "postgres",
+                "login": "postgres",
+                "schema": "noria",
+                "extra": {"host": str(self.postgres.socket)},
+            },
+            "NORIA_MLFLOW": {"conn_type": "http", "host": "127.0.0.1", "port": ports["mlflow"]},
+            "NORIA_SERVER": {"conn_type": "http", "host": "127.0.0.1", "port": ports["server"]},
+        }
+        return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()}

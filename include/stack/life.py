@@ -1,0 +1,181 @@
+"""One model's whole life through the DAGs of a running Airflow, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from include.datasets import land
+from include.errors import NoriaError
+from include.settings import PROJECT, Settings
+from include.spec.as_of import resolve_as_of
+from include.spec.definition import Definition
+from include.spec.loader import find_definition
+from include.spec.partitions import PartitionCalendar
+from include.spec.windows import needed_partitions
+from include.stack.airflow_api import AirflowApi, DagBroken
+from include.stack.environment import Stack
+from include.stack.follow import FollowedRun, Follower
+from include.stack.lifecycle import wait_for
+
+_FAMILIES = ("data", "train", "deploy", "rollback", "monitor", "retire")
+_PARSE_SECONDS = 120.0
+
+
+class NotServed(NoriaError):
+    """At the end the inference server does not answer for the model."""
+
+    def __init__(self, model: str, why: str) -> None:
+        self.model = model
+        super().__init__(f"{model} is not being served: {why}")
+
+
+@dataclass
+class Life:
+    """What happened, stage by stage."""
+
+    model: str
+    as_of: datetime
+    landed: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    runs: dict[str, FollowedRun] = field(default_factory=dict)
+    served: dict[str, Any] = field(default_factory=dict)
+
+    def output(self, family: str, task: str) -> dict[str, Any]:
+        """What a step returned, or an empty document if it did not run."""
+        run = self.runs.get(family)
+        value = run.outputs.get(task) if run else None
+        return value if isinstance(value, dict) else {}
+
+
+def live(stack: Stack, model: str, requested_as_of: str | None, say: Callable[[str], None]) -> Life:
+    """Land the data and take the model through data, train, deploy and monitor.
+
+    :raises NoriaError: at the first thing that fails; nothing is served that was not before.
+    """
+    definition = find_definition(stack.settings, model)
+    as_of = resolve_as_of(definition, requested=requested_as_of, partition_key=None, data_interval_end=None)
+    life = Life(model=model, as_of=as_of, landed=_land(stack.settings, model, say))
+    ensure_dag_file(stack.settings, model, say)
+    api = AirflowApi(stack.airflow_url)
+    _wait_for_dags(api, model)
+    follower = Follower(api)
+    _turn(life, follower, "data", _range(definition, as_of))
+    _turn(life, follower, "train", {"as_of": as_of.isoformat()})
+    _follow_deployment(life, api, follower)
+    life.served = _ask(stack, definition, life)
+    _turn(life, follower, "monitor", {"as_of": as_of.isoformat()})
+    return life
+
+
+def ensure_dag_file(settings: Settings, model: str, say: Callable[[str], None]) -> None:
+    """Every model has the same small DAG file; write a missing one."""
+    target = settings.dags / f"{model}.py"
+    if not target.exists():
+        target.write_text((PROJECT / "dags" / "flight_delay.py").read_text())
+        say(f"Wrote {target}, the DAG file of {model}")
+
+
+def _land(settings: Settings, model: str, say: Callable[[str], None]) -> str:
+    landing = land(settings, model)
+    if landing is None:
+        return "read from the definition's own source"
+    text = f"{landing.files:,} files, {landing.rows:,} rows"
+    say(f"Landed {text}")
+    return text
+
+
+def _range(definition: Definition, as_of: datetime) -> dict[str, object]:
+    """The partitions that training as of this instant needs, up to the newest complete one."""
+    calendar = PartitionCalendar.of(definition)
+    first = max(needed_partitions(definition, as_of)[0].start, calendar.first.start)
+    return {
+        "as_of": as_of.isoformat(),
+        "first": calendar.containing(first).key,
+        "last": calendar.last_complete(as_of).key,
+    }
+
+
+def _wait_for_dags(api: AirflowApi, model: str) -> None:
+    """Wait until Airflow has parsed the model's DAGs.
+
+    :raises DagBroken: with the import errors, if it does not.
+    """
+    for family in _FAMILIES:
+        dag_id = f"{model}.{family}"
+
+        def parsed(dag_id: str = dag_id) -> bool:
+            return api.has_dag(dag_id) or any(Path(file).stem == model for file in api.import_errors())
+
+        if not wait_for(parsed, _PARSE_SECONDS) or not api.has_dag(dag_id):
+            raise DagBroken(dag_id, api.import_errors())
+
+
+def _turn(life: Life, follower: Follower, family: str, conf: dict[str, object]) -> None:
+    begin = time.monotonic()
+    life.runs[family] = follower.run(f"{life.model}.{family}", conf)
+    life.seconds[family] = time.monotonic() - begin
+
+
+def _follow_deployment(life: Life, api: AirflowApi, follower: Follower) -> None:
+    """Follow the deployment that training started, if the challenger won."""
+    if not life.output("train", "decide").get("promote"):
+        return
+    version = life.output("train", "register").get("version")
+    dag_id = f"{life.model}.deploy"
+    begin = time.monotonic()
+    found: list[str] = []
+
+    def started() -> bool:
+        found[:] = [run["dag_run_id"] for run in api.runs(dag_id) if run["conf"].get("version") == version]
+        return bool(found)
+
+    if not wait_for(started, 60):
+        raise NotServed(
+            life.model, f"training decided to promote version {version}, but no run of {dag_id} was started"
+        )
+    life.runs["deploy"] = follower.follow(dag_id, found[0])
+    life.seconds["deploy"] = time.monotonic() - begin
+
+
+def _ask(stack: Stack, definition: Definition, life: Life) -> dict[str, Any]:
+    """Ask the live server for a prediction for a real row of the holdout."""
+    address = f"{stack.settings.server_url}/models/{definition.model}/predict"
+    row = _holdout_row(stack.settings, life)
+    answer: dict[str, Any] = {}
+
+    def served() -> bool:
+        try:
+            response = requests.post(address, json={"rows": [row]}, timeout=10)
+        except requests.RequestException as error:
+            answer["why"] = str(error)
+            return False
+        answer.clear()
+        answer.update(response.json() if response.ok else {"why": f"{response.status_code} {response.text[:300]}"})
+        return response.ok
+
+    if not wait_for(served, 20):
+        raise NotServed(definition.model, f"{address} said: {answer.get('why')}")
+    return answer
+
+
+def _holdout_row(settings: Settings, life: Life) -> dict[str, Any]:
+    import duckdb
+
+    directory = life.output("train", "assemble").get("directory")
+    if directory is None:
+        raise NotServed(life.model, "training assembled no training set to take a row from")
+    file = settings.store / directory / "holdout_inputs.parquet"
+    with duckdb.connect() as connection:
+        relation = connection.sql("SELECT * FROM read_parquet(?) LIMIT 1", params=[str(file)])
+        values = relation.fetchone()
+        if values is None:
+            raise NotServed(life.model, f"{file} holds no row")
+        row = dict(zip(relation.columns, values, strict=True))
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

@@ -1,0 +1,171 @@
+"""Starting, stopping and describing the local stack. Starting what runs already is harmless; what died is replaced."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from include.errors import NoriaError
+from include.registry.database import ensure_schema
+from include.settings import PROJECT, Settings
+from include.stack.environment import Stack
+from include.stack.instance import Instance, load_instance, new_instance, save_instance
+from include.stack.processes import is_alive, start, stop, wait_until_ready
+from include.stack.services import BIN, services
+
+_READY_SECONDS = 180.0
+Say = Callable[[str], None]
+
+
+class SetupFailed(NoriaError):
+    """A command that prepares a database failed; carries its output."""
+
+    def __init__(self, what: str, output: str) -> None:
+        self.what = what
+        self.output = output
+        super().__init__(f"{what} failed:\n{output.strip()[-3000:]}")
+
+
+def up(settings: Settings, say: Say, environment: Mapping[str, str] | None = None) -> Stack:
+    """Bring the whole stack up and wait until every part is ready.
+
+    :raises NoriaError: naming the part that did not start, with the end of its log.
+    """
+    with _only_one(settings.home):
+        instance = load_instance(settings.home) or new_instance(os.environ if environment is None else environment)
+        save_instance(settings.home, instance)
+        stack = Stack.of(settings, instance)
+        say("Starting PostgreSQL")
+        restarted = not stack.postgres.is_running()
+        stack.postgres.start()
+        _prepare_databases(stack, say)
+        if restarted:
+            # Whatever still runs holds connections to a PostgreSQL that is gone.
+            stack = _stop_services(stack)
+        return _start_services(stack, say)
+
+
+def down(settings: Settings, say: Say) -> None:
+    """Stop everything that this stack started; its state stays."""
+    instance = load_instance(settings.home)
+    if instance is None:
+        say("Nothing to stop: no stack was ever started here.")
+        return
+    with _only_one(settings.home):
+        stack = _stop_services(Stack.of(settings, instance), say)
+        stack.postgres.stop()
+    say("The stack is down; its state stays in " + str(settings.home))
+
+
+def status(settings: Settings) -> dict[str, str]:
+    """What runs: `running`, `starting` (alive, not ready) or `stopped` for each service."""
+    instance = load_instance(settings.home)
+    if instance is None:
+        return {}
+    stack = Stack.of(settings, instance)
+    states = {"postgres": "running" if stack.postgres.is_running() else "stopped"}
+    for service in services(stack):
+        alive = is_alive(instance.processes.get(service.name))
+        states[service.name] = "stopped" if not alive else "running" if service.ready() else "starting"
+    return states
+
+
+def addresses(stack: Stack) -> dict[str, str]:
+    """The pages for people."""
+    return {
+        "Airflow": stack.airflow_url,
+        "MLflow": stack.settings.tracking_url,
+        "Inference server": f"{stack.settings.server_url}/docs",
+    }
+
+
+def _start_services(stack: Stack, say: Say) -> Stack:
+    missing = [service for service in services(stack) if not is_alive(stack.instance.processes.get(service.name))]
+    if missing:
+        say("Starting " + ", ".join(service.name for service in missing))
+    for service in missing:
+        stack = _remember(stack, stack.instance.with_process(service.name, start(service)))
+    for service in services(stack):
+        wait_until_ready(service, stack.instance.processes[service.name], _READY_SECONDS)
+    return stack
+
+
+def _stop_services(stack: Stack, say: Say | None = None) -> Stack:
+    for service in reversed(services(stack)):
+        if is_alive(stack.instance.processes.get(service.name)) and say:
+            say(f"Stopping {service.name}")
+        stop(stack.instance.processes.get(service.name))
+        stack = _remember(stack, stack.instance.with_process(service.name, None))
+    return stack
+
+
+def _remember(stack: Stack, instance: Instance) -> Stack:
+    save_instance(stack.settings.home, instance)
+    return replace(stack, instance=instance)
+
+
+def _prepare_databases(stack: Stack, say: Say) -> None:
+    """Create and migrate the databases once for each set of installed packages."""
+    marker = stack.settings.home / "prepared"
+    lock = (PROJECT / "requirements.lock").read_bytes() + (PROJECT / "airflow_settings.yaml").read_bytes()
+    wanted = f"{stack.instance.name} {_digest(lock)}"
+    if marker.exists() and marker.read_text() == wanted:
+        return
+    new = not marker.exists()
+    for database in ("airflow", "mlflow", "noria"):
+        stack.postgres.create_database(database)
+    say("Preparing the databases of Airflow, MLflow and Noria")
+    ensure_schema(stack.settings.database_url)
+    settings_file = str(PROJECT / "airflow_settings.yaml")
+    commands = {
+        "Airflow's migration": [sys.executable, "-m", "plugins.settings_loader", "--migrate", settings_file],
+    }
+    if not new:  # On a new database MLflow's server makes its tables itself.
+        commands["MLflow's migration"] = [str(BIN / "mlflow"), "db", "upgrade", stack.postgres.url("mlflow")]
+    _run_together(stack, commands)
+    marker.write_text(wanted)
+
+
+def _run_together(stack: Stack, commands: Mapping[str, list[str]]) -> None:
+    environment = stack.environment()
+    running = {
+        what: subprocess.Popen(
+            command, env=environment, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for what, command in commands.items()
+    }
+    outputs = {what: process.communicate()[0] for what, process in running.items()}
+    for what, process in running.items():
+        if process.returncode != 0:
+            raise SetupFailed(what, outputs[what])
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """One start or stop at a time in a home."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, pause: float = 0.3) -> bool:
+    """Ask until it is true or the time is over; the last answer."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True

@@ -1,0 +1,73 @@
+"""The services of the local stack, in the order in which they start: MLflow, the inference server, Airflow's four."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from include.stack.environment import Stack
+from include.stack.processes import Service
+
+BIN = Path(sys.executable).parent
+
+
+def services(stack: Stack) -> list[Service]:
+    """All services; none listens on anything but loopback."""
+    ports = stack.instance.ports
+    python = [sys.executable, "-m"]
+    airflow = [*python, "airflow"]
+    return [
+        _service(stack, "mlflow", _mlflow_command(stack), _answers(f"{stack.settings.tracking_url}/health")),
+        _service(
+            stack,
+            "server",
+            [*python, "include.serving", "--host", "127.0.0.1", "--port", str(ports["server"])],
+            _answers(f"{stack.settings.server_url}/health/live"),
+        ),
+        _service(stack, "api-server", [*airflow, "api-server"], _answers(f"{stack.airflow_url}/api/v2/version")),
+        _service(stack, "scheduler", [*airflow, "scheduler", "--skip-serve-logs"], _healthy(stack, "scheduler")),
+        _service(stack, "dag-processor", [*airflow, "dag-processor"], _healthy(stack, "dag_processor")),
+        _service(stack, "triggerer", [*airflow, "triggerer", "--skip-serve-logs"], _healthy(stack, "triggerer")),
+    ]
+
+
+def _service(stack: Stack, name: str, command: list[str], ready: Callable[[], bool]) -> Service:
+    return Service(
+        name=name, command=command, environment=stack.environment(), log=stack.logs / f"{name}.log", ready=ready
+    )
+
+
+def _mlflow_command(stack: Stack) -> list[str]:
+    return [
+        *(str(BIN / "mlflow"), "server"),
+        *("--backend-store-uri", stack.postgres.url("mlflow")),
+        *("--artifacts-destination", str(stack.settings.store / "mlflow")),
+        *("--host", "127.0.0.1", "--port", str(stack.instance.ports["mlflow"])),
+        *("--workers", "1"),
+    ]
+
+
+def _answers(address: str) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            return requests.get(address, timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    return ready
+
+
+def _healthy(stack: Stack, component: str) -> Callable[[], bool]:
+    address = f"{stack.airflow_url}/api/v2/monitor/health"
+
+    def ready() -> bool:
+        try:
+            health = requests.get(address, timeout=5).json()
+        except (requests.RequestException, ValueError):
+            return False
+        return bool(health.get(component, {}).get("status") == "healthy")
+
+    return ready

@@ -1,0 +1,166 @@
+"""The end of ``make run``: one document for machines, the same as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from include.spec.definition import Definition
+from include.stack.environment import Stack
+from include.stack.life import Life
+from include.stack.lifecycle import addresses
+
+_GATES = (("data", "gate_raw"), ("data", "gate_features"), ("train", "gate_training"), ("train", "gate_predictions"))
+
+
+def summarize(stack: Stack, definition: Definition, life: Life) -> dict[str, Any]:
+    """Everything that came of the run, as JSON."""
+    train, deploy = life.output("train", "train"), life.output("deploy", "deploy")
+    return {
+        "model": life.model,
+        "as_of": life.as_of.isoformat(),
+        "landed": life.landed,
+        "data": {name: life.output("data", f"publish_{name}") for name in ("raw", "features")},
+        "training_set": train.get("training_set", life.output("train", "assemble")),
+        "gates": {task: life.output(family, task) for family, task in _GATES},
+        "training": {key: value for key, value in train.items() if key != "training_set"},
+        "evaluation": life.output("train", "evaluate"),
+        "decision": life.output("train", "decide"),
+        "version": life.output("train", "register").get("version"),
+        "deployment": {"deploy": deploy, "verify": life.output("deploy", "verify")},
+        "served": life.served,
+        "monitoring": life.output("monitor", "monitor"),
+        "metrics_first": definition.evaluation.metrics,
+        "stages": _stages(life),
+        "addresses": addresses(stack),
+        "store": str(stack.settings.store),
+    }
+
+
+def _stages(life: Life) -> dict[str, Any]:
+    return {
+        family: {
+            "seconds": round(life.seconds.get(family, run.seconds), 1),
+            "tasks": {name: round(task.seconds, 1) for name, task in run.tasks.items() if task.seconds is not None},
+        }
+        for family, run in life.runs.items()
+    }
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The document as text."""
+    return "\n".join(_lines(document))
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield f"══ {document['model']} as of {document['as_of']} " + "═" * 40
+    yield from _data(document)
+    yield from _gates(document)
+    yield from _metrics(document)
+    yield from _decision(document)
+    yield from _monitoring(document)
+    yield "\nSeconds"
+    yield "  " + ", ".join(f"{family} {stage['seconds']:.1f}" for family, stage in document["stages"].items())
+    yield "\nPages"
+    yield from (f"  {name:<18}{address}" for name, address in document["addresses"].items())
+    store = Path(document["store"])
+    for name, page in _pages(document):
+        yield f"  {name:<18}{(store / page).as_uri()}"
+
+
+def _data(document: Mapping[str, Any]) -> Iterator[str]:
+    yield "\nData"
+    yield f"  landing           {document['landed']}"
+    for name, published in document["data"].items():
+        if published:
+            yield (
+                f"  {name:<18}version {published.get('version')}, {published.get('partitions', 0)} partitions "
+                f"{published.get('first')} … {published.get('last')}, {published.get('changed', 0)} changed, "
+                f"digest {published.get('digest')}"
+            )
+        else:
+            yield f"  {name:<18}nothing new"
+    training_set = document["training_set"]
+    rows = training_set.get("rows", {})
+    counts = ", ".join(f"{part} {count:,}" for part, count in rows.items())
+    yield f"  training set      {counts} rows; digest {training_set.get('digest')}"
+
+
+def _gates(document: Mapping[str, Any]) -> Iterator[str]:
+    yield "\nGates"
+    for task, gate in document["gates"].items():
+        if gate:
+            refused = f", refused: {', '.join(gate['refused'])}" if gate.get("refused") else ""
+            yield f"  {task.removeprefix('gate_'):<18}{gate.get('verdict')}, {gate.get('warnings', 0)} warnings{refused}"
+        else:
+            yield f"  {task.removeprefix('gate_'):<18}nothing to judge"
+
+
+def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
+    evaluation = document["evaluation"]
+    challenger, champion = evaluation.get("challenger") or {}, evaluation.get("champion") or {}
+    known = evaluation.get("champion_version")
+    against = f"champion (version {known})" if champion else "champion (none to compare with)"
+    yield f"\n{'Metrics on the holdout':<26}{'challenger':<28}{against}"
+    for name in _ordered(document["metrics_first"], challenger):
+        yield f"  {name:<24}{_interval(challenger.get(name)):<28}{_interval(champion.get(name))}"
+    if evaluation.get("unfair_reason"):
+        yield f"  {evaluation['unfair_reason']}"
+
+
+def _ordered(first: list[str], metrics: Mapping[str, Any]) -> list[str]:
+    return [name for name in first if name in metrics] + [name for name in metrics if name not in first]
+
+
+def _interval(metric: Mapping[str, Any] | None) -> str:
+    if not metric or metric.get("value") is None:
+        return "–"
+    low, high = metric.get("low"), metric.get("high")
+    between = f" [{low:.4g}, {high:.4g}]" if low is not None and high is not None else ""
+    return f"{metric['value']:.4g}{between}"
+
+
+def _decision(document: Mapping[str, Any]) -> Iterator[str]:
+    decision, deployment, served = document["decision"], document["deployment"], document["served"]
+    reused = " (reused: nothing that makes it has changed)" if document["training"].get("reused") else ""
+    yield f"\nDecision: {decision.get('verdict')}. {decision.get('reason', '')}"
+    yield f"  version {document['version']}{reused}, artifact digest {document['training'].get('artifact_digest')}"
+    for gate in decision.get("gates", []):
+        yield f"  {'✓' if gate.get('passed') else '✗'} {gate.get('gate')}: {_by(gate)}"
+    if deployment["deploy"]:
+        verified = deployment["verify"].get("rows")
+        checked = f"; {verified} holdout rows answered exactly as in the batch" if verified else ""
+        yield f"  deployed, in place of version {deployment['deploy'].get('previous')}{checked}"
+    yield f"  served: version {served.get('version')} answered {served.get('predictions')}"
+
+
+def _by(gate: Mapping[str, Any]) -> str:
+    value, bound, by = gate.get("value"), gate.get("bound"), gate.get("by")
+    shown = [
+        f"{name} {number:.4g}"
+        for name, number in (("value", value), ("bound", bound), ("by", by))
+        if number is not None
+    ]
+    return ", ".join(shown) or str(gate.get("note", ""))
+
+
+def _monitoring(document: Mapping[str, Any]) -> Iterator[str]:
+    monitoring = document["monitoring"]
+    if not monitoring:
+        yield "\nDrift: not checked"
+        return
+    window = monitoring.get("window") or {}
+    verdict = "drift" if monitoring.get("drift") else "no drift"
+    yield f"\nDrift: {verdict} in {window.get('first')} … {window.get('last')}. {monitoring.get('reason', '')}"
+
+
+def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for task, gate in document["gates"].items():
+        if gate.get("page"):
+            yield f"{task.removeprefix('gate_')} gate", gate["page"]
+    if document["evaluation"].get("page"):
+        yield "evaluation", document["evaluation"]["page"]
+    if document["monitoring"].get("page"):
+        yield "drift", document["monitoring"]["page"]
