@@ -1,0 +1,200 @@
+"""Makes the packaged model: writes its files, logs them to MLflow, and names their content by one digest.
+
+Everything that goes into the digest is deterministic: no times, paths, thread counts or machine names in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.errors import NoriaError, Refused
+from include.spec.definition import ColumnType, Definition, FeatureType
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xgboost
+
+CODE = Path(__file__).with_name("packaged_model.py")
+FORMAT = 1
+
+_MODEL = "model.ubj"
+_FEATURES = "features.json"
+_PROFILE = "profile.json"
+_MODULE = "feature_module.py"
+_REQUIRED = (_MODEL, _FEATURES, _PROFILE)
+
+
+class PackageIncomplete(NoriaError):
+    """A model's folder lacks one of its files, so that it cannot be named or used."""
+
+    def __init__(self, directory: Path, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"The model in {directory} lacks {', '.join(missing)}: its download or upload was cut short. "
+            f"Remove that folder and load the model again; if MLflow itself lacks the files, train again."
+        )
+        self.directory = directory
+        self.missing = tuple(missing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedPackage:
+    """Where the logged model is.
+
+    :param model_uri: MLflow's address of it (``models:/m-…``).
+    :param model_id: MLflow's id of the logged model.
+    :param artifact_digest: sha256 over its deterministic files.
+    """
+
+    model_uri: str
+    model_id: str
+    artifact_digest: str
+
+
+def canonical_json(document: object) -> str:
+    """JSON text that is the same for the same content; keys keep their order, NaN is refused."""
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def describe_model(
+    definition: Definition,
+    *,
+    columns: Mapping[str, ColumnType],
+    feature_types: Mapping[str, FeatureType],
+    select: str,
+    categories: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """What ``features.json`` says: the input columns and their types, the feature SQL, the categories learned.
+
+    :param columns: source columns that the features need, with their types, in order.
+    :param feature_types: the features in the definition's order.
+    :param select: the SQL select items that make the feature columns (empty with a feature module).
+    :param categories: for each category feature its values in the training part, sorted.
+    """
+    module = definition.feature_module
+    return {
+        "format": FORMAT,
+        "model": definition.model,
+        "task": definition.task,
+        "time_zone": definition.source.time_zone,
+        "columns": dict(columns),
+        "features": [
+            {
+                "name": name,
+                "type": kind,
+                "expression": definition.features[name].expression if module is None else None,
+                "categories": list(categories.get(name, ())) if kind == "category" else None,
+            }
+            for name, kind in feature_types.items()
+        ],
+        "select": select,
+        "feature_module": {"inputs": list(module.inputs)} if module is not None else None,
+    }
+
+
+def write_package(
+    directory: Path,
+    *,
+    booster: xgboost.Booster,
+    description: Mapping[str, Any],
+    profile: Mapping[str, Any],
+    feature_module: Path | None = None,
+) -> None:
+    """Write ``model.ubj``, ``features.json``, ``profile.json`` and the feature module's source into a folder."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / _MODEL).write_bytes(bytes(booster.save_raw(raw_format="ubj")))
+    (directory / _FEATURES).write_text(canonical_json(description), encoding="utf-8")
+    (directory / _PROFILE).write_text(canonical_json(profile), encoding="utf-8")
+    if feature_module is not None:
+        (directory / _MODULE).write_bytes(feature_module.read_bytes())
+
+
+def artifact_digest(model_directory: Path) -> str:
+    """Sha256 (hex) over name and content of the model's deterministic files.
+
+    :param model_directory: a downloaded MLflow model (files below ``artifacts/``, code beside ``MLmodel``), or a
+        folder that :func:`write_package` wrote (then this repository's ``packaged_model.py`` is the code).
+    :raises PackageIncomplete: if a file is missing.
+    """
+    files = _package_files(model_directory)
+    lines = [f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for name, path in sorted(files.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _package_files(directory: Path) -> dict[str, Path]:
+    logged = (directory / "MLmodel").exists()
+    folder = directory / "artifacts" if logged else directory
+    files = {name: folder / name for name in (*_REQUIRED, _MODULE)}
+    files[CODE.name] = directory / CODE.name if logged else CODE
+    missing = [name for name, path in files.items() if name != _MODULE and not path.is_file()]
+    if missing:
+        raise PackageIncomplete(directory, missing)
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def requirements() -> list[str]:
+    """The packages that the model needs, pinned to the versions that it was made with."""
+    return [f"{name}=={version}" for name, version in library_versions("mlflow", *BYTES_DEPEND_ON).items()]
+
+
+BYTES_DEPEND_ON = ("xgboost", "duckdb", "numpy", "pandas")
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Installed versions; XGBoost under the name that it is installed by (``xgboost`` or ``xgboost-cpu``).
+
+    :raises Refused: if one is not installed.
+    """
+    versions: dict[str, str] = {}
+    for name in names:
+        for distribution in (name, f"{name}-cpu"):
+            try:
+                versions[distribution] = metadata.version(distribution)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+        else:
+            raise Refused(f"The package {name} is not installed. Run `make setup`, then try again.")
+    return versions
+
+
+def log_package(directory: Path, *, example: pd.DataFrame, run_id: str, name: str = "model") -> LoggedPackage:
+    """Log a written package to the active MLflow run as a standard pyfunc (models from code, no pickle).
+
+    The tracking address must be set and the run ``run_id`` be active in this process.
+
+    :param example: a few raw rows with exactly the input columns.
+    """
+    import mlflow.pyfunc
+
+    files = {path.stem: str(path) for path in sorted(directory.iterdir()) if path.is_file()}
+    info = mlflow.pyfunc.log_model(
+        name=name,
+        python_model=str(CODE),
+        artifacts=files,
+        signature=_signature(list(example.columns)),
+        input_example=example,
+        pip_requirements=requirements(),
+        metadata={"noria_run": run_id},
+    )
+    return LoggedPackage(
+        model_uri=str(info.model_uri), model_id=str(info.model_id), artifact_digest=artifact_digest(directory)
+    )
+
+
+def _signature(columns: Sequence[str]) -> Any:
+    """Every input column required, of MLflow type Any.
+
+    MLflow's own types refuse what is valid here: ``long`` refuses integers with nulls, ``double`` refuses int64,
+    ``boolean`` turns null into false. The packaged model itself checks each value against the declared type.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    inputs = Schema([ColSpec(type=AnyType(), name=name, required=True) for name in columns])
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(type="double", name="prediction")]))
