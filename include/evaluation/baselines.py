@@ -105,7 +105,7 @@ class _Encoder:
 
     def transform(self, frame: pd.DataFrame) -> csr_matrix:
         """A sparse matrix of shape (rows, columns)."""
-        from scipy import sparse
+        from scipy import sparse  # type: ignore[import-untyped]
 
         blocks = [sparse.csr_matrix((len(frame), 0))]
         for name, (median, mean, scale) in self.numbers.items():
