@@ -196,5 +196,6 @@ def _signature(columns: Sequence[str]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
-    inputs = Schema([ColSpec(type=AnyType(), name=name, required=True) for name in columns])
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    inputs = Schema([ColSpec(type=anything, name=name, required=True) for name in columns])
     return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(type="double", name="prediction")]))

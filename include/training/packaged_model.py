@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import mlflow.models
-import mlflow.pyfunc
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xgboost
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 Matrix = npt.NDArray[np.float32]
 Values = npt.NDArray[Any]
@@ -103,7 +103,8 @@ def _string(value: Any) -> str:
 def _timestamp(value: Any, zone: ZoneInfo) -> np.datetime64:
     """A local time without zone, to the microsecond; an aware value is brought to the source's zone first."""
     if isinstance(value, np.datetime64):
-        return value.astype("datetime64[us]")
+        local: np.datetime64 = value.astype("datetime64[us]")
+        return local
     if isinstance(value, str):
         value = datetime.fromisoformat(value.strip())
     if isinstance(value, pd.Timestamp):
@@ -232,7 +233,7 @@ def _plain(values: Any) -> Values:
     return plain
 
 
-class TabularModel(mlflow.pyfunc.PythonModel):
+class TabularModel(PythonModel):
     """A trained model with its feature computation.
 
     ``predict`` takes a DataFrame of raw rows (MLflow's way), ``predict_rows`` a list of JSON rows (the server's way).
@@ -242,7 +243,7 @@ class TabularModel(mlflow.pyfunc.PythonModel):
 
     InputError = InputError
 
-    def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:
+    def load_context(self, context: PythonModelContext) -> None:
         """Load from the artifacts that MLflow hands over."""
         self._load({name: Path(path) for name, path in context.artifacts.items()})
 
@@ -300,7 +301,7 @@ class TabularModel(mlflow.pyfunc.PythonModel):
         frame = {
             name: self._column(pd.Series([row[name] for row in rows], dtype=object), name) for name in self.columns
         }
-        return self._predict_columns(frame, len(rows)).tolist()
+        return [float(value) for value in self._predict_columns(frame, len(rows))]
 
     def predict_frame(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Predictions for a DataFrame of raw rows, as an array in the same order.

@@ -52,10 +52,8 @@ def profile_column(values: Any, kind: FeatureType) -> Document:
     """
     if kind == "numeric":
         numbers = _finite(values)
-        edges = (
-            np.unique(np.quantile(numbers, np.arange(1, BINS) / BINS, method="inverted_cdf")) if len(numbers) else []
-        )
-        shape: Document = {"type": kind, "edges": [float(edge) for edge in edges]}
+        cuts = np.quantile(numbers, np.arange(1, BINS) / BINS, method="inverted_cdf") if len(numbers) else numbers
+        shape: Document = {"type": kind, "edges": [float(edge) for edge in np.unique(cuts)]}
     elif kind == "boolean":
         shape = {"type": kind}
     else:
