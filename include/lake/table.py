@@ -1,0 +1,170 @@
+"""A Delta table of the lake: partitions with digests, atomic publishing, time travel, scans into DuckDB.
+
+Staged files are moved into the table byte for byte, as the gate saw them, by one commit that replaces their
+partitions. A writer holds the table's advisory lock; a commit that meets another one fails instead of merging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.fs
+from deltalake import DeltaTable
+
+from include.errors import Refused
+from include.lake.columns import DIGEST, INPUTS, PARTITION
+from include.lake.connections import quote_name
+from include.lake.paths import table_folder
+from include.lake.staging import StagedManifest, combined_digest
+from include.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from include.lake.publishing import Published
+
+
+class NoSuchVersion(Refused):
+    """The table, or the version asked for, is not there."""
+
+    def __init__(self, model: str, table: str, wanted: str) -> None:
+        self.model = model
+        self.table = table
+        super().__init__(
+            f"The {table} table of {model} has no {wanted}. Run the DAG {model}.data first, or name a version that "
+            "its history shows."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionRecord:
+    """A published partition: key, digest of its rows, digest of what it was made from, number of rows."""
+
+    key: str
+    digest: str
+    inputs: str
+    rows: int
+
+
+class LakeTable:
+    """The table ``name`` (raw, features or predictions) of a model."""
+
+    def __init__(self, settings: Settings, model: str, name: str) -> None:
+        self.settings = settings
+        self.model = model
+        self.name = name
+        self.folder = table_folder(settings, model, name)
+
+    def exists(self) -> bool:
+        """Whether it was ever published to."""
+        return self.folder.is_dir() and DeltaTable.is_deltatable(str(self.folder))
+
+    def version(self) -> int:
+        """Its newest version.
+
+        :raises NoSuchVersion: if it does not exist.
+        """
+        return self.open().version()
+
+    def open(self, version: int | None = None) -> DeltaTable:
+        """The Delta table at a version (None: the newest).
+
+        :raises NoSuchVersion: if there is none.
+        """
+        if not self.exists():
+            raise NoSuchVersion(self.model, self.name, "published version yet")
+        newest = DeltaTable(str(self.folder))
+        if version is None or version == newest.version():
+            return newest
+        if not 0 <= version < newest.version():
+            raise NoSuchVersion(self.model, self.name, f"version {version}")
+        return DeltaTable(str(self.folder), version=version)
+
+    def partitions(self, version: int | None = None) -> dict[str, PartitionRecord]:
+        """Its partitions by key, in key order; none if the table does not exist yet."""
+        if version is None and not self.exists():
+            return {}
+        return published_partitions(self.open(version))
+
+    def digest(self, version: int | None = None, keys: Collection[str] | None = None) -> str:
+        """Digest (32 hex characters) of a version, or of some of its partitions: hash of sorted key and digest."""
+        wanted = None if keys is None else set(keys)
+        records = self.partitions(version).values()
+        return combined_digest((r.key, r.digest) for r in records if wanted is None or r.key in wanted)
+
+    def publish(self, staged: StagedManifest, *, attempt: str, gate: Mapping[str, Any]) -> Published:
+        """Publish what a gate accepted; see :func:`include.lake.publishing.publish`."""
+        from include.lake.publishing import publish
+
+        return publish(self, staged, attempt=attempt, gate=gate)
+
+    def dataset(self, version: int | None = None, keys: Collection[str] | None = None) -> pyarrow.dataset.Dataset:
+        """The rows of a version, or of some partitions, as an Arrow dataset that reads nothing yet."""
+        table = self.open(version)
+        if keys is not None and not keys:
+            return pyarrow.dataset.dataset(pa.schema(table.schema().to_arrow()).empty_table())
+        files = pyarrow.fs.SubTreeFileSystem(str(self.folder), pyarrow.fs.LocalFileSystem())
+        chosen = None if keys is None else [(PARTITION, "in", sorted(keys))]
+        return table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=chosen)
+
+    def scan(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        *,
+        version: int | None = None,
+        keys: Collection[str] | None = None,
+        columns: Collection[str] | None = None,
+    ) -> None:
+        """Make rows readable as the view ``name`` of a DuckDB connection.
+
+        The view's order is not defined: sort by ``partition, _row``. ``partition`` is a VARCHAR.
+
+        :param keys: only these partitions (None: all); keys that are not published give no rows.
+        :param columns: only these columns (None: all).
+        :raises NoSuchVersion: if the table or the version is not there.
+        """
+        dataset = self.dataset(version, keys)
+        hidden = f"{name}__files"
+        connection.register(hidden, dataset)
+        chosen = "*" if columns is None else ", ".join(quote_name(column) for column in columns)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS SELECT {chosen} FROM {quote_name(hidden)}"  # noqa: S608
+        )
+
+    def version_at(self, instant: datetime) -> int:
+        """The version that was the newest at an instant (with time zone).
+
+        :raises NoSuchVersion: if nothing was published by then.
+        """
+        milliseconds = instant.timestamp() * 1000
+        versions = [entry["version"] for entry in self.history() if entry["timestamp"] <= milliseconds]
+        if not versions:
+            raise NoSuchVersion(self.model, self.name, f"version as of {instant.isoformat()}")
+        return int(max(versions))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Its commits, newest first: version, timestamp (ms) and ``noria`` (digest, partitions, as_of, attempt…)."""
+        return list(self.open().history())
+
+    @cached_property
+    def label(self) -> str:
+        """How messages call it."""
+        return f"{self.name} table of {self.model}"
+
+
+def published_partitions(table: DeltaTable) -> dict[str, PartitionRecord]:
+    """The partitions of an opened Delta table by key, in key order, from its metadata alone."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    if not actions.num_rows:
+        return {}
+    columns = [f"partition.{name}" for name in (PARTITION, DIGEST, INPUTS)]
+    rows = zip(*(actions[name].to_pylist() for name in (*columns, "num_records")), strict=True)
+    records = (PartitionRecord(key=key, digest=digest, inputs=made, rows=n) for key, digest, made, n in rows)
+    return {record.key: record for record in sorted(records, key=lambda record: record.key)}

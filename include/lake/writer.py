@@ -1,0 +1,129 @@
+"""Writes sorted rows as one staged Parquet file for each partition, with digests, one batch in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.lake.columns import ROW
+from include.lake.digests import RowsDigest, file_checksum
+from include.lake.paths import checked_key, relative_to_store, staging_folder
+from include.settings import Settings
+
+GROUP: Final = "_group"
+_ROW_GROUP_ROWS: Final = 131_072
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenPartition:
+    """A staged file: path relative to the store, rows, digest of the rows, SHA-256 of the file."""
+
+    path: str
+    rows: int
+    digest: str
+    checksum: str
+
+
+@dataclass
+class _OpenFile:
+    path: Path
+    schema: pa.Schema
+    digest: RowsDigest
+    waiting: list[pa.RecordBatch] = field(default_factory=list)
+    waiting_rows: int = 0
+    writer: pq.ParquetWriter | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        first = self.digest.rows
+        numbers = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
+        columns = [numbers if name == ROW else batch.column(name) for name in self.schema.names]
+        numbered = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        self.digest.update(numbered)
+        self.waiting.append(numbered)
+        self.waiting_rows += batch.num_rows
+        if self.waiting_rows >= _ROW_GROUP_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.writer is None:
+            self.writer = pq.ParquetWriter(self.path, self.schema, compression="zstd")
+        self.writer.write_table(pa.Table.from_batches(self.waiting, schema=self.schema))
+        self.waiting, self.waiting_rows = [], 0
+
+    def close(self) -> None:
+        if self.waiting or self.writer is None:
+            self.flush()
+        if self.writer is not None:
+            self.writer.close()
+
+
+class StagingWriter:
+    """Writes the staged files of one attempt.
+
+    :param schema: Arrow schema of the files, with ``_row``, which the writer itself numbers 0..n-1.
+    """
+
+    def __init__(self, settings: Settings, model: str, table: str, attempt: str, schema: pa.Schema) -> None:
+        self._settings = settings
+        self._schema = schema
+        self._folder = staging_folder(settings, model, table, attempt)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, batches: pa.RecordBatchReader, keys: Sequence[str]) -> dict[str, WrittenPartition]:
+        """Write one file for each key, also for those without rows.
+
+        :param batches: rows sorted by the integer column ``_group``, an index into ``keys``; within a group in the
+            rows' own total order.
+        """
+        written: dict[str, WrittenPartition] = {}
+        current: _OpenFile | None = None
+        current_key = ""
+        try:
+            for key, rows in _runs(batches, keys):
+                if current is None or key != current_key:
+                    if current is not None:
+                        written[current_key] = self._finish(current)
+                    current, current_key = self._open(key), key
+                current.add(rows)
+            if current is not None:
+                written[current_key] = self._finish(current)
+        except BaseException:
+            if current is not None and current.writer is not None:
+                with suppress(OSError, pa.ArrowException):
+                    current.writer.close()
+            raise
+        for key in keys:
+            if key not in written:
+                written[key] = self._finish(self._open(key))
+        return written
+
+    def _open(self, key: str) -> _OpenFile:
+        path = self._folder / f"{checked_key(key)}.parquet"
+        return _OpenFile(path=path, schema=self._schema, digest=RowsDigest(self._schema))
+
+    def _finish(self, file: _OpenFile) -> WrittenPartition:
+        file.close()
+        return WrittenPartition(
+            path=relative_to_store(self._settings, file.path),
+            rows=file.digest.rows,
+            digest=file.digest.hexdigest(),
+            checksum=file_checksum(file.path),
+        )
+
+
+def _runs(batches: pa.RecordBatchReader, keys: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        groups = batch.column(GROUP).to_numpy()
+        cuts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), len(groups)]
+        for start, end in pairwise(cuts):
+            yield keys[int(groups[start])], batch.slice(start, end - start)
