@@ -21,7 +21,7 @@ setup: .venv/installed ## Make the virtual environment from the lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/^    #/p' requirements.lock > .venv/uv.lock
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@touch $@
 
 run: setup ## Take a model through its whole life (MODEL=flight_delay)
@@ -63,4 +63,4 @@ reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference
 
 lock: setup ## Make requirements.lock anew from requirements.txt and the dev group
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
