@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from include.errors import NoriaError
+from include.errors import NoriaError, NothingToDo
 from include.settings import Settings
 from include.spec.loader import find_definition
+from include.stack.environment import Stack
+from include.stack.instance import load_instance
 from include.stack.life import live
 from include.stack.lifecycle import addresses, down, status, up
+from include.stack.services import BIN
 from include.stack.summary import render, summarize
 
 
@@ -37,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start everything and leave it running").set_defaults(command=_up)
     commands.add_parser("down", help="stop everything").set_defaults(command=_down)
     commands.add_parser("status", help="say what runs").set_defaults(command=_status)
+    execute = commands.add_parser("exec", help="run a command, such as airflow, in the stack's environment")
+    execute.add_argument("words", nargs=argparse.REMAINDER)
+    execute.set_defaults(command=_exec)
     run = commands.add_parser("run", help="take a model through its whole life")
     run.add_argument("--model", required=True, help="name of a definition in include/models")
     run.add_argument("--as-of", help="ISO date-time; needed for sources that have no end")
@@ -63,6 +70,15 @@ def _status(_: argparse.Namespace, settings: Settings) -> int:
     for service, state in states.items():
         print(f"{service:<18}{state}")
     return 0 if states and set(states.values()) == {"running"} else 3
+
+
+def _exec(options: argparse.Namespace, settings: Settings) -> int:
+    instance = load_instance(settings.home)
+    if instance is None:
+        raise NothingToDo("No stack was ever started here; `make up` starts one.")
+    environment = Stack.of(settings, instance).environment()
+    environment["PATH"] = f"{BIN}:{environment.get('PATH', '')}"
+    os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - the words are the person's own
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:

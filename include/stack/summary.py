@@ -93,7 +93,8 @@ def _gates(document: Mapping[str, Any]) -> Iterator[str]:
     for task, gate in document["gates"].items():
         if gate:
             refused = f", refused: {', '.join(gate['refused'])}" if gate.get("refused") else ""
-            yield f"  {task.removeprefix('gate_'):<18}{gate.get('verdict')}, {gate.get('warnings', 0)} warnings{refused}"
+            verdict = f"{gate.get('verdict')}, {gate.get('warnings', 0)} warnings"
+            yield f"  {task.removeprefix('gate_'):<18}{verdict}{refused}"
         else:
             yield f"  {task.removeprefix('gate_'):<18}nothing to judge"
 
