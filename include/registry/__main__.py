@@ -1,0 +1,127 @@
+"""The registry's command line: ``python -m include.registry history|at|rollback|bar|lift-bar|deliver <model>``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import logging
+import os
+import sys
+from datetime import datetime
+
+from include.errors import NoriaError, Refused
+from include.registry import outbox, state, versions
+from include.settings import Settings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.registry", description="Deployments: history and control.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, summary in {
+        "history": "What was in production, since when and why.",
+        "at": "Which version was champion at an instant.",
+        "rollback": "Bring the previous champion back and bar the version that is rolled back.",
+        "bar": "Keep a version out of production.",
+        "lift-bar": "Allow a barred version in production again.",
+        "deliver": "Bring MLflow's aliases to the deployment state.",
+    }.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.add_argument("model")
+        if name in {"bar", "lift-bar"}:
+            command.add_argument("version", type=int)
+        if name == "at":
+            command.add_argument("instant", help="ISO 8601 with offset, such as 2013-10-01T00:00-04:00")
+        if name == "rollback":
+            command.add_argument("--to", type=int, metavar="N", help="the version to go back to (default: previous)")
+            command.add_argument("--version", type=int, metavar="N", help="the version to take out (default: champion)")
+            command.add_argument("--no-bar", action="store_true", help="allow the version to be deployed again")
+        if name in {"rollback", "bar", "lift-bar"}:
+            command.add_argument("--reason", required=True)
+            command.add_argument("--actor", default=_user(), help="who does it (default: the user of this shell)")
+    return parser
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _history(settings: Settings, model: str) -> list[str]:
+    entries = state.history(settings, model)
+    if not entries:
+        return [f"{model} was never deployed."]
+    lines = [f"{'when':25}  {'action':9} {'from':>5} {'to':>5}  {'actor':16}  reason"]
+    for entry in entries:
+        shown = [("-" if number is None else str(number)) for number in (entry.from_version, entry.to_version)]
+        when = entry.at.astimezone().isoformat(timespec="seconds")
+        lines.append(f"{when:25}  {entry.action:9} {shown[0]:>5} {shown[1]:>5}  {entry.actor:16}  {entry.reason}")
+    roles = ", ".join(f"{role} {version}" for role, version in sorted(entries[-1].state.items())) or "nothing"
+    return [*lines, f"Now in production: {roles}."]
+
+
+def _at(settings: Settings, model: str, text: str) -> str:
+    try:
+        instant = datetime.fromisoformat(text)
+        found = state.champion_at(settings, model, instant)
+    except ValueError as error:
+        raise Refused(f"{text!r} is no instant: {error}. Write it like 2013-10-01T00:00-04:00.") from None
+    return f"{model} at {instant.isoformat()}: " + ("no champion" if found is None else f"version {found}")
+
+
+def _rollback(settings: Settings, options: argparse.Namespace) -> str:
+    done = state.roll_back(
+        settings,
+        options.model,
+        options.to,
+        actor=options.actor,
+        reason=options.reason,
+        bar=not options.no_bar,
+        version=options.version,
+    )
+    now = "no version" if done.version is None else f"version {done.version}"
+    if not done.changed:
+        return f"{options.model}: nothing to do, {now} is in production (revision {done.revision})."
+    return f"{options.model}: {now} is in production instead of version {done.replaced} (revision {done.revision})."
+
+
+def _bar(settings: Settings, options: argparse.Namespace) -> str:
+    change, word = (versions.bar, "barred") if options.command == "bar" else (versions.lift_bar, "free of its bar")
+    changed = change(settings, options.model, options.version, actor=options.actor, reason=options.reason)
+    return f"{options.model} version {options.version} is {word}{'' if changed else ' already'}."
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> list[str]:
+    if options.command == "history":
+        return _history(settings, options.model)
+    if options.command == "at":
+        return [_at(settings, options.model, options.instant)]
+    lines = []
+    if options.command == "rollback":
+        lines.append(_rollback(settings, options))
+    elif options.command != "deliver":
+        lines.append(_bar(settings, options))
+    print(*lines, sep="\n", end="\n" if lines else "", flush=True)
+    late = outbox.deliver(settings, options.model)
+    return [
+        f"MLflow's aliases of {options.model} are not up to date: MLflow is away; run deliver later."
+        if late
+        else f"MLflow's aliases of {options.model} are up to date."
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    options = _parser().parse_args(arguments)
+    try:
+        print(*_run(Settings.from_environment(), options), sep="\n")
+    except NoriaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Connections to the registry's database: engines, transactions, the schema, and what a lost database looks like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from include.errors import NoriaError, TryAgain
+from include.registry import tables
+
+CONNECT_SECONDS = 5
+LOCK_SECONDS = 30
+STATEMENT_SECONDS = 60
+
+_ready: set[str] = set()
+
+
+class DatabaseAway(TryAgain):
+    """The database cannot be reached, or was lost in the middle. Nothing of the transaction was kept."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        self.place = place
+        self.problem = problem
+        super().__init__(
+            f"The database {place} does not answer: {problem}. Nothing was changed. "
+            "Is PostgreSQL running (`make status`), and is NORIA_DATABASE_URL right?"
+        )
+
+
+class DatabaseUnusable(NoriaError):
+    """The address is no SQLAlchemy URL, or the database's schema is from other code."""
+
+
+def _url(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        # The text is not repeated: it may hold a password.
+        raise DatabaseUnusable(
+            "NORIA_DATABASE_URL is not a database URL; write postgresql+psycopg2://user@host:5432/noria"
+        ) from None
+    return url.set(drivername="postgresql+psycopg2") if url.drivername in {"postgresql", "postgres"} else url
+
+
+def place(database_url: str) -> str:
+    """The database's name and host, for messages: never user, password or options."""
+    url = _url(database_url)
+    host = url.host or url.query.get("host") or "the default socket"
+    return f"{url.database!r} at {host if isinstance(host, str) else ','.join(host)}"
+
+
+def _scrubbed(error: SQLAlchemyError, database_url: str) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else None
+    words = " ".join(str(original or error).split())
+    url = _url(database_url)
+    secrets = {str(url.password or ""), *(str(value) for key, value in url.query.items() if "pass" in key.lower())}
+    for secret in secrets - {""}:
+        words = words.replace(secret, "…")
+    return words[:300].rstrip(". ")
+
+
+def create(database_url: str, *, pooled: bool = False) -> Engine:
+    """An engine that gives up on an unreachable host after :data:`CONNECT_SECONDS`.
+
+    :param pooled: keep one connection open, for a caller that asks every second; else each use opens its own, so that
+        nothing is shared with a forked child.
+    """
+    arguments = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": 10_000, "keepalives_idle": 5}
+    url = _url(database_url)
+    if pooled:
+        return create_engine(url, pool_size=1, max_overflow=0, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
+    return create_engine(url, poolclass=NullPool, connect_args=arguments)
+
+
+@contextmanager
+def speaking(database_url: str) -> Iterator[None]:
+    """Turn what a lost, unreachable or overloaded database raises into :class:`DatabaseAway`."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseAway(place(database_url), _scrubbed(error, database_url)) from None
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseAway(place(database_url), _scrubbed(error, database_url)) from None
+        raise
+
+
+@contextmanager
+def transaction(database_url: str) -> Iterator[Connection]:
+    """One transaction on a connection of its own; makes the schema first if this process has not seen it yet.
+
+    :raises DatabaseAway: the database cannot be reached or was lost; the transaction did not happen, unless it was lost
+        in the very moment of its commit, so callers are written to be repeated.
+    """
+    ensure_schema(database_url)
+    with speaking(database_url), create(database_url).begin() as connection:
+        _limit(connection)
+        yield connection
+
+
+def lock_key(*names: str) -> int:
+    """A stable 63-bit key for PostgreSQL's advisory locks."""
+    return int.from_bytes(hashlib.sha256("\0".join(names).encode()).digest()[:8], "big") >> 1
+
+
+def lock_until_commit(connection: Connection, *names: str) -> None:
+    """Wait for the advisory lock of these names; it is released with the transaction."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("noria", *names)})
+
+
+def ensure_schema(database_url: str) -> None:
+    """Create tables, triggers and the schema's version row unless they exist; any number of processes may race.
+
+    :raises DatabaseAway: the database cannot be reached.
+    :raises DatabaseUnusable: the database holds a newer schema than this code knows.
+    """
+    if database_url in _ready:
+        return
+    with speaking(database_url), create(database_url).begin() as connection:
+        _limit(connection)
+        lock_until_commit(connection, "schema")
+        found = _schema_version(connection)
+        if found is None:
+            tables.metadata.create_all(connection)
+            for statement in tables.APPEND_ONLY:
+                connection.execute(text(statement))
+            connection.execute(tables.noria_schema.insert().values(version=tables.SCHEMA_VERSION))
+        elif found > tables.SCHEMA_VERSION:
+            raise DatabaseUnusable(
+                f"The database {place(database_url)} has schema {found}, this code knows {tables.SCHEMA_VERSION}. "
+                "Update the code; an older version must not write to it."
+            )
+    _ready.add(database_url)
+
+
+def _schema_version(connection: Connection) -> int | None:
+    if not inspect(connection).has_table(tables.noria_schema.name):
+        return None
+    return connection.execute(select(tables.noria_schema.c.version)).scalar_one_or_none()
+
+
+def _limit(connection: Connection) -> None:
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+    connection.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'"))

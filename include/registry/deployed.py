@@ -1,0 +1,106 @@
+"""What is in production now, read in one query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+
+from include.registry import database
+from include.registry.tables import deployment, deployment_state, model_version
+from include.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployedVersion:
+    """A version and the role that it holds in production.
+
+    :param since: when it took the role.
+    :param revision: the model's revision at which it took the role.
+    """
+
+    model: str
+    role: str
+    version: int
+    share: float
+    since: datetime
+    revision: int
+    fingerprint: str
+    run_id: str
+    as_of: datetime
+    artifact_digest: str
+    model_uri: str
+    windows: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelState:
+    """Everything that a server needs to know of one model.
+
+    :param revision: rises by one with each change.
+    :param roles: what is deployed, by role; empty if nothing is.
+    """
+
+    model: str
+    revision: int
+    retired_at: datetime | None
+    roles: dict[str, DeployedVersion]
+
+
+def champion(settings: Settings, model: str) -> DeployedVersion | None:
+    """The version in production, or None.
+
+    :raises DatabaseAway: the database cannot be reached.
+    """
+    return _role(settings, model, "champion")
+
+
+def previous(settings: Settings, model: str) -> DeployedVersion | None:
+    """The version to which a rollback goes, or None."""
+    return _role(settings, model, "previous")
+
+
+def _role(settings: Settings, model: str, role: str) -> DeployedVersion | None:
+    with database.transaction(settings.database_url) as connection:
+        states = _read(connection, model)
+    return states[model].roles.get(role) if model in states else None
+
+
+def read_states(settings: Settings, engine: Engine | None = None) -> dict[str, ModelState]:
+    """The state of every model that was ever deployed, by name, in one query.
+
+    :param engine: an engine to reuse, for a caller that asks every second.
+    :raises DatabaseAway: the database cannot be reached.
+    """
+    if engine is None:
+        with database.transaction(settings.database_url) as connection:
+            return _read(connection)
+    database.ensure_schema(settings.database_url)
+    with database.speaking(settings.database_url), engine.connect() as connection:
+        return _read(connection)
+
+
+def _read(connection: Connection, model: str | None = None) -> dict[str, ModelState]:
+    state, version = deployment_state.c, model_version.c
+    query = select(
+        deployment.c.model, deployment.c.revision.label("model_revision"), deployment.c.retired_at,
+        state.role, state.share, state.since, state.revision,
+        version.version, version.fingerprint, version.run_id, version.as_of, version.artifact_digest,
+        version.model_uri, version.windows,
+    ).select_from(
+        deployment.outerjoin(deployment_state, deployment.c.model == state.model).outerjoin(
+            model_version, (version.model == state.model) & (version.version == state.version)
+        )
+    )  # fmt: skip
+    states: dict[str, ModelState] = {}
+    for row in connection.execute(query if model is None else query.where(deployment.c.model == model)):
+        name = row.model
+        found = states.setdefault(
+            name, ModelState(model=name, revision=row.model_revision, retired_at=row.retired_at, roles={})
+        )
+        if row.role is not None:
+            values = {key: value for key, value in row._mapping.items() if key not in {"model_revision", "retired_at"}}
+            found.roles[row.role] = DeployedVersion(**values)
+    return states

@@ -1,0 +1,69 @@
+"""Why a change of production is refused: each a type of its own that carries its values and names the cure."""
+
+from __future__ import annotations
+
+from include.errors import Refused
+from include.registry.versions import ModelVersion
+
+
+def _named(version: int | None) -> str:
+    return "none" if version is None else f"version {version}"
+
+
+class VersionBarred(Refused):
+    """The version was rolled back or barred; it stays out until a person lifts the bar."""
+
+    def __init__(self, model: str, version: int) -> None:
+        self.model = model
+        self.version = version
+        super().__init__(
+            f"{model} version {version} is barred and is not deployed. If it should be: "
+            f"python -m include.registry lift-bar {model} {version} --reason …"
+        )
+
+
+class OlderThanChampion(Refused):
+    """The version knows less than the champion: its as-of is older."""
+
+    def __init__(self, model: str, version: ModelVersion, champion: ModelVersion) -> None:
+        self.model = model
+        self.version = version
+        self.champion = champion
+        super().__init__(
+            f"{model} version {version.version} is as of {version.as_of.isoformat()}, older than the champion "
+            f"{champion.version} (as of {champion.as_of.isoformat()}), and does not replace it. To go back to an older "
+            "version, roll back; to deploy it all the same, give force."
+        )
+
+
+class ModelRetired(Refused):
+    """The model was taken out of production."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"{model} is retired. To bring it back into production, deploy a version with force.")
+
+
+class StateChanged(Refused):
+    """Another deployment came first: the champion is not the one that the decision was made against."""
+
+    def __init__(self, model: str, expected: int | None, found: int | None) -> None:
+        self.model = model
+        self.expected = expected
+        self.found = found
+        super().__init__(
+            f"{model}'s champion is {_named(found)}, but this change was decided against {_named(expected)}. "
+            "Another deployment came first; evaluate again against the champion of now."
+        )
+
+
+class NothingToRollBackTo(Refused):
+    """No version is left that a rollback without a target could bring back."""
+
+    def __init__(self, model: str, champion: int | None) -> None:
+        self.model = model
+        self.champion = champion
+        super().__init__(
+            f"{model} has no previous version to go back to (champion: {_named(champion)}). Name the version to go "
+            "back to (--to), or the version to take out of production with nothing in its place (--version), or retire."
+        )

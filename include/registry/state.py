@@ -1,0 +1,255 @@
+"""What is in production, and the only ways to change it: each one transaction of state, ledger and outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from include.registry import database, ledger, versions
+from include.registry.deployed import DeployedVersion, ModelState, champion, previous, read_states
+from include.registry.ledger import LedgerEntry, Locked, champion_at, history
+from include.registry.refusals import ModelRetired, NothingToRollBackTo, OlderThanChampion, StateChanged, VersionBarred
+from include.registry.tables import deployment_ledger
+from include.registry.versions import ModelVersion
+from include.settings import Settings
+
+__all__ = [
+    "ANY",
+    "DeployedVersion",
+    "LedgerEntry",
+    "ModelState",
+    "Switch",
+    "champion",
+    "champion_at",
+    "history",
+    "previous",
+    "read_states",
+    "retire",
+    "roll_back",
+    "switch_champion",
+]
+
+
+class _Any:
+    """Type of :data:`ANY`."""
+
+
+ANY: Final = _Any()
+"""The expected champion may be any version, or none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """Outcome of a change of the champion.
+
+    :param version: the champion after it; None if there is none.
+    :param previous: the version in the role ``previous`` after it.
+    :param replaced: the champion before it.
+    :param ledger_id: the ledger row that says why (of this change, or of the newest if nothing changed).
+    :param changed: False if everything was so already, and nothing was written.
+    """
+
+    model: str
+    version: int | None
+    previous: int | None
+    replaced: int | None
+    ledger_id: int | None
+    revision: int
+    changed: bool
+
+
+def switch_champion(
+    settings: Settings,
+    model: str,
+    version: int,
+    *,
+    actor: str,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+    force: bool = False,
+    expected_champion: int | _Any | None = ANY,
+) -> Switch:
+    """Put a version into production; the champion until now becomes ``previous``.
+
+    A version that is champion already changes nothing and writes nothing.
+
+    :param force: also replace a champion with a newer as-of, and bring a retired model back. A bar is never forced.
+    :param expected_champion: refuse if the champion is another one.
+    :raises VersionUnknown: there is no such version.
+    :raises VersionBarred: the version is barred.
+    :raises OlderThanChampion: the champion knows newer data.
+    :raises ModelRetired: the model is out of production.
+    :raises StateChanged: the champion is not the expected one.
+    :raises DatabaseAway: the database cannot be reached.
+    """
+    with database.transaction(settings.database_url) as connection:
+        locked = ledger.lock(connection, model)
+        wanted = versions.read_version(connection, model, version)
+        if locked.champion == version:
+            return _unchanged(connection, locked)
+        _check_switch(connection, locked, wanted, force=force, expected=expected_champion)
+        versions.set_status(connection, model, version, "registered")
+        roles = {**locked.roles, "champion": version}
+        if locked.champion is not None:
+            roles["previous"] = locked.champion
+        elif roles.get("previous") == version:
+            del roles["previous"]
+        return _change(
+            connection, locked, roles, action="promote", actor=actor, reason=reason,
+            evidence={**(evidence or {}), **({"forced": True} if force else {})},
+        )  # fmt: skip
+
+
+def _check_switch(
+    connection: Connection, locked: Locked, wanted: ModelVersion, *, force: bool, expected: int | _Any | None
+) -> None:
+    model = locked.model
+    if wanted.status == "barred":
+        raise VersionBarred(model, wanted.version)
+    if not isinstance(expected, _Any) and expected != locked.champion:
+        raise StateChanged(model, expected, locked.champion)
+    if locked.retired and not force:
+        raise ModelRetired(model)
+    if locked.champion is not None and not force:
+        current = versions.read_version(connection, model, locked.champion)
+        if wanted.as_of < current.as_of:
+            raise OlderThanChampion(model, wanted, current)
+
+
+def roll_back(
+    settings: Settings,
+    model: str,
+    to_version: int | None = None,
+    *,
+    actor: str,
+    reason: str,
+    bar: bool = True,
+    evidence: Mapping[str, Any] | None = None,
+    version: int | None = None,
+    request: str | None = None,
+) -> Switch:
+    """Take the champion out of production and bar it; the previous version, or a named one, is champion again.
+
+    With ``version`` named, calling it again does nothing more, and a version that is not champion (any more) is only
+    barred. With ``request`` named, the same request is carried out once.
+
+    :param to_version: the version to go back to, instead of the previous one.
+    :param bar: whether the version that is rolled back is barred until a person lifts it.
+    :param version: the version to take out; without a previous one the model is then left with no champion.
+    :param request: name of the request, such as an Airflow run's id.
+    :raises NothingToRollBackTo: neither a version to go back to nor one to take out is named, and none is kept.
+    :raises VersionBarred: the version to go back to is barred.
+    :raises DatabaseAway: the database cannot be reached.
+    """
+    with database.transaction(settings.database_url) as connection:
+        locked = ledger.lock(connection, model)
+        out = locked.champion if version is None else version
+        if _already(connection, locked, out, to_version, request):
+            return _unchanged(connection, locked)
+        if version is not None and version != locked.champion:
+            return _only_bar(connection, locked, version, bar=bar, actor=actor, reason=reason)
+        target = locked.previous if to_version is None else to_version
+        if target is None and version is None:
+            raise NothingToRollBackTo(model, locked.champion)
+        if target is not None:
+            if versions.read_version(connection, model, target).status == "barred":
+                raise VersionBarred(model, target)
+            versions.set_status(connection, model, target, "registered")
+        if bar and out is not None:
+            versions.set_status(connection, model, out, "barred")
+        roles = {role: held for role, held in locked.roles.items() if held not in {out, target}}
+        if target is not None:
+            roles["champion"] = target
+        kept = {"barred": out if bar else None, **({"request": request} if request else {})}
+        return _change(
+            connection, locked, roles, action="rollback", actor=actor, reason=reason,
+            evidence={**(evidence or {}), **kept},
+        )  # fmt: skip
+
+
+def _already(
+    connection: Connection, locked: Locked, out: int | None, to_version: int | None, request: str | None
+) -> bool:
+    """Whether an earlier call has done this rollback."""
+    if to_version is not None and locked.champion == to_version:
+        return True
+    if request is not None:
+        rows = select(deployment_ledger.c.id).where(
+            deployment_ledger.c.model == locked.model,
+            deployment_ledger.c.action == "rollback",
+            deployment_ledger.c.evidence["request"].astext == request,
+        )
+        if connection.execute(rows).first() is not None:
+            return True
+    if out is None or out == locked.champion:
+        return False
+    return versions.read_version(connection, locked.model, out).status == "barred"
+
+
+def _only_bar(connection: Connection, locked: Locked, version: int, *, bar: bool, actor: str, reason: str) -> Switch:
+    versions.read_version(connection, locked.model, version)
+    if bar:
+        versions.bar_locked(connection, locked, version, actor=actor, reason=reason)
+    return _unchanged(connection, ledger.lock(connection, locked.model))
+
+
+def retire(
+    settings: Settings, model: str, *, actor: str, reason: str, evidence: Mapping[str, Any] | None = None
+) -> Switch:
+    """Take the model out of production for good: no champion, no previous; versions and history stay.
+
+    :raises DatabaseAway: the database cannot be reached.
+    """
+    with database.transaction(settings.database_url) as connection:
+        locked = ledger.lock(connection, model)
+        if locked.retired:
+            return _unchanged(connection, locked)
+        for version in set(locked.roles.values()):
+            versions.set_status(connection, model, version, "retired")
+        return _change(
+            connection, locked, {}, action="retire", actor=actor, reason=reason, evidence=evidence, retired=True
+        )
+
+
+def _change(
+    connection: Connection,
+    locked: Locked,
+    roles: Mapping[str, int],
+    *,
+    action: str,
+    actor: str,
+    reason: str,
+    evidence: Mapping[str, Any] | None,
+    retired: bool = False,
+) -> Switch:
+    entry = ledger.record(
+        connection, locked, action=action, roles=roles, from_version=locked.champion,
+        to_version=roles.get("champion"), actor=actor, reason=reason, evidence=evidence, retired=retired,
+    )  # fmt: skip
+    return Switch(
+        model=locked.model,
+        version=roles.get("champion"),
+        previous=roles.get("previous"),
+        replaced=locked.champion,
+        ledger_id=entry.id,
+        revision=entry.revision,
+        changed=True,
+    )
+
+
+def _unchanged(connection: Connection, locked: Locked) -> Switch:
+    newest = select(deployment_ledger.c.id).where(
+        deployment_ledger.c.model == locked.model, deployment_ledger.c.revision == locked.revision
+    )
+    return Switch(
+        model=locked.model,
+        version=locked.champion,
+        previous=locked.previous,
+        replaced=locked.champion,
+        ledger_id=connection.execute(newest).scalar_one_or_none(),
+        revision=locked.revision,
+        changed=False,
+    )

@@ -1,0 +1,151 @@
+"""The registry's tables, as SQLAlchemy Core: versions, what is in production, and everything that ever changed it."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA_VERSION = 1
+"""Number of the schema that this code writes; kept in the table ``noria_schema``, from where migrations take over."""
+
+CHANNEL = "noria_deployment"
+"""PostgreSQL notification channel; the payload is the model whose deployment state changed."""
+
+metadata = MetaData()
+_NOW = func.clock_timestamp()
+
+noria_schema = Table(
+    "noria_schema",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("version", Integer, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    CheckConstraint("one", name="noria_schema_one_row"),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("as_of", DateTime(timezone=True), nullable=False),
+    Column("artifact_digest", Text, nullable=False),
+    Column("model_uri", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("windows", JSONB, nullable=False),
+    Column("decision", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    UniqueConstraint("model", "fingerprint", name="model_version_fingerprint"),
+    CheckConstraint("status IN ('registered', 'barred', 'retired')", name="model_version_status"),
+)
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False, server_default=text("0")),
+    Column("retired_at", DateTime(timezone=True)),
+)
+"""One row for each model: the row that a change locks, and the revision that it raises."""
+
+deployment_state = Table(
+    "deployment_state",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    ForeignKeyConstraint(["model"], ["deployment.model"]),
+    ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.version"]),
+    CheckConstraint("share >= 0 AND share <= 1", name="deployment_state_share"),
+)
+
+deployment_ledger = Table(
+    "deployment_ledger",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("from_version", Integer),
+    Column("to_version", Integer),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    Column("state", JSONB, nullable=False),
+    UniqueConstraint("model", "revision", name="deployment_ledger_revision"),
+    Index("deployment_ledger_at", "model", "at"),
+)
+"""Append-only. ``state`` maps each role to the version that it holds after the action."""
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("delivered_at", DateTime(timezone=True)),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    Index("outbox_open", "model", postgresql_where=text("delivered_at IS NULL")),
+)
+
+check_result = Table(
+    "check_result",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("as_of", DateTime(timezone=True), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    Column("page", Text),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Index("check_result_model", "model", "kind", "stage", "at"),
+)
+
+APPEND_ONLY = (
+    """
+    CREATE OR REPLACE FUNCTION noria_ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'the table deployment_ledger is append-only: % is refused', TG_OP
+            USING ERRCODE = 'insufficient_privilege';
+    END $$
+    """,
+    "DROP TRIGGER IF EXISTS deployment_ledger_rows ON deployment_ledger",
+    "DROP TRIGGER IF EXISTS deployment_ledger_whole ON deployment_ledger",
+    """
+    CREATE TRIGGER deployment_ledger_rows BEFORE UPDATE OR DELETE ON deployment_ledger
+    FOR EACH ROW EXECUTE FUNCTION noria_ledger_is_append_only()
+    """,
+    """
+    CREATE TRIGGER deployment_ledger_whole BEFORE TRUNCATE ON deployment_ledger
+    FOR EACH STATEMENT EXECUTE FUNCTION noria_ledger_is_append_only()
+    """,
+)
+"""Statements that make the ledger append-only, for the table's owner too."""
