@@ -1,7 +1,8 @@
 """Suites as JSON files: ``expectations/<model>/<stage>.json``, read strictly. Imports nothing heavy.
 
-The format is Great Expectations' own: ``{"name", "expectations": [{"type", "kwargs", "severity", "meta"}]}``. Anything that could make a gate pass silently is refused: no file, no expectation, an unknown type or argument, a key that is
-written twice, a severity that is left out. Each expectation says in ``meta.notes`` why it matters.
+The format is Great Expectations' own: a name, and expectations with ``type``, ``kwargs``, ``severity`` and
+``meta.notes`` (why it matters). Anything that could make a gate pass silently is refused: no file, no expectation, an
+unknown type or argument, a key that is written twice, a severity that is left out.
 """
 
 from __future__ import annotations

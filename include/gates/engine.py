@@ -1,0 +1,284 @@
+"""Great Expectations on a frame, quickly: the metrics that a suite needs are planned once and computed for each frame.
+
+The public ``batch.validate(suite)`` plans anew for every frame, which costs four times what the metrics do (130 against
+30 ms for a day of 15 expectations). So the plan is made here from the same public parts: each expectation names its
+metrics, the engine resolves them level by level, the expectation judges them. A test compares both ways. Only
+expectations that fail are looked at again, by Great Expectations' own validator, for their rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from include.gates.errors import GateBroken, SuiteError
+from include.gates.plain import to_plain
+from include.gates.result import Check, GateResult
+from include.gates.suite import Expectation, Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLES: Final = 20
+"""Most rows that a failed expectation shows."""
+
+_BATCH: Final = "frame"
+_QUICK: Final[dict[str, Any]] = {"result_format": {"result_format": "BOOLEAN_ONLY"}}
+
+
+class Evaluator:
+    """One suite, ready to judge many frames."""
+
+    def __init__(self, suite: Suite) -> None:
+        """Check the suite with Great Expectations itself.
+
+        :raises SuiteError: if Great Expectations does not accept an expectation.
+        """
+        _quiet()
+        from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+
+        self._suite = suite
+        self._engine = PandasExecutionEngine()
+        self._configurations = [_configuration(suite, number) for number in range(len(suite.expectations))]
+        self._plans: dict[tuple[int, ...], _Plan] = {}
+
+    def judge(self, frame: pd.DataFrame, *, subject: str, identify: Sequence[str] = ()) -> GateResult:
+        """Judge a frame.
+
+        :param frame: the rows; columns that the suite does not name cost nothing.
+        :param subject: what the frame is, for messages.
+        :param identify: columns that tell a reader which row it is (the entity).
+        :raises GateBroken: if an expectation could not be evaluated.
+        """
+        present = set(frame.columns)
+        checks: dict[int, Check] = {}
+        numbers = []
+        for number, expectation in enumerate(self._suite.expectations):
+            absent = [column for column in expectation.columns if column not in present]
+            if absent:
+                checks[number] = _absent(expectation, absent)
+            else:
+                numbers.append(number)
+        narrow = frame[[column for column in self._suite.columns if column in present]]
+        checks |= self._evaluate(tuple(numbers), narrow, frame, subject, [n for n in identify if n in present])
+        return GateResult(
+            suite=self._suite.name,
+            suite_digest=self._suite.digest,
+            stage=self._suite.stage,
+            subject=subject,
+            rows=len(frame),
+            checks=tuple(checks[number] for number in sorted(checks)),
+        )
+
+    def _evaluate(
+        self, numbers: tuple[int, ...], narrow: pd.DataFrame, frame: pd.DataFrame, subject: str, identify: list[str]
+    ) -> dict[int, Check]:
+        self._engine.load_batch_data(_BATCH, narrow)
+        if numbers not in self._plans:
+            self._plans[numbers] = self._plan(numbers, subject)
+        outcomes = self._plans[numbers].run(self, subject)
+        checks = {}
+        for number, (success, observed, metrics) in outcomes.items():
+            expectation = self._suite.expectations[number]
+            check = _check(expectation, success, observed, metrics)
+            checks[number] = check if success else self._with_details(number, check, frame, identify)
+        return checks
+
+    def _plan(self, numbers: tuple[int, ...], subject: str) -> _Plan:
+        try:
+            return _Plan(self._engine, {number: self._configurations[number] for number in numbers})
+        except Exception as error:
+            raise GateBroken(self._suite.name, subject, "planning the suite's metrics", _reason(error)) from error
+
+    def broken(self, number: int, subject: str, error: Exception) -> GateBroken:
+        """The error that says which expectation could not be evaluated, and why."""
+        return GateBroken(self._suite.name, subject, self._suite.expectations[number].label, _reason(error))
+
+    def _with_details(self, number: int, check: Check, frame: pd.DataFrame, identify: list[str]) -> Check:
+        """Add the rows or values that do not meet a failed expectation."""
+        from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
+        from great_expectations.validator.validator import Validator
+
+        columns = [name for name in identify if name not in self._suite.expectations[number].columns]
+        shown = dict.fromkeys([*columns, *self._suite.expectations[number].columns])
+        engine = PandasExecutionEngine(batch_data_dict={_BATCH: frame[list(shown)]})
+        validator = Validator(execution_engine=engine)
+        validator.metrics_calculator.show_progress_bars = False
+        layout = {"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES}
+        if columns:
+            layout["unexpected_index_column_names"] = columns
+        [outcome] = validator.graph_validate(
+            configurations=[self._configurations[number]], runtime_configuration={"result_format": layout}
+        )
+        found = outcome.result or {}
+        if self._suite.expectations[number].form.kind != "rows":
+            return replace(check, observed=_lists(found) or check.observed)
+        return replace(check, samples=_samples(found, list(shown)))
+
+
+class _Plan:
+    """The metrics of some of a suite's expectations, in levels: each level needs only those before it."""
+
+    def __init__(self, engine: Any, configurations: Mapping[int, Any]) -> None:
+        from great_expectations.validator.metrics_calculator import MetricsCalculator
+
+        self._engine = engine
+        calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
+        self._expectations: dict[int, tuple[Any, dict[str, Any], frozenset[Any]]] = {}
+        needed: dict[Any, tuple[Any, set[Any]]] = {}
+        for number, configuration in configurations.items():
+            expectation = configuration.to_domain_obj()
+            dependencies = expectation.get_validation_dependencies(
+                execution_engine=engine, runtime_configuration=_QUICK
+            )
+            graph = calculator.build_metric_dependency_graph(dependencies.get_metric_configurations(), _QUICK)
+            own = _collect(graph.edges, needed)
+            named = {name: metric.id for name, metric in dependencies.metric_configurations.items()}
+            self._expectations[number] = (expectation, named, own)
+        self._levels = _levels(needed)
+
+    def run(self, evaluator: Evaluator, subject: str) -> dict[int, tuple[bool, Any, dict[str, Any]]]:
+        """Compute the metrics of the loaded frame and let each expectation judge its own."""
+        metrics: dict[Any, Any] = {}
+        for level in self._levels:
+            try:
+                metrics.update(self._engine.resolve_metrics(metrics_to_resolve=level, metrics=metrics))
+            except Exception as error:
+                raise evaluator.broken(self._culprit(error), subject, error) from error
+        outcomes = {}
+        for number, (expectation, named, _) in self._expectations.items():
+            values = {name: metrics[metric] for name, metric in named.items()}
+            try:
+                outcome = expectation._validate(
+                    metrics=values, runtime_configuration=_QUICK, execution_engine=self._engine
+                )
+                success, found = bool(outcome["success"]), outcome.get("result") or {}
+            except Exception as error:
+                raise evaluator.broken(number, subject, error) from error
+            outcomes[number] = (success, to_plain(found.get("observed_value")), values)
+        return outcomes
+
+    def _culprit(self, error: Exception) -> int:
+        failed = {metric.id for metric in getattr(error, "failed_metrics", ())}
+        return next((number for number, (_, _, own) in self._expectations.items() if own & failed), 0)
+
+
+def _quiet() -> None:
+    """Before the first import: no analytics, and no logger that fails under Airflow."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    logging.getLogger("great_expectations._docs_decorators").setLevel(logging.CRITICAL)
+
+
+def _configuration(suite: Suite, number: int) -> Any:
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    expectation = suite.expectations[number]
+    configuration = ExpectationConfiguration(type=expectation.type, kwargs={**expectation.kwargs, "batch_id": _BATCH})
+    try:
+        configuration.to_domain_obj()
+    except Exception as error:
+        where = f"expectation {number + 1} ({expectation.type})"
+        raise SuiteError(suite.path, where, f"Great Expectations refuses it: {error}.", "Correct it.") from error
+    return configuration
+
+
+def _collect(edges: Sequence[Any], needed: dict[Any, tuple[Any, set[Any]]]) -> frozenset[Any]:
+    own = set()
+    for edge in edges:
+        _, after = needed.setdefault(edge.left.id, (edge.left, set()))
+        own.add(edge.left.id)
+        if edge.right is not None:
+            needed.setdefault(edge.right.id, (edge.right, set()))
+            after.add(edge.right.id)
+            own.add(edge.right.id)
+    return frozenset(own)
+
+
+def _levels(needed: Mapping[Any, tuple[Any, set[Any]]]) -> list[list[Any]]:
+    levels: list[list[Any]] = []
+    done: set[Any] = set()
+    while len(done) < len(needed):
+        ready = {name: metric for name, (metric, after) in needed.items() if name not in done and after <= done}
+        if not ready:
+            raise RuntimeError("the metrics of the suite depend on each other in a circle")
+        levels.append(list(ready.values()))
+        done |= set(ready)
+    return levels
+
+
+def _absent(expectation: Expectation, absent: Sequence[str]) -> Check:
+    """A column that the suite relies on is missing: this refuses the data, whatever the expectation's severity."""
+    names = ", ".join(absent)
+    word = "column" if len(absent) == 1 else "columns"
+    return Check(
+        type=expectation.type,
+        column=", ".join(expectation.columns),
+        kwargs=to_plain(expectation.kwargs),
+        severity="critical",
+        notes=expectation.notes,
+        success=False,
+        problem=f"the {word} {names} is missing" if len(absent) == 1 else f"the {word} {names} are missing",
+    )
+
+
+def _check(expectation: Expectation, success: bool, observed: object, metrics: Mapping[str, Any]) -> Check:
+    unexpected = judged = None
+    if expectation.form.kind == "rows":
+        unexpected, judged = _row_counts(expectation, metrics)
+        observed = None
+    elif expectation.type == "expect_column_to_exist":
+        observed = success
+    return Check(
+        type=expectation.type,
+        column=", ".join(expectation.columns) or None,
+        kwargs=to_plain(expectation.kwargs),
+        severity=expectation.severity,
+        notes=expectation.notes,
+        success=success,
+        observed=observed,
+        unexpected=unexpected,
+        judged=judged,
+    )
+
+
+def _row_counts(expectation: Expectation, metrics: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows that do not meet it, and rows that it was judged on."""
+    nulls = int(metrics.get("column_values.nonnull.unexpected_count", 0))
+    if expectation.type == "expect_column_values_to_not_be_null":
+        return nulls, int(metrics["table.row_count"])
+    own = [value for name, value in metrics.items()
+           if name.endswith(".unexpected_count") and name != "column_values.nonnull.unexpected_count"]  # fmt: skip
+    filtered = [value for name, value in metrics.items() if name.endswith(".filtered_row_count")]
+    total = int(filtered[0]) if filtered else int(metrics["table.row_count"])
+    if expectation.type == "expect_column_values_to_be_null":
+        return int(own[0]) if own else total - nulls, total
+    return int(own[0]), total - nulls
+
+
+def _samples(found: Mapping[str, Any], columns: list[str]) -> tuple[dict[str, Any], ...]:
+    rows = found.get("partial_unexpected_index_list")
+    if rows and isinstance(rows[0], Mapping):
+        return tuple({name: to_plain(row[name]) for name in columns if name in row} for row in rows[:SAMPLES])
+    values = found.get("partial_unexpected_list") or []
+    return tuple(
+        to_plain(value) if isinstance(value, Mapping) else dict(zip(columns, _as_tuple(value), strict=False))
+        for value in values[:SAMPLES]
+    )
+
+
+def _as_tuple(value: object) -> tuple[Any, ...]:
+    return tuple(to_plain(value)) if isinstance(value, tuple) else (to_plain(value),)
+
+
+def _lists(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a failed expectation on a column's set of values found: values too many, values missing."""
+    names = {"unexpected": "partial_unexpected_list", "missing": "partial_missing_list"}
+    return {name: to_plain(found[key])[:SAMPLES] for name, key in names.items() if found.get(key)}
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {str(cause).strip() or 'no message'}"
