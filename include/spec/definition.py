@@ -6,13 +6,26 @@ The descriptions here are the source of the reference page (``python -m include.
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from include.spec.duration import parse_duration
+from include.spec.duration import format_duration, parse_duration
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+def _parse_day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a day; write it as year-month-day, such as 2013-01-31") from None
+
+
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str, when_used="json")
+]
+Day = Annotated[date, BeforeValidator(_parse_day)]
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
 FeatureType = Literal["numeric", "category", "boolean"]
 PartitionSize = Literal["hour", "day", "month"]
@@ -23,7 +36,7 @@ Scalar = bool | int | float | str
 class Section(BaseModel):
     """A part of a definition: unknown keys are refused, values cannot change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Source(Section):
@@ -37,8 +50,8 @@ class Source(Section):
     format: Literal["parquet", "csv"] | None = Field(None, description="Taken from the path's ending if left out.")
     partition: PartitionSize = Field("day", description="Size of a partition.")
     time_zone: str = Field("UTC", description="Time zone in which partitions are cut and schedules run.")
-    starts: date = Field(description="First day with data.")
-    ends: date | None = Field(
+    starts: Day = Field(description="First day with data.")
+    ends: Day | None = Field(
         None, description="Last day with data, for an archive: a run in the present then works at the archive's end."
     )
     event_time: str = Field(description="Timestamp column that says when a row happened (local to `time_zone`).")
@@ -58,10 +71,15 @@ class Label(Section):
 
 
 class Feature(Section):
-    """One input of the model."""
+    """One input of the model. ``name: "sql"`` is short for ``name: {expression: "sql"}``."""
 
     expression: str = Field(description="SQL expression over the row's columns.")
     type: FeatureType = Field("numeric", description="numeric, category or boolean.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        return {"expression": value} if isinstance(value, str) else value
 
 
 class FeatureModule(Section):

@@ -1,0 +1,128 @@
+"""Checks of a definition's times: zone, archive, windows, schedules, and the source's path."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from include.spec.definition import Definition, PartitionSize
+from include.spec.duration import format_duration
+from include.spec.problems import Finding, KeyPath, choose
+
+_DAY: Final = timedelta(days=1)
+_STEPS: Final[dict[PartitionSize, timedelta]] = {"hour": timedelta(hours=1), "day": _DAY, "month": _DAY}
+_PRESETS: Final = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly")
+_CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*,/\-#L]+")
+
+
+def time_findings(definition: Definition) -> Iterator[Finding]:
+    """What is wrong with the times of a definition."""
+    yield from _zone(definition)
+    yield from _path(definition)
+    yield from _archive(definition)
+    yield from _windows(definition)
+    yield from _execution(definition)
+    yield from _schedules(definition)
+
+
+def _zone(definition: Definition) -> Iterator[Finding]:
+    name = definition.source.time_zone
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        cure = choose(name, sorted(available_timezones()), kind="time zones").split(" The time zones are:")[0]
+        cure = cure if cure.startswith("Did you mean") else "Write a name such as Europe/Berlin or UTC."
+        yield Finding(("source", "time_zone"), f"there is no time zone {name!r}", cure)
+
+
+def _path(definition: Definition) -> Iterator[Finding]:
+    path, keys = definition.source.path, ("source", "path")
+    try:
+        parts = list(string.Formatter().parse(path))
+    except ValueError as error:
+        yield Finding(keys, f"the path cannot be read ({error})", "Close each brace, as in {partition}.")
+        return
+    for _, name, form, conversion in parts:
+        if name is not None and (name not in ("store", "partition") or form or conversion):
+            cure = choose(name, ("{store}", "{partition}"), kind="placeholders")
+            yield Finding(keys, f"there is no placeholder {{{name}}}", cure)
+    if not path.startswith(("{store}/", "/")):
+        yield Finding(keys, "the path is relative", "Start it with {store}/ or /.")
+    if ".." in PurePosixPath(path).parts:
+        yield Finding(keys, "the path goes up with ..", "Write the folder itself.")
+    if definition.source.format is None and not path.endswith((".parquet", ".csv", ".csv.gz")):
+        cure = "End the path with .parquet, .csv or .csv.gz, or add `format: csv`."
+        yield Finding(keys, "the path's ending does not tell the format", cure)
+
+
+def _archive(definition: Definition) -> Iterator[Finding]:
+    source = definition.source
+    if source.ends is None:
+        return
+    if source.ends < source.starts:
+        yield Finding(
+            ("source", "ends"), f"the data ends before it starts ({source.starts})", "Correct one of the two."
+        )
+        return
+    training = definition.training
+    span = source.ends - source.starts + _DAY
+    asked = training.window + training.validation + training.holdout + definition.label.known_after
+    if asked > span:
+        what = (
+            f"window, validation, holdout and label.known_after need {format_duration(asked)}, "
+            f"but the archive holds {span.days}d"
+        )
+        yield Finding(("training", "window"), what, "Shorten the windows.")
+
+
+def _windows(definition: Definition) -> Iterator[Finding]:
+    size, training = definition.source.partition, definition.training
+    places: list[tuple[KeyPath, timedelta]] = [
+        (("training", "window"), training.window),
+        (("training", "validation"), training.validation),
+        (("training", "holdout"), training.holdout),
+        (("monitoring", "drift", "window"), definition.monitoring.drift.window),
+    ]
+    step = _STEPS[size]
+    for keys, value in places:
+        if not value:
+            yield Finding(keys, "the window is empty", "Write how long it is, such as 7d.")
+        elif value % step:
+            what = f"{format_duration(value)} is no multiple of {format_duration(step)}, with partitions of a {size}"
+            yield Finding(
+                keys,
+                what,
+                f"Write a multiple of {format_duration(step)}, such as {step.days * 7 or 7}"
+                f"{'d' if step.days else 'h'}.",
+            )
+
+
+def _execution(definition: Definition) -> Iterator[Finding]:
+    if not definition.execution.timeout:
+        yield Finding(("execution", "timeout"), "no step can end in no time", "Write a time such as 2h.")
+    if not definition.training.wait_for_data:
+        yield Finding(("training", "wait_for_data"), "no wait at all is not possible", "Write a short one, such as 1s.")
+
+
+def _schedules(definition: Definition) -> Iterator[Finding]:
+    for name in ("data", "train", "monitor"):
+        cron = getattr(definition.schedule, name)
+        if cron is not None and not _is_cron(cron):
+            cure = 'Write minute, hour, day of month, month and day of week, such as "0 2 * * *" for 2:00 every night.'
+            yield Finding(("schedule", name), f"{cron!r} is no cron expression", cure)
+
+
+def _is_cron(text: str) -> bool:
+    if text in _PRESETS:
+        return True
+    fields = text.split()
+    if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(one) for one in fields):
+        return False
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    return bool(croniter.is_valid(" ".join(fields)))

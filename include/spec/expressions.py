@@ -1,0 +1,209 @@
+"""What a row expression may be: columns of the row, literals, operators and deterministic scalar functions.
+
+An expression is parsed in DuckDB's dialect, every node of its syntax tree is held against a list of what is allowed,
+and what passes is written anew from the tree. Only that text reaches DuckDB.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from include.errors import Refused
+from include.spec.problems import choose
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+LONGEST: Final = 4000
+MOST_NODES: Final = 500
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FUNCTIONS: Final[tuple[str, ...]] = _words(
+    """
+    abs ceil floor round trunc sign sqrt cbrt exp ln log log2 log10 pow mod fmod even gcd lcm sin cos tan asin acos
+    atan atan2 sinh cosh tanh radians degrees pi isnan isinf isfinite greatest least coalesce ifnull nullif if year
+    quarter month week isoyear yearweek day dayofmonth dayofyear isodow dayofweek weekday hour minute second
+    millisecond epoch last_day dayname monthname date_part date_trunc date_diff date_sub extract make_date
+    make_timestamp strftime lower upper length trim ltrim rtrim left right substring replace concat concat_ws
+    contains starts_with ends_with reverse strpos split_part ascii translate strip_accents
+    """
+)
+
+_OPERATORS: Final = frozenset(
+    _words(
+        """
+    Column Identifier Literal Boolean Null Paren Neg Not And Or Add Sub Mul Div IntDiv Mod DPipe EQ NEQ GT GTE LT
+    LTE Is NullSafeEQ NullSafeNEQ Between In Like ILike Escape Case If Cast TryCast DataType DataTypeParam Interval
+    Var BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift BitwiseRightShift
+    """
+    )
+)
+_TYPED_FUNCTIONS: Final = frozenset(
+    _words(
+        """
+    Abs Ceil Floor Round Trunc Sign Sqrt Cbrt Exp Ln Log Pow Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh Radians
+    Degrees Pi IsNan IsInf Greatest Least Coalesce Nullif Year Quarter Month Week WeekOfYear Day DayOfMonth
+    DayOfYear DayOfWeekIso DayOfWeek Hour Minute Second TimeToUnix LastDay Dayname Monthname TimestampTrunc
+    DateTrunc DateDiff DateAdd Extract DateFromParts TimestampFromParts TimeToStr Lower Upper Length Trim Left Right
+    Substring Replace Concat ConcatWs Contains StartsWith EndsWith Reverse StrPosition SplitPart Ascii Unicode
+    Translate
+    """
+    )
+)
+_NAMED_FUNCTIONS: Final = frozenset(
+    _words(
+        """
+    isfinite even gcd lcm fmod millisecond isoyear yearweek weekday date_part datepart date_sub datesub strlen
+    prefix suffix strip_accents ord
+    """
+    )
+)
+_TYPES: Final = frozenset(
+    _words(
+        """
+    BOOLEAN TINYINT SMALLINT INT BIGINT INT128 UTINYINT USMALLINT UINT UBIGINT FLOAT DOUBLE DECIMAL TEXT VARCHAR
+    DATE TIMESTAMP TIME
+    """
+    )
+)
+_UNCERTAIN: Final = frozenset(
+    _words(
+        """
+    rand random uuid gen_random_uuid setseed now today get_current_timestamp get_current_time get_current_date
+    transaction_timestamp current_localtime current_localtimestamp nextval currval txid_current age user
+    session_user
+    """
+    )
+)
+
+
+class ExpressionError(Refused):
+    """An expression that must not run on rows.
+
+    :param sql: the expression as it was written.
+    :param what: what is wrong with it.
+    :param cure: what to write instead.
+    """
+
+    def __init__(self, sql: str, what: str, cure: str) -> None:
+        self.sql, self.what, self.cure = sql, what, cure
+        shown = sql if len(sql) <= 200 else f"{sql[:200]}…"
+        super().__init__(f"The expression `{shown}` cannot be used: {what}. {cure}")
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A checked expression.
+
+    :param sql: its canonical text, for DuckDB; every column is quoted.
+    :param columns: the columns that it reads, spelt as in the expression.
+    """
+
+    sql: str
+    columns: frozenset[str]
+
+
+@functools.lru_cache(maxsize=4096)
+def check_expression(sql: str) -> Expression:
+    """Check an SQL expression over the columns of one row.
+
+    :raises ExpressionError: for everything that is not on the list of what is allowed: subqueries, aggregates, window
+        functions, functions that are not deterministic or read files, several statements, placeholders, ….
+    """
+    tree = _parse(sql)
+    columns: set[str] = set()
+    for count, node in enumerate(tree.walk()):
+        if count >= MOST_NODES:
+            raise ExpressionError(sql, f"it has more than {MOST_NODES} parts", "Split it into several features.")
+        _check_node(sql, node)
+        if type(node).__name__ == "Column":
+            columns.add(node.name)
+    return Expression(tree.sql(dialect="duckdb", identify=True, comments=False), frozenset(columns))
+
+
+def _parse(sql: str) -> exp.Expr:
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    if len(sql) > LONGEST:
+        raise ExpressionError(sql, f"it is longer than {LONGEST} characters", "Split it into several features.")
+    if "\0" in sql:
+        raise ExpressionError(sql, "it contains a null character", "Remove it.")
+    try:
+        trees = sqlglot.parse(sql, read="duckdb", error_message_context=0)
+    except SqlglotError as error:
+        details: dict[str, Any] = (getattr(error, "errors", None) or [{}])[0]
+        where = f" at column {details['col']}" if details.get("col") else ""
+        reason = str(details.get("description") or error).splitlines()[0].rstrip(".")
+        what = f"it cannot be parsed{where} ({reason})"
+        raise ExpressionError(sql, what, "Write one SQL expression as DuckDB reads it, such as `a > 15`.") from None
+    except RecursionError:
+        raise ExpressionError(sql, "it is nested too deep", "Split it into several features.") from None
+    if len(trees) != 1:
+        raise ExpressionError(sql, "it holds several statements", "Write one expression, without a semicolon.")
+    if trees[0] is None:
+        raise ExpressionError(sql, "it is empty", "Write an SQL expression, such as the name of a column.")
+    return trees[0]
+
+
+def _check_node(sql: str, node: exp.Expr) -> None:
+    kind = type(node).__name__
+    if kind in _TYPED_FUNCTIONS:
+        return
+    if kind in _OPERATORS:
+        _check_operator(sql, kind, node)
+        return
+    if kind == "Anonymous" and isinstance(node.this, str) and node.name.lower() in _NAMED_FUNCTIONS:
+        return
+    raise ExpressionError(sql, *_refusal(kind, node))
+
+
+def _check_operator(sql: str, kind: str, node: exp.Expr) -> None:
+    if kind == "Column" and (node.args.get("table") is not None or type(node.this).__name__ != "Identifier"):
+        name = node.sql(dialect="duckdb")
+        raise ExpressionError(sql, f"`{name}` is a qualified name", "Name columns without a table or a field.")
+    if kind == "In" and not node.expressions:
+        raise ExpressionError(sql, "IN is not followed by a list of values", "Write `x IN (1, 2)`.")
+    if kind == "DataType" and node.this.name not in _TYPES | {"INTERVAL"}:
+        known = ", ".join(sorted(_TYPES - {"INT128", "TEXT"}))
+        raise ExpressionError(sql, f"a cast to {node.sql(dialect='duckdb')} is not allowed", f"The types are: {known}.")
+
+
+def _refusal(kind: str, node: exp.Expr) -> tuple[str, str]:
+    from sqlglot import exp
+
+    shown = node.sql(dialect="duckdb", comments=False)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+    if isinstance(node, exp.Query | exp.Subquery | exp.Exists):
+        return f"`{shown}` is a subquery", "An expression sees one row; take what it needs into the source's columns."
+    if isinstance(node, exp.Window):
+        return f"`{shown}` is a window function", "An expression sees one row; compute it in the source instead."
+    if isinstance(node, exp.AggFunc):
+        return f"`{shown}` is an aggregate", "An expression sees one row; compute it in the source instead."
+    if isinstance(node, exp.Star | exp.Columns):
+        return f"`{shown}` stands for many columns", "Name the one column that is meant."
+    if isinstance(node, exp.Placeholder | exp.Parameter):
+        return f"`{shown}` is a placeholder", "Write the value itself."
+    if isinstance(node, exp.Alias):
+        return f"`{shown}` gives a name with AS", "The key is the feature's name; remove AS and what follows."
+    if isinstance(node, exp.Func):
+        return _function_refusal(node)
+    if isinstance(node, exp.DDL | exp.DML | exp.Command | exp.Attach | exp.Set | exp.Pragma | exp.Copy | exp.Drop):
+        return "it is a statement, not an expression", "Write one expression over the row's columns."
+    return f"`{shown}` ({kind}) is not allowed", (
+        "Use columns, literals, operators, CASE, CAST, IN, BETWEEN, LIKE and the functions in include/models/README.md."
+    )
+
+
+def _function_refusal(node: Any) -> tuple[str, str]:
+    name = (node.name if type(node).__name__ == "Anonymous" else node.sql_name()).lower()
+    if name in _UNCERTAIN or name.startswith(("current_", "local")):
+        cure = "The same row must always give the same value; use the event time or another column."
+        return f"{name}() is not deterministic", cure
+    return f"the function {name}() is not allowed", choose(name, FUNCTIONS, kind="allowed functions")
