@@ -1,0 +1,108 @@
+"""The rows that everything is judged on: read once, proven to be the rows that the challenger predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from include.errors import NoriaError, Refused
+from include.evaluation.scoring import Floats
+
+
+class TrainingSetIncomplete(NoriaError):
+    """A file of the training set or the predictions is missing or is not what the references promise."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path} {problem}. Run the steps assemble and train again for this as-of.")
+
+
+class NothingHeldOut(Refused):
+    """The holdout part has no row, so nothing can be evaluated."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"The holdout part {path} has no row: publish data for the holdout window, or make it longer.")
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The holdout rows with the challenger's predictions, in the training set's order.
+
+    :param directory: the training set's folder.
+    :param frame: holdout.parquet: keys, event time, slices, ``feature_…`` columns, label.
+    :param labels: shape (rows,).
+    :param predictions: the challenger's, shape (rows,).
+    :param inputs: raw input columns of the same rows in the same order.
+    :param train: train.parquet, for the baselines.
+    """
+
+    directory: Path
+    frame: pd.DataFrame
+    labels: Floats
+    predictions: Floats
+    inputs: pd.DataFrame
+    train: pd.DataFrame
+
+    def event_times(self, column: str) -> NDArray[np.datetime64]:
+        """Local event times, shape (rows,)."""
+        return self.frame[column].to_numpy(dtype="datetime64[us]")
+
+
+def read_holdout(store: Path, training: Mapping[str, Any]) -> Holdout:
+    """Read the files that a train output refers to.
+
+    :param store: root of the store.
+    :param training: output of the step train.
+    :raises TrainingSetIncomplete: if a file is missing, or rows and predictions do not belong together.
+    :raises NothingHeldOut: if there is no holdout row.
+    """
+    directory = store / training["training_set"]["directory"]
+    frame = _read(directory / "holdout.parquet")
+    if frame.empty:
+        raise NothingHeldOut(directory / "holdout.parquet")
+    inputs = _read(directory / "holdout_inputs.parquet")
+    if len(inputs) != len(frame):
+        problem = f"has {len(inputs)} rows, but the holdout part has {len(frame)}"
+        raise TrainingSetIncomplete(directory / "holdout_inputs.parquet", problem)
+    predicted = _aligned(frame, store / training["predictions"])
+    return Holdout(
+        directory=directory,
+        frame=frame,
+        labels=frame["label"].to_numpy(dtype=np.float64, na_value=np.nan),
+        predictions=predicted["prediction"].to_numpy(dtype=np.float64, na_value=np.nan),
+        inputs=inputs,
+        train=_read(directory / "train.parquet"),
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise TrainingSetIncomplete(path, "is missing") from error
+
+
+def _aligned(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The predictions in the holdout's order; every row must have exactly one, with the same label."""
+    keys = ["partition", "_row"]
+    predicted = _read(path)
+    twice = int(predicted.duplicated(keys).sum())
+    if twice or len(predicted) != len(frame):
+        raise TrainingSetIncomplete(path, f"has {len(predicted)} rows ({twice} twice) for {len(frame)} holdout rows")
+    wanted = frame[[*keys, "label"]].assign(partition=frame["partition"].astype(str))
+    predicted = predicted.assign(partition=predicted["partition"].astype(str))
+    joined = wanted.merge(predicted, on=keys, how="left", suffixes=("", "_predicted"), validate="one_to_one")
+    unknown = int(joined["prediction"].isna().sum())
+    if unknown:
+        raise TrainingSetIncomplete(path, f"has no prediction for {unknown} of {len(frame)} holdout rows")
+    if not joined["label"].equals(joined["label_predicted"].astype(joined["label"].dtype)):
+        raise TrainingSetIncomplete(path, "has other labels than the holdout part")
+    return joined

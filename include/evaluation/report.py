@@ -1,0 +1,186 @@
+"""One document with everything that was measured about a challenger: what the page shows and the decision reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from include.evaluation.baselines import Baseline, linear_baseline, naive_baseline
+from include.evaluation.comparison import Comparison, Judging, MetricEstimates, compare
+from include.evaluation.curves import calibration, residuals, roc_curve
+from include.evaluation.fairness import Fairness
+from include.evaluation.holdout import Holdout, TrainingSetIncomplete
+from include.evaluation.metrics import display_order
+from include.evaluation.scoring import BinaryScorer, Floats
+from include.evaluation.slices import judge_slices
+from include.spec.columns import feature_types
+from include.spec.definition import Definition
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The champion, as far as the challenger can meet it.
+
+    :param version: None if there is no champion.
+    :param fairness: on which rows the two may be compared, and why not on others.
+    :param predictions: the champion's, for all holdout rows; None unless the comparison is fair (or fair in part).
+    """
+
+    version: int | None
+    fairness: Fairness
+    predictions: Floats | None
+
+    @classmethod
+    def nobody(cls, rows: int) -> Rival:
+        """There is no champion."""
+        return cls(None, Fairness("none", np.ones(rows, dtype=bool), "there is no champion yet"), None)
+
+    @classmethod
+    def itself(cls, version: int, rows: int) -> Rival:
+        """The challenger is the champion, and is not compared with itself."""
+        reason = f"This is champion version {version} itself, already champion; it is not compared with itself."
+        return cls(version, Fairness("self", np.zeros(rows, dtype=bool), reason), None)
+
+
+def judging_of(definition: Definition) -> Judging:
+    """How a definition wants its challengers judged."""
+    evaluation = definition.evaluation
+    return Judging(
+        task=definition.task,
+        threshold=evaluation.threshold,
+        rounds=evaluation.bootstrap_rounds,
+        confidence=evaluation.confidence,
+        seed=definition.training.seed,
+    )
+
+
+def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str, Any]:
+    """Measure the challenger, the baselines and the champion on the holdout rows.
+
+    :returns: JSON: ``rows``, ``challenger``, ``baselines``, ``improvements`` (by reference, positive is better),
+        ``comparison`` (with the champion: status, rows, reason, both models' metrics), ``champion`` (its metrics, or
+        null), ``fair``, ``unfair_reason``, ``slices``, ``curves`` and how all of it was judged.
+    :raises UnusablePredictions: if someone's predictions cannot be evaluated.
+    """
+    judging = judging_of(definition)
+    order = [metric.name for metric in display_order(definition.task, definition.evaluation.metrics)]
+    baselines = _baselines(definition, holdout)
+    references = {baseline.name: baseline.predictions for baseline in baselines}
+    everywhere = rival.predictions is not None and rival.fairness.status == "fair"
+    if everywhere and rival.predictions is not None:
+        references["champion"] = rival.predictions
+    measured = compare(judging, holdout.labels, holdout.predictions, references)
+    met = measured if everywhere else _on_common_rows(judging, holdout, rival)
+    return {
+        "model": definition.model,
+        "task": definition.task,
+        "rows": measured.rows,
+        "metrics": order,
+        "highlights": list(definition.evaluation.metrics),
+        "judging": {
+            "threshold": judging.threshold,
+            "rounds": judging.rounds,
+            "confidence": judging.confidence,
+            "seed": judging.seed,
+        },
+        "challenger": _document(measured.estimates["challenger"], order),
+        "baselines": {one.name: _document(measured.estimates[one.name], order) for one in baselines},
+        "baseline_descriptions": {one.name: one.description for one in baselines},
+        "improvements": _improvements(measured, met, order),
+        **_meeting(rival, met, order),
+        "slices": _slices(definition, judging, holdout, rival),
+        "curves": _curves(judging, holdout),
+    }
+
+
+def _baselines(definition: Definition, holdout: Holdout) -> list[Baseline]:
+    labels = holdout.train["label"].to_numpy(dtype=np.float64)
+    features = feature_types(definition)
+    return [
+        naive_baseline(definition.task, labels, len(holdout.frame)),
+        linear_baseline(definition.task, features, holdout.train, holdout.frame),
+    ]
+
+
+def _on_common_rows(judging: Judging, holdout: Holdout, rival: Rival) -> Comparison | None:
+    """Challenger and champion on the rows that the champion has not seen, if it may be compared there."""
+    if rival.predictions is None:
+        return None
+    usable = rival.fairness.usable
+    champion = {"champion": rival.predictions[usable]}
+    return compare(judging, holdout.labels[usable], holdout.predictions[usable], champion)
+
+
+def _meeting(rival: Rival, met: Comparison | None, order: list[str]) -> dict[str, Any]:
+    """The comparison with the champion, and the three short answers about it."""
+    fairness = rival.fairness
+    comparison: dict[str, Any] = {
+        "status": fairness.status,
+        "champion_version": rival.version,
+        "rows": met.rows if met else 0,
+        "excluded": int((~fairness.usable).sum()),
+        "reason": fairness.reason,
+        "challenger": _document(met.estimates["challenger"], order) if met else None,
+    }
+    return {
+        "comparison": comparison,
+        "champion_version": rival.version,
+        "champion": _document(met.estimates["champion"], order) if met else None,
+        "fair": fairness.status in ("none", "fair", "part"),
+        "unfair_reason": fairness.reason if fairness.status in ("unfair", "self") else None,
+    }
+
+
+def _improvements(measured: Comparison, met: Comparison | None, order: list[str]) -> dict[str, Any]:
+    found = dict(measured.improvements)
+    if met is not None:
+        found["champion"] = met.improvements["champion"]
+    return {name: _document(estimates, order) for name, estimates in found.items()}
+
+
+def _document(estimates: MetricEstimates, order: list[str]) -> dict[str, Any]:
+    return {name: estimates[name].to_document() for name in order}
+
+
+def _slices(definition: Definition, judging: Judging, holdout: Holdout, rival: Rival) -> list[dict[str, Any]]:
+    """Slices on all rows, or on the common ones where there is a champion to compare with."""
+    names = definition.evaluation.slices
+    if not names:
+        return []
+    usable = rival.fairness.usable if rival.predictions is not None else np.ones(len(holdout.frame), dtype=bool)
+    columns = pd.DataFrame({name: _column(holdout, name) for name in names})[usable]
+    references = {"champion": rival.predictions[usable]} if rival.predictions is not None else {}
+    found = judge_slices(judging, columns, holdout.labels[usable], holdout.predictions[usable], references)
+    return [one.to_document(judging) for one in found]
+
+
+def _column(holdout: Holdout, name: str) -> pd.Series[Any]:
+    for frame in (holdout.frame, holdout.inputs):
+        if name in frame:
+            return frame[name].reset_index(drop=True)
+    raise TrainingSetIncomplete(holdout.directory, f"has no column {name!r}, by which the definition wants slices")
+
+
+def _curves(judging: Judging, holdout: Holdout) -> dict[str, Any]:
+    if judging.task == "regression":
+        return {"residuals": residuals(holdout.labels, holdout.predictions)}
+    return {
+        "confusion": BinaryScorer(holdout.labels, holdout.predictions, judging.threshold).confusion(),
+        "roc": roc_curve(holdout.labels, holdout.predictions),
+        "calibration": calibration(holdout.labels, holdout.predictions),
+    }
+
+
+def step_output(report: Mapping[str, Any], *, path: str, page: str) -> dict[str, Any]:
+    """What travels to the next steps: the report without slices and curves.
+
+    :param path: the report's JSON relative to the store.
+    :param page: its page relative to the store.
+    """
+    kept = ("challenger", "champion", "champion_version", "baselines", "improvements", "rows", "fair", "unfair_reason")
+    comparison = {key: value for key, value in report["comparison"].items() if key != "challenger"}
+    return {"report": path, "page": page, **{key: report[key] for key in kept}, "comparison": comparison}

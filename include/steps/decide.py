@@ -1,0 +1,49 @@
+"""The step decide: the definition's gates, applied; losing is an answer, not an error."""
+
+from __future__ import annotations
+
+import logging
+
+from include.steps.protocol import Document, StepCall
+
+log = logging.getLogger("noria.steps.decide")
+
+
+def run(call: StepCall) -> Document:
+    """Decide whether the challenger may replace the champion.
+
+    :param call: ``inputs``: ``{"training": output of train, "evaluation": output of evaluate}``.
+    :returns: ``promote``, ``verdict`` (promote or keep), ``reason``, ``gates``, ``champion_version``.
+    :raises UnknownMetric: if a gate names no metric of the task.
+    """
+    from include.evaluation.decision import Standing, decide
+    from include.registry.results import record_check
+    from include.registry.state import read_states
+    from include.registry.versions import find_by_fingerprint
+
+    model, training, evaluation = call.definition.model, call.inputs["training"], call.inputs["evaluation"]
+    state = read_states(call.settings).get(model)
+    champion = state.roles.get("champion") if state else None
+    known = find_by_fingerprint(call.settings, model, training["fingerprint"])
+    standing = Standing(
+        champion_version=champion.version if champion else None,
+        champion_as_of=champion.as_of if champion else None,
+        challenger_version=known.version if known else None,
+        barred=known is not None and known.status == "barred",
+        retired=state is not None and state.retired_at is not None,
+    )
+    decision = decide(call.definition.task, call.definition.evaluation.gates, evaluation, standing, as_of=call.as_of)
+    log.info("%s: %s", decision.verdict, decision.reason)
+    output = decision.to_document() | {"champion_version": standing.champion_version}
+    record_check(
+        call.settings,
+        model=model,
+        kind="decision",
+        stage="decide",
+        as_of=call.as_of,
+        subject=str(training["fingerprint"]),
+        verdict=decision.verdict,
+        details=output,
+        page=evaluation.get("page"),
+    )
+    return output

@@ -1,0 +1,109 @@
+"""The step evaluate: challenger, champion and baselines on the same holdout rows, with intervals and slices."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from include.steps.protocol import Document, StepCall
+
+if TYPE_CHECKING:
+    from include.evaluation.holdout import Holdout
+    from include.evaluation.report import Rival
+    from include.registry.state import DeployedVersion
+
+log = logging.getLogger("noria.steps.evaluate")
+
+
+def run(call: StepCall) -> Document:
+    """Evaluate a trained model; writes the report's JSON and its page.
+
+    :param call: ``inputs``: ``{"training": output of the step train}``.
+    :returns: ``report``, ``page`` (relative to the store), ``challenger``, ``champion``, ``baselines``,
+        ``improvements``, ``comparison``, ``champion_version``, ``rows``, ``fair``, ``unfair_reason``.
+    :raises NothingHeldOut: if there is no holdout row.
+    :raises ChampionAway: if the champion's files cannot be had; there is no decision without them.
+    """
+    from include.evaluation import report as reports
+    from include.evaluation.holdout import read_holdout
+    from include.registry.results import record_check
+    from include.registry.state import champion
+    from include.reports.evaluation_page import write_evaluation_page
+    from include.reports.layout import write_atomically
+
+    training = call.inputs["training"]
+    holdout = read_holdout(call.settings.store, training)
+    rival = _meet(call, training, holdout, champion(call.settings, call.definition.model))
+    started = time.monotonic()
+    report = reports.evaluate(call.definition, holdout, rival) | _provenance(call, training)
+    log.info("judged %d rows in %.1f s", report["rows"], time.monotonic() - started)
+    path = (
+        call.settings.store / "reports" / call.definition.model / "evaluation" / f"{_name(call, training, rival)}.json"
+    )
+    write_atomically(path, json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False))
+    page = write_evaluation_page(path.with_suffix(".html"), report)
+    output = reports.step_output(
+        report,
+        path=path.relative_to(call.settings.store).as_posix(),
+        page=page.relative_to(call.settings.store).as_posix(),
+    )
+    record_check(
+        call.settings,
+        model=call.definition.model,
+        kind="evaluation",
+        stage="evaluate",
+        as_of=call.as_of,
+        subject=str(training["fingerprint"]),
+        verdict=report["comparison"]["status"],
+        details=output,
+        page=output["page"],
+    )
+    return output
+
+
+def _meet(call: StepCall, training: Document, holdout: Holdout, champion: DeployedVersion | None) -> Rival:
+    """The champion's predictions on the holdout rows, unless there is none or it has seen them."""
+    from include.evaluation.champion import predict_with_version
+    from include.evaluation.fairness import judge_fairness, seen_windows
+    from include.evaluation.report import Rival
+    from include.registry.mlflow_client import connect
+    from include.spec.partitions import PartitionCalendar
+
+    rows = len(holdout.frame)
+    if champion is None:
+        return Rival.nobody(rows)
+    if training["fingerprint"] == champion.fingerprint or training["artifact_digest"] == champion.artifact_digest:
+        return Rival.itself(champion.version, rows)
+    calendar = PartitionCalendar.of(call.definition)
+    seen = [
+        (calendar.local(window.start), calendar.local(window.end))
+        for window in seen_windows(champion.version, champion.windows)
+    ]
+    times = holdout.event_times(call.definition.source.event_time)
+    fairness = judge_fairness(call.definition.task, times, holdout.labels, seen, version=champion.version)
+    if fairness.status == "unfair":
+        log.warning("no comparison: %s", fairness.reason)
+        return Rival(champion.version, fairness, None)
+    connect(call.settings)
+    predictions = predict_with_version(
+        call.settings.tracking_url,
+        version=champion.version,
+        model_uri=champion.model_uri,
+        expected_digest=champion.artifact_digest,
+        rows=holdout.inputs,
+    )
+    return Rival(champion.version, fairness, predictions)
+
+
+def _provenance(call: StepCall, training: Document) -> dict[str, Any]:
+    """What the challenger is and was made from, for the page."""
+    wanted = ("fingerprint", "version", "run_id", "model_uri", "artifact_digest", "best_round", "seed", "training_set")
+    return {"as_of": call.as_of.isoformat(), "training": {key: training.get(key) for key in wanted}}
+
+
+def _name(call: StepCall, training: Document, rival: Rival) -> str:
+    """Same challenger, same champion, same file: doing it again replaces it, another comparison does not."""
+    against = f"v{rival.version}" if rival.version is not None else "none"
+    return f"{call.as_of:%Y%m%dT%H%M%S}-{str(training['fingerprint'])[:12]}-against-{against}"
