@@ -1,0 +1,72 @@
+"""The first task of every run: it settles the run's one instant, and all later tasks take it from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.errors import Refused
+from include.settings import Settings
+from include.spec.as_of import resolve_as_of
+from include.spec.partitions import PartitionCalendar
+from plugins.definitions import arrangement_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ResolveAsOfOperator(BaseOperator):
+    """
+    Settles the run's ``as_of``: the form's value, else the end of the run's partition, else of its data interval.
+
+    The wall clock is never read. A range's last partition counts as the run's partition.
+
+    :param model: Name of the model.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#f2efe4"
+
+    def __init__(self, *, model: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+
+    def execute(self, context: Context) -> str:
+        """Return the instant in ISO 8601 with offset."""
+        run = context["dag_run"]
+        try:
+            as_of = run_as_of(
+                self.model, context["params"], partition_key=run.partition_key, interval_end=run.data_interval_end
+            )
+        except Refused as refusal:
+            raise AirflowFailException(str(refusal)) from refusal
+        self.log.info("as_of of this run is %s", as_of.isoformat())
+        return as_of.isoformat()
+
+
+def run_as_of(
+    model: str,
+    params: Mapping[str, Any],
+    *,
+    partition_key: str | None,
+    interval_end: datetime | None,
+) -> datetime:
+    """The instant of a run, from its parameters, its partition or its data interval.
+
+    :raises Refused: if a partition key is none of this model, or nothing names an instant.
+    """
+    definition = arrangement_of(Settings.from_environment(), model)
+    keys = [key for key in (params.get("first"), params.get("last")) if key]
+    partitions = [PartitionCalendar.of(definition).from_key(key) for key in keys]
+    if len(partitions) == 2 and partitions[0].start > partitions[1].start:
+        raise Refused(f"The range runs backwards: first is {keys[0]}, last is {keys[1]}. Exchange them.")
+    return resolve_as_of(
+        definition,
+        requested=params.get("as_of"),
+        partition_key=params.get("last") or partition_key,
+        data_interval_end=interval_end,
+    )

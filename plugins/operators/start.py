@@ -1,0 +1,97 @@
+"""Operators by which one run starts another: a deployment after a decision, a training after drift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowSkipException
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RETRAIN_VARIABLE = "noria_retrain_on_drift"
+
+
+class StartDeploymentOperator(TriggerDagRunOperator):
+    """
+    Starts the model's deployment if the decision says so; a retry does not start a second one.
+
+    :param model: Name of the model.
+    :param as_of: The run's instant. (templated)
+    :param decision: Output of the step decide. (templated)
+    :param registered: Output of the step register. (templated)
+    """
+
+    template_fields: Sequence[str] = (*TriggerDagRunOperator.template_fields, "as_of", "decision", "registered")
+
+    def __init__(self, *, model: str, as_of: Any, decision: Any, registered: Any, **kwargs: Any) -> None:
+        super().__init__(trigger_dag_id=f"{model}.deploy", **_once(kwargs))
+        self.as_of = as_of
+        self.decision = decision
+        self.registered = registered
+
+    def execute(self, context: Context) -> None:
+        """Trigger ``<model>.deploy`` with the version, the reason and the actor."""
+        if not self.decision["promote"]:
+            raise AirflowSkipException(f"The champion stays: {self.decision['reason']}")
+        run = context["dag_run"]
+        version = self.registered["version"]
+        self.trigger_run_id = f"version_{version}__{run.run_id}"
+        self.conf = {
+            "version": version,
+            "reason": self.decision["reason"],
+            "actor": actor_of(context),
+            "as_of": self.as_of,
+        }
+        super().execute(context)
+
+
+class StartTrainingOperator(TriggerDagRunOperator):
+    """
+    Starts a training if drift was found; one for each drift window, however often the check is run.
+
+    The Airflow variable ``noria_retrain_on_drift`` set to ``false`` turns it off for all models.
+
+    :param model: Name of the model.
+    :param as_of: The run's instant. (templated)
+    :param verdict: Output of the step monitor. (templated)
+    """
+
+    template_fields: Sequence[str] = (*TriggerDagRunOperator.template_fields, "as_of", "verdict")
+
+    def __init__(self, *, model: str, as_of: Any, verdict: Any, **kwargs: Any) -> None:
+        super().__init__(trigger_dag_id=f"{model}.train", **_once(kwargs))
+        self.as_of = as_of
+        self.verdict = verdict
+
+    def execute(self, context: Context) -> None:
+        """Trigger ``<model>.train`` with this run's as_of."""
+        if not self.verdict["retrain"]:
+            raise AirflowSkipException(f"No training is started: {self.verdict['reason']}")
+        if not retraining_allowed():
+            raise AirflowSkipException(
+                f"Drift was found ({self.verdict['reason']}), but the Airflow variable {RETRAIN_VARIABLE} is off."
+            )
+        self.trigger_run_id = f"drift__{self.verdict['window']['last']}"
+        self.conf = {"as_of": self.as_of}
+        super().execute(context)
+
+
+def actor_of(context: Context) -> str:
+    """Who acts: the one named in the form, else the user who triggered the run, else the run itself."""
+    run = context["dag_run"]
+    named = context["params"].get("actor")
+    return str(named or run.triggering_user_name or f"airflow:{run.dag_id}")
+
+
+def retraining_allowed() -> bool:
+    """Whether the Airflow variable lets drift start trainings; it does unless it says no."""
+    value = str(Variable.get(RETRAIN_VARIABLE, default="true"))
+    return value.strip().lower() not in {"false", "0", "no", "off"}
+
+
+def _once(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"logical_date": None, "skip_when_already_exists": True, **kwargs}

@@ -1,0 +1,175 @@
+"""``StepOperator``: the one operator that runs lifecycle steps, wherever they run.
+
+The environment variable ``NORIA_STEP_MODE`` chooses where: ``local`` (default) runs the step's command line as a child
+process. Each mode is one module beside this one, imported only when it is chosen, with a function
+``start(command, log) -> StepRun``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from include.errors import NothingToDo, Refused, TryAgain
+from plugins.operators.docs import step_doc
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+MODES: Final[Mapping[str, str]] = {"local": "plugins.operators.local"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCommand:
+    """What is to be run, the same in every mode.
+
+    :param step: name of the step.
+    :param model: name of the model.
+    :param as_of: the run's instant, ISO 8601 with offset.
+    :param attempt: unique name of this try.
+    :param inputs: JSON document for the step.
+    :param threads: CPU threads that its libraries may use.
+    :param secrets: ``NORIA_*`` variables taken from Airflow's connections; may hold passwords.
+    """
+
+    step: str
+    model: str
+    as_of: str
+    attempt: str
+    inputs: Mapping[str, Any]
+    threads: int
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """How a step ended.
+
+    :param exit_code: as in :mod:`include.errors`; negative for a signal.
+    :param output: what it returned, if it ended well.
+    :param message: its own last words, if it did not.
+    """
+
+    exit_code: int
+    output: Any
+    message: str
+
+
+class StepRun(Protocol):
+    """A started step."""
+
+    def wait(self) -> StepOutcome:
+        """Stream its log until it ends. Whatever is raised in here, nothing of it is left running."""
+
+    def stop(self) -> None:
+        """End it and all its children; returns at once, ``wait`` does the rest."""
+
+
+class StepOperator(BaseOperator):
+    """
+    Runs one lifecycle step of a model with ``python -m include.steps``.
+
+    :param model: Name of the model.
+    :param step: Name of the step, see ``include.steps.catalog``.
+    :param as_of: The run's instant, ISO 8601 with offset. (templated)
+    :param inputs: Inputs of the step, usually outputs of earlier tasks. (templated)
+    :param from_params: Names of the run's parameters that are inputs too.
+    :param threads: CPU threads that the step's libraries may use.
+    """
+
+    template_fields: Sequence[str] = ("as_of", "inputs")
+    template_fields_renderers = {"inputs": "json"}  # noqa: RUF012 - Airflow's own way to declare it
+    ui_color = "#e3f1f4"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        step: str,
+        as_of: Any,
+        inputs: Mapping[str, Any] | None = None,
+        from_params: Sequence[str] = (),
+        threads: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("doc_md", step_doc(step))
+        super().__init__(**kwargs)
+        self.model = model
+        self.step = step
+        self.as_of = as_of
+        self.inputs = dict(inputs or {})
+        self.from_params = tuple(from_params)
+        self.threads = threads
+        self._run: StepRun | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Run the step and turn its exit code into a task state."""
+        start = _starter()
+        self._run = start(self._command(context), self.log)
+        outcome = self._run.wait()
+        return result_of(self.step, outcome)
+
+    def on_kill(self) -> None:
+        """End the step with everything that it started."""
+        if self._run is not None:
+            self._run.stop()
+
+    def _command(self, context: Context) -> StepCommand:
+        from plugins.operators.environment import connection_variables
+
+        params = context["params"]
+        return StepCommand(
+            step=self.step,
+            model=self.model,
+            as_of=str(self.as_of),
+            attempt=attempt_name(self.task_id, context["ti"].try_number),
+            inputs={**{name: params[name] for name in self.from_params}, **self.inputs},
+            threads=self.threads,
+            secrets=connection_variables(),
+        )
+
+
+def attempt_name(task_id: str, try_number: int) -> str:
+    """A name for one try that no other try has, fit for a folder."""
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '-', task_id)}-try{try_number}-{uuid.uuid4().hex[:12]}"
+
+
+def result_of(step: str, outcome: StepOutcome) -> Any:
+    """The output of a step that ended well.
+
+    :raises AirflowFailException: if it was refused; never retried.
+    :raises AirflowSkipException: if there was nothing to do.
+    :raises AirflowException: if it may go well another time, or broke; retried.
+    """
+    if outcome.exit_code == 0:
+        return outcome.output
+    if outcome.exit_code == Refused.exit_code:
+        raise AirflowFailException(outcome.message)
+    if outcome.exit_code == NothingToDo.exit_code:
+        raise AirflowSkipException(outcome.message)
+    if outcome.exit_code == TryAgain.exit_code:
+        raise AirflowException(outcome.message)
+    if outcome.exit_code < 0:
+        raise AirflowException(f"The step {step} was killed by signal {-outcome.exit_code}. {outcome.message}")
+    raise AirflowException(f"The step {step} ended with exit code {outcome.exit_code}. {outcome.message}")
+
+
+class _Starter(Protocol):
+    def __call__(self, command: StepCommand, log: Any) -> StepRun: ...
+
+
+def _starter() -> _Starter:
+    mode = os.environ.get("NORIA_STEP_MODE", "local")
+    if mode not in MODES:
+        raise AirflowFailException(
+            f"NORIA_STEP_MODE is {mode!r}, and there is no such way to run steps. Set it to one of: {', '.join(MODES)}."
+        )
+    return cast(_Starter, importlib.import_module(MODES[mode]).start)
