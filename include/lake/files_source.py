@@ -1,0 +1,350 @@
+"""The ``files`` source: reads partitions from Parquet or CSV files and stages them as raw rows.
+
+Files of equal columns are read together, some dozens in one scan, so that a year of small daily files takes seconds;
+if a scan fails, each of its files is read alone, so that only the broken one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from include.lake.columns import arrow_schema, raw_columns
+from include.lake.connections import open_duckdb, quote_name, quote_text
+from include.lake.conversion import Conversion
+from include.lake.digests import file_checksum, inputs_digest, suite_checksum
+from include.lake.paths import from_store
+from include.lake.source_files import (
+    FILE_NAME,
+    SourceFile,
+    UnreadableFile,
+    file_format,
+    inspect_file,
+    is_file_per_partition,
+    partition_source,
+    scan_sql,
+)
+from include.lake.staging import StagedPartition
+from include.lake.structure import column_notes, column_problem, conversions, count_faults, fault_problem
+from include.lake.table import PartitionRecord
+from include.lake.writer import GROUP, StagingWriter, WrittenPartition
+from include.settings import Settings
+from include.spec.definition import Definition
+
+RAW_FORMAT: Final = 1  # raised when the same file would give other raw rows
+_FILES_AT_ONCE: Final = 64
+_BYTES_AT_ONCE: Final = 256 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arrival:
+    """A partition whose file is there and readable so far."""
+
+    key: str
+    file: SourceFile
+    inputs: str
+    size: int
+
+
+class FilesSource:
+    """Stages raw partitions of one model for one attempt."""
+
+    def __init__(self, settings: Settings, definition: Definition, attempt: str) -> None:
+        self.settings = settings
+        self.definition = definition
+        self._columns = raw_columns(definition.model, definition.source.columns)
+        self._writer = StagingWriter(settings, definition.model, "raw", attempt, arrow_schema(self._columns))
+        self._form = file_format(definition)
+
+    def stage(
+        self, keys: Sequence[str], published: Mapping[str, PartitionRecord], *, force: bool = False
+    ) -> list[StagedPartition]:
+        """Stage these partitions; each is judged alone.
+
+        :param published: the raw table's partitions; one made from the same inputs is ``unchanged``.
+        :param force: stage them all the same.
+        """
+        known = {} if force else published
+        if is_file_per_partition(self.definition):
+            return self._stage_files(keys, known)
+        return self._stage_cut(keys, known)
+
+    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+        folder = Path(self.definition.source.path.split("{partition}")[0].replace("{store}", str(self.settings.store)))
+        readable = {folder if folder.is_dir() else folder.parent, path.parent}
+        resources = self.definition.training.resources
+        return open_duckdb(self.settings, threads=resources.cpu, readable=sorted(readable))
+
+    def _inputs(self, content: str) -> str:
+        source = self.definition.source
+        return inputs_digest(
+            format=RAW_FORMAT,
+            content=content,
+            columns=list(source.columns.items()),
+            order=[source.event_time, *source.entity],
+            partition=source.partition,
+            time_zone=source.time_zone,
+            suite=suite_checksum(self.settings.expectations, self.definition.model, "raw"),
+        )
+
+    # --- a file for each partition -----------------------------------------------------------------------------
+
+    def _stage_files(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
+        staged: list[StagedPartition] = []
+        arrivals: list[_Arrival] = []
+        for key in keys:
+            arrived = self._arrival(key, known)
+            if isinstance(arrived, _Arrival):
+                arrivals.append(arrived)
+            else:
+                staged.append(arrived)
+        for batch in _batches(arrivals):
+            staged += self._stage_batch(batch)
+        return staged
+
+    def _arrival(self, key: str, known: Mapping[str, PartitionRecord]) -> StagedPartition | _Arrival:
+        path = partition_source(self.settings, self.definition, key)
+        if not path.is_file():
+            return _missing(key, path)
+        inputs = self._inputs(file_checksum(path))
+        record = known.get(key)
+        if record is not None and record.inputs == inputs:
+            return _unchanged(record, path)
+        try:
+            file = inspect_file(path, self._form)
+        except UnreadableFile as error:
+            return _refused(key, path, f"{path} {error}. Deliver it again and ingest the partition again.", inputs)
+        problem = column_problem(file, self.definition)
+        if problem:
+            return _refused(key, path, problem, inputs)
+        return _Arrival(key=key, file=file, inputs=inputs, size=path.stat().st_size)
+
+    def _stage_batch(self, batch: Sequence[_Arrival]) -> list[StagedPartition]:
+        connection = self._connect(batch[0].file.path)
+        try:
+            return self._load(connection, batch)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            if _is_ours(error):
+                raise
+            if len(batch) == 1:
+                path = batch[0].file.path
+                problem = f"{path} cannot be read: {_cause(error)}. Deliver it again and ingest the partition again."
+                return [_refused(batch[0].key, path, problem, batch[0].inputs)]
+        finally:
+            connection.close()
+        return [staged for arrival in batch for staged in self._stage_batch([arrival])]
+
+    def _load(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arrival]) -> list[StagedPartition]:
+        read = conversions(connection, batch[0].file, self.definition)
+        _register_files(connection, batch)
+        counts = count_faults(connection, _relation(batch), read, self.definition)
+        refused: list[StagedPartition] = []
+        good: list[_Arrival] = []
+        for index, arrival in enumerate(batch):
+            problem = None
+            if index in counts:
+                problem = fault_problem(
+                    connection, arrival.file, _relation([arrival]), read, self.definition, counts[index]
+                )
+            if problem:
+                refused.append(_refused(arrival.key, arrival.file.path, problem, arrival.inputs))
+            else:
+                good.append(arrival)
+        return refused + (self._write_files(connection, good, read) if good else [])
+
+    def _write_files(
+        self, connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arrival], read: Sequence[Conversion]
+    ) -> list[StagedPartition]:
+        _register_files(connection, batch)
+        written = self._write(connection, _relation(batch), read, [arrival.key for arrival in batch])
+        return [_staged(a.key, a.file, a.inputs, written[a.key], column_notes(a.file, self.definition)) for a in batch]
+
+    def _write(
+        self, connection: duckdb.DuckDBPyConnection, relation: str, read: Sequence[Conversion], keys: Sequence[str]
+    ) -> dict[str, WrittenPartition]:
+        source = self.definition.source
+        items = ", ".join(item.selected for item in read)
+        first = [source.event_time, *source.entity]
+        order = [*first, *(name for name in source.columns if name not in first)]
+        sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
+        rows = connection.execute(
+            f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation}) ORDER BY {GROUP}, {sorting}"  # noqa: S608
+        )
+        return self._writer.write(rows.to_arrow_reader(65_536), keys)
+
+    # --- one file, cut by its event time -----------------------------------------------------------------------
+
+    def _stage_cut(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
+        path = partition_source(self.settings, self.definition, keys[0])
+        if not path.is_file():
+            return [_missing(key, path) for key in keys]
+        try:
+            file = inspect_file(path, self._form)
+        except UnreadableFile as error:
+            return [_refused(key, path, f"{path} {error}. Deliver it again and ingest again.") for key in keys]
+        problem = column_problem(file, self.definition)
+        if problem:
+            return [_refused(key, path, problem) for key in keys]
+        connection = self._connect(path)
+        try:
+            return self._cut(connection, file, keys, known)
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            if _is_ours(error):
+                raise
+            problem = f"{path} cannot be read: {_cause(error)}. Deliver it again and ingest again."
+            return [_refused(key, path, problem) for key in keys]
+        finally:
+            connection.close()
+
+    def _cut(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        file: SourceFile,
+        keys: Sequence[str],
+        known: Mapping[str, PartitionRecord],
+    ) -> list[StagedPartition]:
+        read = conversions(connection, file, self.definition)
+        time = next(item.value for item in read if item.name == self.definition.source.event_time)
+        label = f"date_trunc({quote_text(self.definition.source.partition)}, {time})"
+        whole = f"(SELECT *, 0 AS {GROUP}, {label} AS _label FROM {scan_sql([file])})"  # noqa: S608
+        total = connection.execute(f"SELECT count(*) - count(_label), max(_label) FROM {whole}").fetchone()  # noqa: S608
+        without_time, newest = total or (0, None)
+        if without_time:
+            counts = count_faults(connection, whole, read, self.definition)[0]
+            problem = fault_problem(connection, file, whole, read, self.definition, counts) or ""
+            return [_refused(key, file.path, problem) for key in keys]
+        labels = {key: partition_label(key) for key in keys if newest is not None and partition_label(key) <= newest}
+        late = [_missing(key, file.path, newest) for key in keys if key not in labels]
+        return late + (self._stage_labels(connection, file, read, label, labels, known) if labels else [])
+
+    def _stage_labels(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        file: SourceFile,
+        read: Sequence[Conversion],
+        label: str,
+        labels: Mapping[str, datetime],
+        known: Mapping[str, PartitionRecord],
+    ) -> list[StagedPartition]:
+        def relation(chosen: Sequence[str]) -> str:
+            _register_groups(connection, {GROUP: list(range(len(chosen))), "_label": [labels[key] for key in chosen]})
+            return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan_sql([file])} s JOIN groups g ON g._label = {label})"  # noqa: S608
+
+        keys = list(labels)
+        counts = count_faults(connection, relation(keys), read, self.definition)
+        problems = {
+            keys[i]: fault_problem(connection, file, relation([keys[i]]), read, self.definition, one)
+            for i, one in counts.items()
+            if one.bad
+        }
+        staged = [_refused(key, file.path, problem or "") for key, problem in problems.items()]
+        good = [key for key in keys if key not in problems]
+        written = self._write(connection, relation(good), read, good) if good else {}
+        return staged + [self._cut_result(key, file, written[key], known.get(key)) for key in good]
+
+    def _cut_result(
+        self, key: str, file: SourceFile, written: WrittenPartition, record: PartitionRecord | None
+    ) -> StagedPartition:
+        inputs = self._inputs(written.digest)
+        if record is not None and record.inputs == inputs:
+            from_store(self.settings, written.path).unlink()
+            return _unchanged(record, file.path)
+        return _staged(key, file, inputs, written, column_notes(file, self.definition))
+
+
+def partition_label(key: str) -> datetime:
+    """The first moment of a partition on the source's clock, as its key says it (naive)."""
+    text = key.removesuffix("+1")
+    return datetime.fromisoformat({7: f"{text}-01", 13: f"{text}:00"}.get(len(text), text))
+
+
+def _batches(arrivals: Iterable[_Arrival]) -> Iterable[list[_Arrival]]:
+    """Arrivals with equal columns together, some dozens and not too many bytes at once."""
+    for _, same in groupby(sorted(arrivals, key=lambda a: (a.file.columns, a.key)), key=lambda a: a.file.columns):
+        batch: list[_Arrival] = []
+        for arrival in same:
+            if batch and (len(batch) == _FILES_AT_ONCE or sum(a.size for a in batch) + arrival.size > _BYTES_AT_ONCE):
+                yield batch
+                batch = []
+            batch.append(arrival)
+        yield batch
+
+
+def _register_files(connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arrival]) -> None:
+    _register_groups(
+        connection,
+        {
+            GROUP: list(range(len(batch))),
+            "_label": [partition_label(arrival.key) for arrival in batch],
+            "_path": [str(arrival.file.path) for arrival in batch],
+        },
+    )
+
+
+def _register_groups(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[Any]]) -> None:
+    """Make the small table ``groups`` that gives rows their group and label."""
+    types = {GROUP: pa.int32(), "_label": pa.timestamp("us"), "_path": pa.string()}
+    connection.register("groups", pa.table({name: pa.array(v, types[name]) for name, v in columns.items()}))
+
+
+def _relation(batch: Sequence[_Arrival]) -> str:
+    scan = scan_sql([arrival.file for arrival in batch])
+    return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan} s JOIN groups g ON s.{FILE_NAME} = g._path)"  # noqa: S608
+
+
+def _staged(
+    key: str, file: SourceFile, inputs: str, written: WrittenPartition, notes: tuple[str, ...]
+) -> StagedPartition:
+    return StagedPartition(
+        key=key,
+        status="staged",
+        path=written.path,
+        rows=written.rows,
+        digest=written.digest,
+        inputs=inputs,
+        checksum=written.checksum,
+        source=str(file.path),
+        notes=notes,
+    )
+
+
+def _unchanged(record: PartitionRecord, path: Path) -> StagedPartition:
+    return StagedPartition(
+        key=record.key,
+        status="unchanged",
+        rows=record.rows,
+        digest=record.digest,
+        inputs=record.inputs,
+        source=str(path),
+    )
+
+
+def _refused(key: str, path: Path, problem: str, inputs: str | None = None) -> StagedPartition:
+    return StagedPartition(key=key, status="refused", problem=problem, source=str(path), inputs=inputs)
+
+
+def _missing(key: str, path: Path, newest: datetime | None = None) -> StagedPartition:
+    there = f"{path} holds nothing as new as that yet" if path.is_file() else f"there is no file {path}"
+    if newest is not None:
+        there += f" (its newest rows are of {newest})"
+    return StagedPartition(
+        key=key, status="missing", problem=f"Partition {key} has not arrived: {there}.", source=str(path)
+    )
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it is a fault of the machine, not of the file: a full disk, no memory, an interrupt."""
+    full = isinstance(error, OSError) and error.errno is not None
+    return full or isinstance(error, duckdb.OutOfMemoryException | duckdb.InterruptException)
+
+
+def _cause(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] or type(error).__name__
