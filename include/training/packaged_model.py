@@ -184,7 +184,7 @@ def encode_feature(values: Iterable[Any] | Values, kind: str, categories: Sequen
     return numbers
 
 
-def encode(columns: Mapping[str, Any], features: Sequence[Mapping[str, Any]]) -> Matrix:
+def encode(columns: Mapping[str, Any] | pd.DataFrame, features: Sequence[Mapping[str, Any]]) -> Matrix:
     """The float32 matrix (rows × features) that XGBoost is trained on and predicts from.
 
     :param columns: values by column name (``feature_<name>``); a DataFrame will do.

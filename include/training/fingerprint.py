@@ -1,0 +1,88 @@
+"""The fingerprint of a model: a digest over everything that its bytes depend on, known before it is trained.
+
+Equal fingerprints mean equal models, so that nothing is trained twice. The as-of is in it only through the windows;
+threads, paths, owners and schedules are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from include.spec.definition import Definition
+from include.training.package import BYTES_DEPEND_ON, library_versions
+
+_ROOM: Final = Path(__file__).resolve().parent
+_SOURCES: Final = ("package.py", "packaged_model.py", "profile.py", "xgboost_trainer.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """Digest (64 hex characters) and the document that it is the digest of."""
+
+    value: str
+    document: dict[str, Any]
+
+
+def make_fingerprint(
+    definition: Definition, *, training_set: Mapping[str, Any], description: Mapping[str, Any], module: Path | None
+) -> Fingerprint:
+    """The fingerprint of a training.
+
+    :param training_set: reference of the training set (digest and windows count).
+    :param description: the content of ``features.json``: inputs, feature SQL, categories.
+    :param module: source of the feature module, if there is one.
+    """
+    training = definition.training
+    document = {
+        "model": definition.model,
+        "task": definition.task,
+        "label": definition.label.expression,
+        "features": description,
+        "feature_module": hashlib.sha256(module.read_bytes()).hexdigest() if module else None,
+        "params": training.params,
+        "seed": training.seed,
+        "rounds": training.rounds,
+        "early_stopping_rounds": training.early_stopping_rounds,
+        "refit": training.refit,
+        "training_set": training_set["digest"],
+        "windows": _in_utc(training_set["windows"]),
+        "code": code_digest(),
+        "libraries": library_versions(*BYTES_DEPEND_ON),
+        "machine": platform.machine(),
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return Fingerprint(value=hashlib.sha256(text.encode()).hexdigest(), document=document)
+
+
+def code_digest() -> str:
+    """Digest (64 hex characters) of the source files that decide on a model's bytes."""
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update(f"{name}\0{hashlib.sha256((_ROOM / name).read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def git_commit() -> str | None:
+    """The commit that this repository is at, if it is one and git is there."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(_ROOM), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _in_utc(windows: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    return {
+        part: {edge: datetime.fromisoformat(text).astimezone(UTC).isoformat() for edge, text in window.items()}
+        for part, window in windows.items()
+    }

@@ -1,0 +1,90 @@
+"""The raw input columns of the holdout rows: what a request would have carried for each of them.
+
+They are read from the version of the raw table that the features were made from, and proven to be the same rows.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import pyarrow as pa
+
+from include.errors import Refused
+from include.lake.connections import open_duckdb, quote_name
+from include.lake.table import LakeTable, NoSuchVersion
+from include.settings import Settings
+from include.spec.columns import input_columns
+from include.spec.definition import Definition
+
+_ORDER: Final = "_position"
+
+
+class RawDoesNotMatch(Refused):
+    """No version of the raw table holds the rows that the features were made from."""
+
+    def __init__(self, model: str, rows: int, found: int, version: int) -> None:
+        super().__init__(
+            f"{model}: {rows - found} of {rows} holdout rows of the features table are not in version {version} of the "
+            f"raw table: raw partitions were replaced after their features were computed. Run the DAG {model}.data "
+            f"for these partitions, then train again."
+        )
+        self.rows = rows
+        self.found = found
+
+
+def read(
+    settings: Settings, definition: Definition, features: LakeTable, version: int, holdout: pa.Table
+) -> tuple[int, pa.Table]:
+    """Version of the raw table, and the input columns of the holdout's rows in the holdout's order.
+
+    :raises RawDoesNotMatch: if the raw table does not hold these rows.
+    """
+    raw = LakeTable(settings, definition.model, "raw")
+    found = 0
+    candidates = _candidates(raw, features, version)
+    for candidate in candidates:
+        inputs = _join(settings, definition, raw, candidate, holdout)
+        if inputs.num_rows == holdout.num_rows:
+            return candidate, inputs.drop_columns([_ORDER]).combine_chunks()
+        found = max(found, inputs.num_rows)
+    raise RawDoesNotMatch(definition.model, holdout.num_rows, found, candidates[0])
+
+
+def _candidates(raw: LakeTable, features: LakeTable, version: int) -> list[int]:
+    """The raw version that was the newest when the features were published, then the newest one of all."""
+    newest = raw.version()
+    moments = [entry["timestamp"] for entry in features.history() if entry["version"] == version]
+    try:
+        then = raw.version_at(datetime.fromtimestamp(moments[0] / 1000, UTC)) if moments else newest
+    except NoSuchVersion:
+        then = newest
+    return [then] if then == newest else [then, newest]
+
+
+def _join(settings: Settings, definition: Definition, raw: LakeTable, version: int, holdout: pa.Table) -> pa.Table:
+    """Raw rows with the holdout's partition, row, event time and entity, in the holdout's order."""
+    same = dict.fromkeys(["partition", "_row", definition.source.event_time, *definition.source.entity])
+    rows = holdout.select(list(same)).append_column(_ORDER, pa.array(range(holdout.num_rows), pa.int64()))
+    keys = sorted(set(holdout["partition"].to_pylist()))
+    inputs = list(input_columns(definition))
+    equal = " AND ".join(f"h.{quote_name(c)} IS NOT DISTINCT FROM r.{quote_name(c)}" for c in same)
+    chosen = ", ".join(f"r.{quote_name(column)}" for column in inputs)
+    resources = definition.training.resources
+    connection = open_duckdb(settings, threads=resources.cpu, memory=resources.memory)
+    try:
+        connection.register("holdout_rows", rows)
+        raw.scan(connection, "raw_rows", version=version, keys=keys)
+        query = (
+            f"SELECT {chosen}, h.{_ORDER} FROM holdout_rows h JOIN raw_rows r ON {equal} "  # noqa: S608
+            f"ORDER BY h.{_ORDER}"
+        )
+        table: pa.Table = connection.execute(query).to_arrow_table()
+        return table.cast(pa.schema([pa.field(f.name, _plain(f.type)) for f in table.schema]))
+    finally:
+        connection.close()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_dictionary(kind)
+    return pa.string() if text else kind

@@ -1,0 +1,108 @@
+"""When a training set is refused, and how that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from include.errors import Refused
+from include.spec.definition import Definition
+from include.spec.windows import TrainingWindows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Fewest labelled rows of each part; below them neither early stopping nor an interval means anything.
+FEWEST_ROWS: Final = {"train": 100, "validation": 20, "holdout": 20}
+_NAMED_AT_MOST: Final = 10
+
+
+class TooManyMissing(Refused):
+    """More partitions of the training windows are missing than the definition allows."""
+
+    def __init__(self, definition: Definition, needed: Sequence[str], missing: Sequence[str]) -> None:
+        allowed = definition.training.max_missing_partitions
+        named = ", ".join(missing[:_NAMED_AT_MOST]) + (", …" if len(missing) > _NAMED_AT_MOST else "")
+        super().__init__(
+            f"{definition.model}: {len(missing)} of the {len(needed)} partitions of the training windows "
+            f"({needed[0]} to {needed[-1]}) are not published, and training.max_missing_partitions allows {allowed}. "
+            f"Missing: {named}. Trigger the DAG {definition.model}.data with first={missing[0]} and "
+            f"last={missing[-1]}; if the source has no such data, choose a later as_of or shorter windows."
+        )
+        self.missing = tuple(missing)
+        self.allowed = allowed
+
+
+class PartTooSmall(Refused):
+    """A part of the training set has too few labelled rows."""
+
+    def __init__(self, definition: Definition, part: str, rows: int, window: str) -> None:
+        super().__init__(
+            f"{definition.model}: the {part} part has {rows} labelled rows in {window}; at least {FEWEST_ROWS[part]} "
+            f"are needed. Make training.{_KEYS[part]} longer, choose a later as_of, or publish more data with the DAG "
+            f"{definition.model}.data."
+        )
+        self.part = part
+        self.rows = rows
+
+
+class OneClassOnly(Refused):
+    """The labels of a part are all the same, so nothing can be learned or measured on it."""
+
+    def __init__(self, definition: Definition, part: str, labels: Sequence[float], rows: int, window: str) -> None:
+        only = ", ".join(f"{label:g}" for label in labels)
+        super().__init__(
+            f"{definition.model}: all {rows} labels of the {part} part ({window}) are {only}, where both 0 and 1 are "
+            f"needed. Check label.expression ({definition.label.expression!r}), or make training.{_KEYS[part]} longer."
+        )
+        self.part = part
+        self.labels = tuple(labels)
+
+
+class LabelNotBinary(Refused):
+    """A label of a binary classification is neither 0 nor 1."""
+
+    def __init__(self, definition: Definition, part: str, labels: Sequence[float]) -> None:
+        others = [label for label in labels if label not in (0.0, 1.0)]
+        super().__init__(
+            f"{definition.model}: the {part} part has the label {others[0]:g} (and {len(others) - 1} other values), "
+            f"where binary_classification allows true and false only. Correct label.expression "
+            f"({definition.label.expression!r}), or set task: regression."
+        )
+        self.part = part
+        self.labels = tuple(others)
+
+
+_KEYS: Final = {"train": "window", "validation": "validation", "holdout": "holdout"}
+
+
+def check_present(definition: Definition, needed: Sequence[str], missing: Sequence[str]) -> None:
+    """Refuse a training set with too many missing partitions, or with none at all.
+
+    :raises TooManyMissing: if so.
+    """
+    if len(missing) > definition.training.max_missing_partitions or len(missing) == len(needed):
+        raise TooManyMissing(definition, needed, missing)
+
+
+def check_parts(definition: Definition, tables: Mapping[str, pa.Table], windows: TrainingWindows) -> None:
+    """Refuse parts that are too small, or whose labels cannot be learned from.
+
+    :raises PartTooSmall: if a part has too few rows.
+    :raises LabelNotBinary: if a label is neither 0 nor 1 (binary classification).
+    :raises OneClassOnly: if a part has one class only (binary classification).
+    """
+    import pyarrow.compute as pc
+
+    for part, table in tables.items():
+        window = getattr(windows, part)
+        shown = f"{window.start.isoformat()} to {window.end.isoformat()}"
+        if table.num_rows < FEWEST_ROWS[part]:
+            raise PartTooSmall(definition, part, table.num_rows, shown)
+        if definition.task != "binary_classification":
+            continue
+        labels = sorted(pc.unique(table["label"]).to_pylist())
+        if not {0.0, 1.0}.issuperset(labels):
+            raise LabelNotBinary(definition, part, labels)
+        if len(labels) < 2:
+            raise OneClassOnly(definition, part, labels, table.num_rows, shown)
