@@ -79,7 +79,6 @@ def step(
     dag: DAG,
     definition: Definition,
     name: str,
-    as_of: Any,
     *,
     task_id: str | None = None,
     inputs: Mapping[str, Any] | None = None,

@@ -35,7 +35,7 @@ class FileTrigger(BaseTrigger):
     """
 
     def __init__(self, path: str, until: str, poll_seconds: float = 10.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.path = path
         self.until = until
         self.poll_seconds = poll_seconds
@@ -52,7 +52,7 @@ class FileTrigger(BaseTrigger):
         while True:
             arrived = await asyncio.to_thread(Path(self.path).exists)
             if arrived or _is_over(self.until):
-                yield TriggerEvent({"arrived": arrived})
+                yield TriggerEvent({"arrived": arrived})  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.poll_seconds)
 
@@ -67,7 +67,7 @@ class PublishedPartitionsTrigger(BaseTrigger):
     """
 
     def __init__(self, model: str, as_of: str, until: str, poll_seconds: float = 30.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.as_of = as_of
         self.until = until
@@ -92,7 +92,7 @@ class PublishedPartitionsTrigger(BaseTrigger):
             except CheckFailed as problem:
                 self.log.warning("%s", problem)
             if missing == [] or _is_over(self.until):
-                yield TriggerEvent({"missing": missing})
+                yield TriggerEvent({"missing": missing})  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.poll_seconds)
 
