@@ -1,1 +1,33 @@
-"""Real data sets that packages ship, landed as files."""
+"""Real data sets that packages ship, landed as files: ``python -m include.datasets <model>``."""
+
+from __future__ import annotations
+
+from include.datasets.landing import DatasetMissing, Landed
+from include.settings import Settings
+
+__all__ = ["DatasetMissing", "Landed", "land", "packaged_models"]
+
+
+def packaged_models() -> list[str]:
+    """The models whose data set a package ships."""
+    return ["bike_demand", "flight_delay"]
+
+
+def land(settings: Settings, model: str, *, force: bool = False) -> Landed | None:
+    """Land the packaged data set of a model in the landing zone of the store.
+
+    Running it again writes nothing if everything is there; files appear whole or not at all.
+
+    :param force: write every file anew, also those that are there.
+    :returns: what lies there now; ``None`` if no package ships data for that model.
+    :raises DatasetMissing: if the package with the data is not installed.
+    """
+    from include.datasets.bikes import land_bikes
+    from include.datasets.flights import land_flights
+
+    landing = settings.store / "landing"
+    if model == "flight_delay":
+        return land_flights(landing, force=force)
+    if model == "bike_demand":
+        return land_bikes(landing, force=force)
+    return None

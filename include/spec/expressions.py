@@ -24,6 +24,10 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 FUNCTIONS: Final[tuple[str, ...]] = _words(
     """
     abs ceil floor round trunc sign sqrt cbrt exp ln log log2 log10 pow mod fmod even gcd lcm sin cos tan asin acos
@@ -35,18 +39,15 @@ FUNCTIONS: Final[tuple[str, ...]] = _words(
     """
 )
 
-_OPERATORS: Final = frozenset(
-    _words(
-        """
+_OPERATORS: Final = _names(
+    """
     Column Identifier Literal Boolean Null Paren Neg Not And Or Add Sub Mul Div IntDiv Mod DPipe EQ NEQ GT GTE LT
     LTE Is NullSafeEQ NullSafeNEQ Between In Like ILike Escape Case If Cast TryCast DataType DataTypeParam Interval
     Var BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift BitwiseRightShift
     """
-    )
 )
-_TYPED_FUNCTIONS: Final = frozenset(
-    _words(
-        """
+_TYPED_FUNCTIONS: Final = _names(
+    """
     Abs Ceil Floor Round Trunc Sign Sqrt Cbrt Exp Ln Log Pow Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh Radians
     Degrees Pi IsNan IsInf Greatest Least Coalesce Nullif Year Quarter Month Week WeekOfYear Day DayOfMonth
     DayOfYear DayOfWeekIso DayOfWeek Hour Minute Second TimeToUnix LastDay Dayname Monthname TimestampTrunc
@@ -54,32 +55,25 @@ _TYPED_FUNCTIONS: Final = frozenset(
     Substring Replace Concat ConcatWs Contains StartsWith EndsWith Reverse StrPosition SplitPart Ascii Unicode
     Translate
     """
-    )
 )
-_NAMED_FUNCTIONS: Final = frozenset(
-    _words(
-        """
+_NAMED_FUNCTIONS: Final = _names(
+    """
     isfinite even gcd lcm fmod millisecond isoyear yearweek weekday date_part datepart date_sub datesub strlen
     prefix suffix strip_accents ord
     """
-    )
 )
-_TYPES: Final = frozenset(
-    _words(
-        """
+_TYPES: Final = _names(
+    """
     BOOLEAN TINYINT SMALLINT INT BIGINT INT128 UTINYINT USMALLINT UINT UBIGINT FLOAT DOUBLE DECIMAL TEXT VARCHAR
     DATE TIMESTAMP TIME
     """
-    )
 )
-_UNCERTAIN: Final = frozenset(
-    _words(
-        """
+_UNCERTAIN: Final = _names(
+    """
     rand random uuid gen_random_uuid setseed now today get_current_timestamp get_current_time get_current_date
     transaction_timestamp current_localtime current_localtimestamp nextval currval txid_current age user
     session_user
     """
-    )
 )
 
 
