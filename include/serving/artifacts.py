@@ -1,0 +1,130 @@
+"""Packaged models on this machine's disk: downloaded once, complete or not there, and never used unchecked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from include.errors import NoriaError
+from include.registry.deployed import DeployedVersion
+from include.registry.mlflow_client import connect, summary
+from include.serving.loaded import LoadedModel, load_packaged
+from include.settings import Settings
+
+KEPT_VERSIONS = 6
+_SAFE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_log = logging.getLogger(__name__)
+
+
+class ArtifactAway(NoriaError):
+    """The artifact could not be downloaded; it may work later."""
+
+
+class ArtifactCorrupt(NoriaError):
+    """The artifact is not the one that was registered: its content has another digest."""
+
+
+class ArtifactUnloadable(NoriaError):
+    """The artifact is what was registered, but it cannot be loaded here."""
+
+
+class ArtifactCache:
+    """The folder ``<home>/serving/models/<model>/<version>-<digest>``; several workers may share it.
+
+    :param settings: where home and MLflow are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._root = settings.home / "serving" / "models"
+
+    def load(self, deployed: DeployedVersion) -> LoadedModel:
+        """Load a version, downloading it if it is not here or not whole.
+
+        :raises ArtifactAway: MLflow does not give it now.
+        :raises ArtifactCorrupt: its digest is not the registered one.
+        :raises ArtifactUnloadable: it does not load.
+        """
+        directory = self._directory(deployed)
+        if directory.exists() and _digest(directory) != deployed.artifact_digest:
+            _log.warning("the copy in %s is damaged and is downloaded again", directory)
+            shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            self._download(deployed, directory)
+        try:
+            packaged = load_packaged(directory)
+        except Exception as error:
+            raise ArtifactUnloadable(
+                f"{deployed.model} version {deployed.version} does not load: {type(error).__name__}: {summary(error)}"
+            ) from error
+        directory.touch()
+        return LoadedModel(deployed=deployed, packaged=packaged)
+
+    def has(self, deployed: DeployedVersion) -> bool:
+        """Whether the version's folder is here."""
+        return self._directory(deployed).exists()
+
+    def prune(self, model: str, keep: set[tuple[int, str]]) -> None:
+        """Remove the model's oldest folders beyond :data:`KEPT_VERSIONS`.
+
+        :param keep: version and digest of what must stay.
+        """
+        kept = {f"{version}-{digest}" for version, digest in keep}
+        folders = [path for path in (self._root / model).iterdir() if path.is_dir() and not path.name.startswith(".")]
+        for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_VERSIONS:]:
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _directory(self, deployed: DeployedVersion) -> Path:
+        if not _SAFE.fullmatch(deployed.model) or not re.fullmatch(r"[0-9A-Za-z]{1,128}", deployed.artifact_digest):
+            raise ArtifactCorrupt(
+                f"{deployed.model!r} or its digest {deployed.artifact_digest!r} is no safe file name."
+            )
+        return self._root / deployed.model / f"{deployed.version}-{deployed.artifact_digest}"
+
+    def _download(self, deployed: DeployedVersion, directory: Path) -> None:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".part-") as part:
+            found = self._fetch(deployed, Path(part))
+            digest = _digest(found)
+            if digest != deployed.artifact_digest:
+                raise ArtifactCorrupt(
+                    f"{deployed.model} version {deployed.version} is not served: the content of {deployed.model_uri} "
+                    f"has the digest {digest}, registered was {deployed.artifact_digest}. Roll back, and train again."
+                )
+            try:
+                os.rename(found, directory)
+            except OSError:
+                if not directory.exists():  # another worker was first: its copy passed the same check
+                    raise
+
+    def _fetch(self, deployed: DeployedVersion, part: Path) -> Path:
+        connect(self._settings)
+        import mlflow.artifacts
+
+        try:
+            return Path(
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=deployed.model_uri,
+                    dst_path=str(part / "model"),
+                    tracking_uri=self._settings.tracking_url,
+                )
+            )
+        except Exception as error:
+            raise ArtifactAway(
+                f"{deployed.model} version {deployed.version} cannot be downloaded from MLflow: {summary(error)}"
+            ) from error
+
+
+def _digest(directory: Path) -> str:
+    """The artifact's digest; a text that equals none if it is not whole."""
+    from include.training.package import PackageIncomplete, artifact_digest
+
+    try:
+        return artifact_digest(directory)
+    except (PackageIncomplete, OSError) as error:
+        return f"none ({summary(error)})"
