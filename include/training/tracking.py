@@ -42,8 +42,8 @@ class TrackingAway(TryAgain):
 
     def __init__(self, doing: str, problem: object) -> None:
         super().__init__(
-            f"MLflow did not answer while {doing}: {' '.join(str(problem).split())[:300]}. Is it running (`make status`), "
-            "and is NORIA_TRACKING_URL right?"
+            f"MLflow did not answer while {doing}: {' '.join(str(problem).split())[:300]}. Is it running "
+            "(`make status`), and is NORIA_TRACKING_URL right?"
         )
         self.doing = doing
 
@@ -144,6 +144,25 @@ class Tracker:
             raise
         except (requests.RequestException, ConnectionError) as error:
             raise TrackingAway(doing, error) from error
+
+    def run_by_id(self, run_id: str) -> FinishedRun | None:
+        """The run, if it is there and was logged to its end."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with self.reached("looking for a run"):
+                run = self.client.get_run(run_id)
+        except MlflowException:
+            return None
+        done = run.info.status == "FINISHED" and run.data.tags.get(COMPLETE) == "true"
+        return _finished(run) if done else None
+
+    def download_model(self, model_uri: str, folder: Path) -> Path:
+        """A logged model's files below ``folder``."""
+        import mlflow.artifacts
+
+        with self.reached("downloading the model"):
+            return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=str(folder)))
 
     def download(self, run_id: str, path: str, folder: Path) -> Path:
         """A run's artifact as a local file below ``folder``."""

@@ -1,0 +1,32 @@
+"""What ``features.json`` says about a definition's features; the feature SQL is the one that the lake was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from include.features.select import feature_select
+from include.settings import Settings
+from include.spec.columns import feature_types, input_columns
+from include.spec.definition import Definition
+from include.training.package import describe_model
+
+
+def describe(definition: Definition, categories: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The content of ``features.json``.
+
+    :param categories: for each category feature its values in the training part, sorted.
+    """
+    return describe_model(
+        definition,
+        columns=input_columns(definition),
+        feature_types=feature_types(definition),
+        select="" if definition.feature_module else feature_select(definition),
+        categories=categories,
+    )
+
+
+def feature_module_path(settings: Settings, definition: Definition) -> Path | None:
+    """The feature module's source file, beside the definition; None if features are SQL."""
+    return settings.models / definition.feature_module.path if definition.feature_module else None

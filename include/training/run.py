@@ -1,0 +1,313 @@
+"""One training from its training set to a finished MLflow run, or the same outputs from an equal one that is there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.errors import NoriaError
+from include.lake.paths import relative_to_store
+from include.settings import Settings
+from include.spec.columns import feature_types, input_columns
+from include.spec.definition import Definition
+from include.training.describe import describe, feature_module_path
+from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
+from include.training.package import PackageIncomplete, artifact_digest, write_package
+from include.training.packaged_model import TabularModel, encode, probability_or_value
+from include.training.profile import make_profile
+from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
+from include.training.training_set import INPUTS_FILE, open_directory
+from include.training.xgboost_trainer import Trained, encode_part, learn_categories, parameters, train_model
+
+Predictions = npt.NDArray[np.float64]
+Document = dict[str, Any]
+
+_PREDICTIONS: Final = "predictions/holdout.parquet"
+_EXAMPLE_ROWS: Final = 5
+_log = logging.getLogger(__name__)
+
+
+class PackagedModelDiffers(NoriaError):
+    """The packaged model answers otherwise for raw rows than the trained one for the published features: a defect."""
+
+    def __init__(self, model: str, rows: int, different: int, first: Mapping[str, Any]) -> None:
+        super().__init__(
+            f"{model}: for {different} of {rows} holdout rows the packaged model's answer is not the trained model's "
+            f"(first: {dict(first)}). Features of the same row differ between the features table and the package; if "
+            f"raw data was replaced meanwhile, run the DAG {model}.data and train again, else this is a defect."
+        )
+        self.different = different
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training: what it is made from, and its name.
+
+    :param reference: of the training set.
+    :param directory: of the training set.
+    :param train: the training part.
+    :param description: content of ``features.json``.
+    """
+
+    settings: Settings
+    definition: Definition
+    as_of: datetime
+    reference: Mapping[str, Any]
+    directory: Path
+    train: pd.DataFrame
+    description: Document
+    fingerprint: Fingerprint
+
+    @property
+    def predictions(self) -> Path:
+        """Where the holdout predictions lie."""
+        return self.directory / f"predictions-{self.fingerprint.value[:16]}.parquet"
+
+
+def prepare_job(settings: Settings, definition: Definition, as_of: datetime, reference: Mapping[str, Any]) -> Job:
+    """Read the training part and name the training by its fingerprint.
+
+    :param reference: the training set's reference, as the step assemble returns it.
+    :raises TrainingSetGone: if the training set is not there.
+    """
+    directory = open_directory(settings, reference)
+    train = pd.read_parquet(directory / "train.parquet")
+    description = describe(definition, learn_categories(train, feature_types(definition)))
+    module = feature_module_path(settings, definition)
+    parameters(definition)
+    fingerprint = make_fingerprint(definition, training_set=reference, description=description, module=module)
+    return Job(
+        settings=settings,
+        definition=definition,
+        as_of=as_of,
+        reference=dict(reference),
+        directory=directory,
+        train=train,
+        description=description,
+        fingerprint=fingerprint,
+    )
+
+
+def find_equal(job: Job, tracker: Tracker, registered_run: str | None) -> Document | None:
+    """The outputs of a finished run with the same fingerprint, or None.
+
+    :param registered_run: the run of the version that has this fingerprint, if one is registered; it comes first.
+    """
+    found = tracker.run_by_id(registered_run) if registered_run else None
+    found = found or tracker.find_finished(job.definition.model, job.fingerprint.value)
+    if found is None:
+        return None
+    try:
+        with tempfile.TemporaryDirectory(prefix="noria-model-") as folder:
+            logged = artifact_digest(tracker.download_model(found.tags["noria.model_uri"], Path(folder)))
+            if logged != found.tags["noria.artifact_digest"]:
+                raise ValueError("its files have another digest than was logged")
+            if not job.predictions.is_file():
+                _put(tracker.download(found.run_id, _PREDICTIONS, Path(folder)), job.predictions)
+    except (OSError, ValueError, KeyError, PackageIncomplete) as error:
+        _log.warning("Run %s has the same fingerprint but cannot be reused (%s); training again.", found.run_id, error)
+        return None
+    return _outputs(job, tracker, found, reused=True)
+
+
+def train_and_log(job: Job, tracker: Tracker) -> Document:
+    """Train, prove that the packaged model answers like the trained one, log all of it, and return the outputs.
+
+    :raises PackagedModelDiffers: if it does not.
+    """
+    features = job.description["features"]
+    started = time.monotonic()
+    validation, holdout = (pd.read_parquet(job.directory / f"{part}.parquet") for part in ("validation", "holdout"))
+    trained = train_model(job.definition, features, encode_part(job.train, features), encode_part(validation, features))
+    seconds = time.monotonic() - started
+    _log.info("Trained %d rounds in %.1f s.", trained.best_round, seconds)
+    inputs = read_inputs(job.directory)
+    with tempfile.TemporaryDirectory(prefix="noria-package-") as folder:
+        package = Path(folder) / "package"
+        predictions = _package(job, trained, holdout, package)
+        _check_equal(job, holdout, predictions, TabularModel.open(package).predict_frame(inputs))
+        _write_predictions(job, holdout, predictions)
+        with tracker.run(job.definition, _tags(job)) as run:
+            _log_run(job, run, trained, seconds)
+            model_uri = _log_model(job, run, tracker, package, inputs, holdout, predictions)
+            tags = {
+                "noria.model_uri": model_uri,
+                "noria.artifact_digest": artifact_digest(package),
+                "noria.best_round": str(trained.best_round),
+            }
+            run.tags(tags)
+    finished = FinishedRun(run_id=run.run_id, experiment_id=run.experiment_id, tags=tags)
+    return _outputs(job, tracker, finished, reused=False)
+
+
+def read_inputs(directory: Path) -> pd.DataFrame:
+    """The raw input columns of the holdout rows; integers with nulls stay integers."""
+    return pq.read_table(directory / INPUTS_FILE).to_pandas(integer_object_nulls=True)
+
+
+def _package(job: Job, trained: Trained, holdout: pd.DataFrame, package: Path) -> Predictions:
+    """Write the package; returns the predictions for the holdout's published features."""
+    predictions = probability_or_value(trained.booster, encode(holdout, job.description["features"]))
+    profile = make_profile(
+        job.train,
+        feature_types(job.definition),
+        predictions=predictions,
+        labels=holdout["label"],
+        binary=job.definition.task == "binary_classification",
+    )
+    write_package(
+        package,
+        booster=trained.booster,
+        description=job.description,
+        profile=profile,
+        feature_module=feature_module_path(job.settings, job.definition),
+    )
+    return predictions
+
+
+def _check_equal(job: Job, holdout: pd.DataFrame, expected: Predictions, answers: Predictions) -> None:
+    different = np.flatnonzero(expected != answers)
+    if len(different):
+        first = int(different[0])
+        row = {name: str(holdout[name].iloc[first]) for name in ("partition", "_row")}
+        row |= {"trained": f"{expected[first]:.9g}", "packaged": f"{answers[first]:.9g}"}
+        raise PackagedModelDiffers(job.definition.model, len(expected), len(different), row)
+
+
+def _write_predictions(job: Job, holdout: pd.DataFrame, predictions: Predictions) -> None:
+    table = pa.table(
+        {
+            "partition": pa.array(holdout["partition"].astype(str), pa.string()),
+            "_row": pa.array(holdout["_row"], pa.int64()),
+            "label": pa.array(holdout["label"], pa.float64()),
+            "prediction": pa.array(predictions, pa.float64()),
+        }
+    )
+    with tempfile.TemporaryDirectory(prefix="noria-predictions-") as folder:
+        written = Path(folder) / job.predictions.name
+        pq.write_table(table, written, compression="zstd")
+        _put(written, job.predictions)
+
+
+def _put(source: Path, target: Path) -> None:
+    """Copy a file to its place in the store; it appears there whole or not at all."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.write_bytes(source.read_bytes())
+    partial.replace(target)
+
+
+def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:
+    training = job.definition.training
+    others = ("rounds", "early_stopping_rounds", "refit")
+    run.parameters({**parameters(job.definition), **{name: getattr(training, name) for name in others}})
+    best = trained.best_round
+    at_best = {f"best_{p}_{m}": curve[best - 1] for p, ms in trained.curves.items() for m, curve in ms.items()}
+    rows = {f"rows_{part}": count for part, count in job.reference["rows"].items()}
+    run.metrics({**at_best, **rows, "best_round": best, "training_seconds": seconds}, trained.curves)
+    reference = job.reference
+    where = {key: reference[key] for key in ("directory", "features_version", "features_digest", "raw_version")}
+    run.dataset(
+        f"{job.definition.model} training set", reference["digest"], json.dumps(where), json.dumps(reference["rows"])
+    )
+    run.texts(
+        {
+            "definition.json": job.definition.model_dump_json(indent=1),
+            **_definition_file(job),
+            "fingerprint.json": json.dumps(job.fingerprint.document, indent=1),
+            "training_set.json": json.dumps(reference, indent=1),
+            "importance.json": json.dumps(_by_gain(trained.importance), indent=1),
+        }
+    )
+
+
+def _definition_file(job: Job) -> dict[str, str]:
+    path = job.settings.models / f"{job.definition.model}.yaml"
+    return {"definition.yaml": path.read_text(encoding="utf-8")} if path.is_file() else {}
+
+
+def _by_gain(importance: Mapping[str, float]) -> dict[str, float]:
+    return dict(sorted(importance.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _log_model(
+    job: Job,
+    run: RunLog,
+    tracker: Tracker,
+    package: Path,
+    inputs: pd.DataFrame,
+    holdout: pd.DataFrame,
+    predictions: Predictions,
+) -> str:
+    """Log model, predictions and verification rows; load the model back from MLflow and compare its answers."""
+    import mlflow.pyfunc
+
+    logged = run.model(package, inputs.head(_EXAMPLE_ROWS))
+    with tempfile.TemporaryDirectory(prefix="noria-logged-") as folder:
+        back = tracker.download_model(logged.model_uri, Path(folder))
+        if artifact_digest(back) != logged.artifact_digest:
+            raise PackageIncomplete(back, ["the bytes that were logged"])
+        answers = mlflow.pyfunc.load_model(str(back)).predict(inputs)["prediction"].to_numpy()
+        _check_equal(job, holdout, predictions, answers)
+        rows = Path(folder) / "rows.parquet"
+        pq.write_table(_verification_rows(job, predictions), rows, compression="zstd")
+        run.file(rows, "verification")
+        copy = Path(folder) / Path(_PREDICTIONS).name
+        copy.write_bytes(job.predictions.read_bytes())
+        run.file(copy, str(Path(_PREDICTIONS).parent))
+    return logged.model_uri
+
+
+def _verification_rows(job: Job, predictions: Predictions) -> pa.Table:
+    """Raw input columns and prediction of holdout rows, spread evenly over the holdout."""
+    table = pq.read_table(job.directory / INPUTS_FILE).append_column("prediction", pa.array(predictions, pa.float64()))
+    count = min(job.definition.deployment.verify_rows, table.num_rows)
+    places = np.unique(np.linspace(0, table.num_rows - 1, count).astype(np.int64))
+    return table.take(pa.array(places))
+
+
+def _tags(job: Job) -> dict[str, str]:
+    tags = {
+        "noria.model": job.definition.model,
+        "noria.as_of": job.as_of.isoformat(),
+        FINGERPRINT: job.fingerprint.value,
+        "noria.training_set": str(job.reference["digest"]),
+        "noria.features_version": str(job.reference["features_version"]),
+        "noria.code": str(job.fingerprint.document["code"]),
+        "noria.inputs": json.dumps(input_columns(job.definition)),
+        "mlflow.source.name": "noria train",
+    }
+    for part, window in job.reference["windows"].items():
+        tags[f"noria.window.{part}"] = f"{window['start']}/{window['end']}"
+    tags |= {f"noria.library.{name}": version for name, version in job.fingerprint.document["libraries"].items()}
+    commit = git_commit()
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def _outputs(job: Job, tracker: Tracker, run: FinishedRun, *, reused: bool) -> Document:
+    return {
+        "fingerprint": job.fingerprint.value,
+        "reused": reused,
+        "version": None,
+        "run_id": run.run_id,
+        "model_uri": run.tags["noria.model_uri"],
+        "artifact_digest": run.tags["noria.artifact_digest"],
+        "best_round": int(run.tags["noria.best_round"]),
+        "seed": job.definition.training.seed,
+        "predictions": relative_to_store(job.settings, job.predictions),
+        "training_set": dict(job.reference),
+        "metrics_url": f"{tracker.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}",
+    }
