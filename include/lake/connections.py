@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from include.lake.paths import temporary_folder
 from include.settings import Settings
@@ -47,6 +48,18 @@ def open_duckdb(
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def query_batches(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = (), *, rows: int = 65_536
+) -> pa.RecordBatchReader:
+    """Run a query and stream its rows as Arrow record batches; they must be read before the next query."""
+    return connection.sql(query, params=list(parameters)).to_arrow_reader(rows)
+
+
+def query_table(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()) -> pa.Table:
+    """Run a query and return all its rows: for small results."""
+    return query_batches(connection, query, parameters).read_all()
 
 
 def quote_name(name: str) -> str:

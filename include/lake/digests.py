@@ -88,12 +88,6 @@ def inputs_digest(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
 
-def suite_checksum(expectations: Path, model: str, stage: str) -> str:
-    """Digest of a stage's suite file; empty if there is none. Reads bytes only, needs no Great Expectations."""
-    path = expectations / model / f"{stage}.json"
-    return file_checksum(path)[:DIGEST_LENGTH] if path.is_file() else ""
-
-
 def code_checksum() -> str:
     """Digest (32 hex characters) of the code that makes rows: the rooms lake, features and spec."""
     root = Path(__file__).resolve().parent.parent

@@ -17,9 +17,9 @@ import duckdb
 import pyarrow as pa
 
 from include.lake.columns import arrow_schema, raw_columns
-from include.lake.connections import open_duckdb, quote_name, quote_text
+from include.lake.connections import open_duckdb, query_batches, quote_name, quote_text
 from include.lake.conversion import Conversion
-from include.lake.digests import file_checksum, inputs_digest, suite_checksum
+from include.lake.digests import file_checksum, inputs_digest
 from include.lake.paths import from_store
 from include.lake.source_files import (
     FILE_NAME,
@@ -54,11 +54,15 @@ class _Arrival:
 
 
 class FilesSource:
-    """Stages raw partitions of one model for one attempt."""
+    """Stages raw partitions of one model for one attempt.
 
-    def __init__(self, settings: Settings, definition: Definition, attempt: str) -> None:
+    :param suite_digest: digest of the raw suite, so that a new suite has everything judged again.
+    """
+
+    def __init__(self, settings: Settings, definition: Definition, attempt: str, suite_digest: str) -> None:
         self.settings = settings
         self.definition = definition
+        self._suite_digest = suite_digest
         self._columns = raw_columns(definition.model, definition.source.columns)
         self._writer = StagingWriter(settings, definition.model, "raw", attempt, arrow_schema(self._columns))
         self._form = file_format(definition)
@@ -91,7 +95,7 @@ class FilesSource:
             order=[source.event_time, *source.entity],
             partition=source.partition,
             time_zone=source.time_zone,
-            suite=suite_checksum(self.settings.expectations, self.definition.model, "raw"),
+            suite=self._suite_digest,
         )
 
     # --- a file for each partition -----------------------------------------------------------------------------
@@ -174,10 +178,11 @@ class FilesSource:
         first = [source.event_time, *source.entity]
         order = [*first, *(name for name in source.columns if name not in first)]
         sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
-        rows = connection.execute(
-            f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation}) ORDER BY {GROUP}, {sorting}"  # noqa: S608
+        rows = query_batches(
+            connection,
+            f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation}) ORDER BY {GROUP}, {sorting}",  # noqa: S608
         )
-        return self._writer.write(rows.to_arrow_reader(65_536), keys)
+        return self._writer.write(rows, keys)
 
     # --- one file, cut by its event time -----------------------------------------------------------------------
 

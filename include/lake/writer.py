@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -77,7 +77,7 @@ class StagingWriter:
         self._folder = staging_folder(settings, model, table, attempt)
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, batches: pa.RecordBatchReader, keys: Sequence[str]) -> dict[str, WrittenPartition]:
+    def write(self, batches: Iterable[pa.RecordBatch], keys: Sequence[str]) -> dict[str, WrittenPartition]:
         """Write one file for each key, also for those without rows.
 
         :param batches: rows sorted by the integer column ``_group``, an index into ``keys``; within a group in the
@@ -119,7 +119,7 @@ class StagingWriter:
         )
 
 
-def _runs(batches: pa.RecordBatchReader, keys: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _runs(batches: Iterable[pa.RecordBatch], keys: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
     for batch in batches:
         if not batch.num_rows:
             continue

@@ -1,0 +1,70 @@
+"""Finds out which expression failed, on which row: only run after a query has failed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import duckdb
+
+from include.features.errors import FeatureFailed
+from include.lake.columns import FEATURE_TYPES, LABEL
+from include.lake.connections import query_batches, quote_name, quote_text
+from include.spec.definition import Definition
+from include.spec.expressions import Expression, check_expression
+
+_CANDIDATES: Final = 100
+
+
+def explain_failure(
+    connection: duckdb.DuckDBPyConnection, definition: Definition, view: str, error: duckdb.Error
+) -> FeatureFailed:
+    """The error to show for a query over the features that failed on the rows of ``view``."""
+    for name, text in _expressions(definition).items():
+        expression = check_expression(text)
+        problem = _failure(connection, f"SELECT {expression.sql} FROM {quote_name(view)}")  # noqa: S608
+        if problem is not None:
+            what = f"the expression {text!r} fails: {_first_line(problem)}{_row(connection, view, expression)}"
+            return FeatureFailed(definition.model, name, f"{what}. Correct the expression or the data.")
+    every = ", ".join(_expressions(definition))
+    return FeatureFailed(definition.model, every, f"computing them failed: {_first_line(error)}.")
+
+
+def _expressions(definition: Definition) -> dict[str, str]:
+    found = {
+        name: f"CAST(({feature.expression}) AS {FEATURE_TYPES[feature.type]})"
+        for name, feature in definition.features.items()
+    }
+    return found | {LABEL: f"CAST(({definition.label.expression}) AS DOUBLE)"}
+
+
+def _failure(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Error | None:
+    try:
+        for _ in query_batches(connection, query):
+            pass
+    except duckdb.Error as error:
+        return error
+    return None
+
+
+def _row(connection: duckdb.DuckDBPyConnection, view: str, expression: Expression) -> str:
+    """Where it fails: the first row whose value cannot be computed, with the columns that the expression reads."""
+    columns = sorted(expression.columns)
+    items = "".join(f", {quote_name(name)}" for name in columns)
+    try:
+        rows = connection.execute(
+            f"SELECT partition, _row{items} FROM {quote_name(view)} WHERE TRY({expression.sql}) IS NULL "  # noqa: S608
+            f"ORDER BY partition, _row LIMIT {_CANDIDATES}"
+        ).fetchall()
+    except duckdb.Error:
+        return f" (it reads {', '.join(columns)})"
+    for key, number, *values in rows:
+        one = f"SELECT {expression.sql} FROM {quote_name(view)} WHERE partition = {quote_text(key)} AND _row = {number}"  # noqa: S608
+        if _failure(connection, one) is not None:
+            shown = ", ".join(f"{name} = {value!r}" for name, value in zip(columns, values, strict=True))
+            return f" (partition {key}, row {number}: {shown})"
+    return f" (it reads {', '.join(columns)})"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")

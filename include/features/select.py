@@ -1,0 +1,74 @@
+"""The features as SQL: one select item for each, in the definition's order, with DuckDB's meaning."""
+
+from __future__ import annotations
+
+from include.lake.columns import DUCKDB_TYPES, FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
+from include.lake.connections import quote_name
+from include.spec.columns import feature_types
+from include.spec.definition import Definition
+from include.spec.expressions import check_expression
+
+
+def feature_column(name: str) -> str:
+    """The column of a feature in the features table."""
+    return FEATURE_PREFIX + name
+
+
+def feature_items(definition: Definition) -> dict[str, str]:
+    """Select items of the SQL features by column name; empty if a feature module computes them."""
+    if definition.feature_module is not None:
+        return {}
+    return {
+        feature_column(name): _item(feature.expression, FEATURE_TYPES[feature.type], feature_column(name))
+        for name, feature in definition.features.items()
+    }
+
+
+def label_item(definition: Definition) -> str:
+    """Select item of the label: a DOUBLE, null where no label exists."""
+    return _item(definition.label.expression, "DOUBLE", LABEL)
+
+
+def feature_select(definition: Definition) -> str:
+    """The select list of the features, from the raw columns: numeric DOUBLE, category VARCHAR, boolean BOOLEAN.
+
+    Empty if a feature module computes them.
+    """
+    return ", ".join(feature_items(definition).values())
+
+
+def carried_columns(definition: Definition) -> list[str]:
+    """Raw columns that the features table keeps: entity, event time, slices.
+
+    :raises ReservedColumn: if one has a name that the features table uses for something else.
+    """
+    source = definition.source
+    names = list(dict.fromkeys([*source.entity, source.event_time, *definition.evaluation.slices]))
+    taken = [n for n in names if n.lower() in RESERVED or n.lower() == LABEL or n.lower().startswith(FEATURE_PREFIX)]
+    if taken:
+        raise ReservedColumn(definition.model, taken, "features")
+    return names
+
+
+def features_columns(definition: Definition) -> dict[str, str]:
+    """The columns of the features table and their DuckDB types (without ``_row``)."""
+    types = definition.source.columns
+    columns = {name: DUCKDB_TYPES[types[name]] for name in carried_columns(definition)}
+    columns |= {feature_column(name): FEATURE_TYPES[kind] for name, kind in feature_types(definition).items()}
+    return columns | {LABEL: "DOUBLE"}
+
+
+def features_sql(definition: Definition, source_view: str, *, extra: str = "") -> str:
+    """A query for the rows of the features table, without the features that a module computes.
+
+    :param source_view: a view with the raw table's columns.
+    :param extra: further select items, put first, ending with a comma.
+    """
+    items = [quote_name(name) for name in carried_columns(definition)]
+    items += feature_items(definition).values()
+    items.append(label_item(definition))
+    return f"SELECT {extra}{', '.join(items)} FROM {quote_name(source_view)}"  # noqa: S608 - checked expressions
+
+
+def _item(expression: str, kind: str, column: str) -> str:
+    return f"CAST({check_expression(expression).sql} AS {kind}) AS {quote_name(column)}"

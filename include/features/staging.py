@@ -1,0 +1,173 @@
+"""Stages the features of published raw partitions: row for row the same rows, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from include.features.errors import FeatureFailed, FeatureModuleFailed
+from include.features.failures import explain_failure
+from include.features.select import feature_column, features_columns, features_sql
+from include.lake.columns import ROW, arrow_schema
+from include.lake.connections import open_duckdb, query_batches, query_table, quote_name
+from include.lake.digests import file_checksum, inputs_digest
+from include.lake.staging import StagedPartition
+from include.lake.table import LakeTable, PartitionRecord
+from include.lake.writer import GROUP, StagingWriter, WrittenPartition
+from include.settings import Settings
+from include.spec.columns import feature_types
+from include.spec.definition import Definition
+from include.spec.expressions import check_expression
+
+FEATURES_FORMAT: Final = 1  # raised when the same raw rows would give other feature rows
+_PARTITIONS_AT_ONCE: Final = 64
+_VIEW: Final = "raw_rows"
+
+
+def features_inputs(settings: Settings, definition: Definition, raw_digest: str, suite_digest: str) -> str:
+    """Digest (32 hex characters) of what a features partition is made from.
+
+    :param raw_digest: digest of the raw partition's rows.
+    :param suite_digest: digest of the features suite, so that a new suite has everything judged again.
+    """
+    module = definition.feature_module
+    return inputs_digest(
+        format=FEATURES_FORMAT,
+        raw=raw_digest,
+        features={n: [check_expression(f.expression).sql, f.type] for n, f in definition.features.items()},
+        columns=list(features_columns(definition).items()),
+        label=check_expression(definition.label.expression).sql,
+        module=None if module is None else [file_checksum(_module_path(settings, definition)), module.inputs],
+        suite=suite_digest,
+    )
+
+
+class FeaturesStage:
+    """Stages features partitions of one model for one attempt."""
+
+    def __init__(self, settings: Settings, definition: Definition, attempt: str, suite_digest: str) -> None:
+        self.settings = settings
+        self.definition = definition
+        self._suite_digest = suite_digest
+        self._schema = arrow_schema(features_columns(definition))
+        self._writer = StagingWriter(settings, definition.model, "features", attempt, self._schema)
+
+    def stage(
+        self, keys: Sequence[str], raw: LakeTable, published: Mapping[str, PartitionRecord], *, force: bool = False
+    ) -> list[StagedPartition]:
+        """Stage the features of these raw partitions, and of those whose published features are out of date.
+
+        :param keys: raw partition keys; one that is not published is ``missing``.
+        :param published: the features table's partitions; one made from the same inputs is ``unchanged``.
+        :param force: stage ``keys`` all the same.
+        :raises FeatureFailed: if an expression cannot work on any data (wrong types, no such column).
+        """
+        version = raw.version()
+        records = raw.partitions(version)
+        inputs = {key: self._inputs(record) for key, record in records.items()}
+        stale = [key for key, old in published.items() if key in inputs and old.inputs != inputs[key]]
+        staged: list[StagedPartition] = []
+        work: list[str] = []
+        for key in sorted({*keys, *stale}):
+            old = published.get(key)
+            if key not in inputs:
+                problem = f"Partition {key} is not in the raw table; run {self.definition.model}.data for it."
+                staged.append(StagedPartition(key=key, status="missing", problem=problem))
+            elif not force and old is not None and old.inputs == inputs[key]:
+                staged.append(_unchanged(old))
+            else:
+                work.append(key)
+        for start in range(0, len(work), _PARTITIONS_AT_ONCE):
+            staged += self._stage_batch(work[start : start + _PARTITIONS_AT_ONCE], raw, version, inputs)
+        return staged
+
+    def _inputs(self, record: PartitionRecord) -> str:
+        return features_inputs(self.settings, self.definition, record.digest, self._suite_digest)
+
+    def _stage_batch(
+        self, keys: Sequence[str], raw: LakeTable, version: int, inputs: Mapping[str, str]
+    ) -> list[StagedPartition]:
+        resources = self.definition.training.resources
+        connection = open_duckdb(self.settings, threads=resources.cpu)
+        try:
+            raw.scan(connection, _VIEW, version=version, keys=keys)
+            written = self._write(connection, keys)
+            return [_staged(key, inputs[key], written[key]) for key in keys]
+        except duckdb.BinderException as error:
+            raise explain_failure(connection, self.definition, _VIEW, error) from error
+        except (duckdb.DataError, duckdb.InvalidInputException, FeatureModuleFailed) as error:
+            if len(keys) == 1:
+                problem = self._explain(connection, error)
+                return [StagedPartition(key=keys[0], status="refused", inputs=inputs[keys[0]], problem=problem)]
+        finally:
+            connection.close()
+        return [staged for key in keys for staged in self._stage_batch([key], raw, version, inputs)]
+
+    def _explain(self, connection: duckdb.DuckDBPyConnection, error: Exception) -> str:
+        if isinstance(error, duckdb.Error):
+            return str(explain_failure(connection, self.definition, _VIEW, error))
+        return str(error)
+
+    def _write(self, connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> dict[str, WrittenPartition]:
+        if self.definition.feature_module is not None:
+            return self._writer.write(self._module_rows(connection, keys), keys)
+        groups = pa.table({GROUP: pa.array(range(len(keys)), pa.int32()), "_key": pa.array(keys, pa.string())})
+        connection.register("groups", groups)
+        chosen = f"(SELECT r.*, g.{GROUP} FROM {_VIEW} r JOIN groups g ON r.partition = g._key)"  # noqa: S608
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW grouped_rows AS SELECT * FROM {chosen}")  # noqa: S608
+        query = features_sql(self.definition, "grouped_rows", extra=f"{GROUP}, {ROW}, ")
+        rows = query_batches(connection, f"SELECT * FROM ({query}) ORDER BY {GROUP}, {ROW}")  # noqa: S608
+        return self._writer.write(rows, keys)
+
+    def _module_rows(self, connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Rows with the module's features, one partition in memory at a time."""
+        from include.features.module import load_compute, run_compute
+
+        spec = self.definition.feature_module
+        if spec is None:
+            raise FeatureFailed(self.definition.model, "module", "the definition has none.")
+        path = _module_path(self.settings, self.definition)
+        compute = load_compute(path)
+        inputs = ", ".join(quote_name(name) for name in spec.inputs)
+        query = features_sql(self.definition, _VIEW, extra=f"{ROW}, ")
+        for group, key in enumerate(keys):
+            where = f"WHERE partition = ? ORDER BY {ROW}"
+            kept = query_table(connection, f"{query} {where}", [key])
+            raw = query_table(connection, f"SELECT {inputs} FROM {_VIEW} {where}", [key])  # noqa: S608
+            computed = run_compute(compute, path, spec, raw.to_pandas())
+            columns: dict[str, Any] = {name: kept[name] for name in kept.column_names}
+            for name in feature_types(self.definition):
+                kind = self._schema.field(feature_column(name)).type
+                columns[feature_column(name)] = pa.array(computed[name], kind, from_pandas=True)
+            columns[GROUP] = pa.array([group] * kept.num_rows, pa.int32())
+            order = [GROUP, *self._schema.names]
+            table = pa.table({name: columns[name] for name in order})
+            yield from table.combine_chunks().to_batches()
+
+
+def _module_path(settings: Settings, definition: Definition) -> Path:
+    if definition.feature_module is None:
+        raise FeatureFailed(definition.model, "module", "the definition has none.")
+    return settings.models / definition.feature_module.path
+
+
+def _staged(key: str, inputs: str, written: WrittenPartition) -> StagedPartition:
+    return StagedPartition(
+        key=key,
+        status="staged",
+        path=written.path,
+        rows=written.rows,
+        digest=written.digest,
+        inputs=inputs,
+        checksum=written.checksum,
+    )
+
+
+def _unchanged(record: PartitionRecord) -> StagedPartition:
+    return StagedPartition(
+        key=record.key, status="unchanged", rows=record.rows, digest=record.digest, inputs=record.inputs
+    )
