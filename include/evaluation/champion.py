@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +60,30 @@ def predict_with_version(
     :raises ChampionBroken: if they differ from the registered ones or do not load.
     :raises ChampionIncompatible: if the model cannot read the rows.
     """
-    with tempfile.TemporaryDirectory(prefix="noria-champion-") as folder:
-        directory = _download(tracking_url, version, model_uri, Path(folder))
-        model = _load(directory, version, expected_digest)
+    with version_files(
+        tracking_url, version=version, model_uri=model_uri, expected_digest=expected_digest
+    ) as directory:
+        model = _load(directory, version)
         try:
             answer = model.predict(rows)
         except Exception as error:
             raise ChampionIncompatible(version, f"{type(error).__name__}: {error}") from error
     return _as_array(answer, version, len(rows))
+
+
+@contextmanager
+def version_files(tracking_url: str, *, version: int, model_uri: str, expected_digest: str) -> Iterator[Path]:
+    """A registered version's files in a temporary folder, proven to be what was registered.
+
+    :raises ChampionAway: if MLflow does not deliver them.
+    :raises ChampionBroken: if they differ from the registered ones.
+    """
+    with tempfile.TemporaryDirectory(prefix="noria-champion-") as folder:
+        directory = _download(tracking_url, version, model_uri, Path(folder))
+        found = artifact_digest(directory)
+        if found != expected_digest:
+            raise ChampionBroken(version, f"its files have the digest {found}, but {expected_digest} was registered")
+        yield directory
 
 
 def _download(tracking_url: str, version: int, model_uri: str, folder: Path) -> Path:
@@ -79,12 +97,9 @@ def _download(tracking_url: str, version: int, model_uri: str, folder: Path) -> 
         raise ChampionAway(version, model_uri, " ".join(str(error).split())[:300]) from error
 
 
-def _load(directory: Path, version: int, expected_digest: str) -> Any:
+def _load(directory: Path, version: int) -> Any:
     import mlflow.pyfunc
 
-    found = artifact_digest(directory)
-    if found != expected_digest:
-        raise ChampionBroken(version, f"its files have the digest {found}, but {expected_digest} was registered")
     try:
         return mlflow.pyfunc.load_model(str(directory))
     except Exception as error:

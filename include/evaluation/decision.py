@@ -35,6 +35,7 @@ class GateOutcome:
     :param by: how far on the passing side (negative: by how much it failed); None if nothing could be compared.
     :param low: lower end of the interval that belongs to it, for a reader.
     :param high: its upper end.
+    :param estimate: the point in that interval.
     :param note: what else a reader must know.
     """
 
@@ -46,6 +47,7 @@ class GateOutcome:
     by: float | None
     low: float | None = None
     high: float | None = None
+    estimate: float | None = None
     note: str | None = None
 
     def sentence(self) -> str:
@@ -175,7 +177,9 @@ def _absolute(metric: Metric, estimate: Estimate, bound: float, *, at_least: boo
     if estimate.value is None:
         return GateOutcome(words, metric.name, False, None, bound, None, note=f"undefined: {estimate.reason}")
     by = estimate.value - bound if at_least else bound - estimate.value
-    return GateOutcome(words, metric.name, by >= 0, estimate.value, bound, by, estimate.low, estimate.high)
+    return GateOutcome(
+        words, metric.name, by >= 0, estimate.value, bound, by, estimate.low, estimate.high, estimate.value
+    )
 
 
 def _against(metric: Metric, gate: Gate, evaluation: Mapping[str, Any]) -> GateOutcome:
@@ -193,7 +197,7 @@ def _against(metric: Metric, gate: Gate, evaluation: Mapping[str, Any]) -> GateO
         return GateOutcome(words, metric.name, False, None, gate.margin, None, note=note)
     by = estimate.low - gate.margin
     return GateOutcome(
-        words, metric.name, by > 0, estimate.low, gate.margin, by, estimate.low, estimate.high,
+        words, metric.name, by > 0, estimate.low, gate.margin, by, estimate.low, estimate.high, estimate.value,
         note=f"improvement {estimate.value:.4g}, interval {estimate.low:.4g} to {estimate.high:.4g}",
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from include.steps.protocol import Document, StepCall
@@ -35,6 +36,7 @@ def run(call: StepCall) -> Document:
     decision = decide(call.definition.task, call.definition.evaluation.gates, evaluation, standing, as_of=call.as_of)
     log.info("%s: %s", decision.verdict, decision.reason)
     output = decision.to_document() | {"champion_version": standing.champion_version}
+    _add_to_report(call, evaluation, output)
     record_check(
         call.settings,
         model=model,
@@ -47,3 +49,14 @@ def run(call: StepCall) -> Document:
         page=evaluation.get("page"),
     )
     return output
+
+
+def _add_to_report(call: StepCall, evaluation: Document, decision: Document) -> None:
+    """Write the decision into the evaluation's report and page, so that the page opens with the verdict."""
+    from include.reports.evaluation_page import write_evaluation_page
+    from include.reports.layout import write_atomically
+
+    path = call.settings.store / evaluation["report"]
+    report = json.loads(path.read_text(encoding="utf-8")) | {"decision": decision, "gates": decision["gates"]}
+    write_atomically(path, json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False))
+    write_evaluation_page(call.settings.store / evaluation["page"], report)

@@ -27,6 +27,7 @@ def run(call: StepCall) -> Document:
     :raises ChampionAway: if the champion's files cannot be had; there is no decision without them.
     """
     from include.evaluation import report as reports
+    from include.evaluation.decision import apply_gate
     from include.evaluation.holdout import read_holdout
     from include.registry.results import record_check
     from include.registry.state import champion
@@ -38,6 +39,10 @@ def run(call: StepCall) -> Document:
     rival = _meet(call, training, holdout, champion(call.settings, call.definition.model))
     started = time.monotonic()
     report = reports.evaluate(call.definition, holdout, rival) | _provenance(call, training)
+    gates = [
+        gate for wanted in call.definition.evaluation.gates for gate in apply_gate(call.definition.task, wanted, report)
+    ]
+    report["gates"] = [gate.to_document() for gate in gates]
     log.info("judged %d rows in %.1f s", report["rows"], time.monotonic() - started)
     path = (
         call.settings.store / "reports" / call.definition.model / "evaluation" / f"{_name(call, training, rival)}.json"

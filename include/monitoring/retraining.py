@@ -1,0 +1,84 @@
+"""Whether drift starts a retraining: once for a window, and not again within the cooldown of data time.
+
+The memory is the table ``check_result``: rows of the kind ``drift`` whose details say ``retrain``. Asking again for
+the same as-of and window gets the same answer and the same ``start_id``, by which a starter knows what it has started.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from include.spec.definition import Retrain
+from include.spec.duration import format_duration
+
+
+@dataclass(frozen=True)
+class EarlierStart:
+    """A retraining that drift has started.
+
+    :param as_of: of the run that started it.
+    :param window_end: end of the window in which the drift was found.
+    :param champion_version: the champion that the window was compared with.
+    :param start_id: its name.
+    """
+
+    as_of: datetime
+    window_end: datetime
+    champion_version: int
+    start_id: str
+
+    @classmethod
+    def from_details(cls, as_of: datetime, details: dict[str, Any]) -> EarlierStart | None:
+        """Read a check result's details; None if it started nothing."""
+        if not details.get("retrain"):
+            return None
+        window_end = datetime.fromisoformat(details["window"]["end"])
+        return cls(as_of, window_end, int(details["champion_version"]), str(details["start_id"]))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether to start a retraining, and why or why not.
+
+    :param start_id: name of the start, the same for the same window and champion; None if nothing is started.
+    """
+
+    retrain: bool
+    reason: str
+    start_id: str | None = None
+
+
+def answer_drift(
+    model: str,
+    *,
+    as_of: datetime,
+    window_end: datetime,
+    champion_version: int,
+    champion_as_of: datetime,
+    rules: Retrain,
+    earlier: Iterable[EarlierStart],
+) -> Answer:
+    """Whether drift in this window starts a retraining."""
+    starts = list(earlier)
+    for start in starts:
+        if (start.as_of, start.window_end, start.champion_version) == (as_of, window_end, champion_version):
+            return Answer(True, "This check has started this retraining already.", start.start_id)
+    if not rules.on_drift:
+        return Answer(False, "The definition does not retrain on drift.")
+    if as_of < champion_as_of:
+        return Answer(False, f"The champion is newer (as of {champion_as_of.isoformat()}) than this check.")
+    recent = [start for start in starts if start.window_end > window_end - rules.cooldown]
+    if recent:
+        last = max(start.window_end for start in recent)
+        when = f"drift up to {last.isoformat()} has started a retraining already"
+        return Answer(False, f"{when}, and the cooldown is {format_duration(rules.cooldown)} of data time.")
+    return Answer(True, "A retraining starts.", _start_id(model, window_end, champion_version))
+
+
+def _start_id(model: str, window_end: datetime, champion_version: int) -> str:
+    text = f"{model}|{window_end.timestamp():.0f}|{champion_version}"
+    return f"drift-{window_end:%Y%m%d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

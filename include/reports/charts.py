@@ -1,0 +1,137 @@
+"""Small inline SVG charts for the pages: numbers in, markup out, colours from the page's style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+_LINE = "stroke:var(--line);stroke-width:1;fill:none"
+_SOFT = "fill:var(--soft);font:11px system-ui,sans-serif"
+
+
+def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> Markup:
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    head = f'<svg {size} role="img" aria-label="{escape(label)}">'
+    return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 - made of numbers and escaped text only
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="{_SOFT}">{escape(text)}</text>'
+
+
+class _Plane:
+    """A square plot area with the same range on both axes or ranges of their own."""
+
+    SIZE, LEFT, TOP, BELOW = 240, 48, 10, 34
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+        self.x, self.y = x, y
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        return self.LEFT + self.SIZE * _share(x, self.x), self.TOP + self.SIZE * (1 - _share(y, self.y))
+
+    def frame(self, x_title: str, y_title: str) -> list[str]:
+        right, bottom = self.LEFT + self.SIZE, self.TOP + self.SIZE
+        start, end = self.at(self.x[0], self.y[0]), self.at(self.x[1], self.y[1])
+        middle = self.TOP + self.SIZE / 2
+        return [
+            f'<rect x="{self.LEFT}" y="{self.TOP}" width="{self.SIZE}" height="{self.SIZE}" style="{_LINE}"/>',
+            f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
+            f'style="{_LINE};stroke-dasharray:4 4"/>',
+            _text(self.LEFT, bottom + 14, f"{self.x[0]:.3g}", "start"),
+            _text(right, bottom + 14, f"{self.x[1]:.3g}", "end"),
+            _text(self.LEFT - 5, bottom, f"{self.y[0]:.3g}", "end"),
+            _text(self.LEFT - 5, self.TOP + 9, f"{self.y[1]:.3g}", "end"),
+            _text(self.LEFT + self.SIZE / 2, bottom + 28, x_title),
+            f'<text transform="translate(12 {middle:.1f}) rotate(-90)" text-anchor="middle" '
+            f'style="{_SOFT}">{escape(y_title)}</text>',
+        ]
+
+    def draw(self, label: str, parts: Sequence[str]) -> Markup:
+        return _svg(self.LEFT + self.SIZE + 14, self.TOP + self.SIZE + self.BELOW, label, parts)
+
+
+def _share(value: float, ends: tuple[float, float]) -> float:
+    return 0.5 if ends[1] <= ends[0] else (value - ends[0]) / (ends[1] - ends[0])
+
+
+def roc_chart(points: Sequence[Sequence[float]]) -> Markup:
+    """The ROC curve; points are (false positive rate, true positive rate)."""
+    plane = _Plane((0, 1), (0, 1))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (plane.at(*point) for point in points))
+    line = f'<polyline points="{path}" style="fill:none;stroke:var(--accent);stroke-width:2"/>'
+    return plane.draw("ROC curve", [*plane.frame("false positive rate", "true positive rate"), line])
+
+
+def calibration_chart(groups: Sequence[Mapping[str, float]], *, probability: bool) -> Markup:
+    """Mean label against mean prediction for groups of equal size; on the dashed line the model is right on average."""
+    values = [group[key] for group in groups for key in ("predicted", "observed")]
+    top = max(values) * 1.05 if max(values) > 0 else 1.0
+    ends = (0.0, min(1.0, top)) if probability else (min(values), max(values))
+    plane = _Plane(ends, ends)
+    places = [plane.at(group["predicted"], group["observed"]) for group in groups]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    parts = [f'<polyline points="{path}" style="fill:none;stroke:var(--accent);stroke-width:1.5"/>']
+    parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" style="fill:var(--accent)"/>' for x, y in places]
+    return plane.draw("Calibration", [*plane.frame("predicted", "observed"), *parts])
+
+
+def histogram(edges: Sequence[float], counts: Sequence[int]) -> Markup:
+    """One histogram with its ends written below."""
+    width, height = 320, 120
+    most = max([*counts, 1])
+    step = width / max(len(counts), 1)
+    bars = [
+        f'<rect x="{index * step + 0.5:.1f}" y="{height * (1 - count / most):.1f}" width="{max(step - 1, 1):.1f}" '
+        f'height="{height * count / most:.1f}" style="fill:var(--accent)"/>'
+        for index, count in enumerate(counts)
+    ]
+    ends = [_text(0, height + 14, f"{edges[0]:.3g}", "start"), _text(width, height + 14, f"{edges[-1]:.3g}", "end")]
+    zero = []
+    if edges[0] < 0 < edges[-1]:
+        x = width * _share(0, (edges[0], edges[-1]))
+        zero = [
+            f'<line x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height}" style="{_LINE};stroke:var(--soft)"/>',
+            _text(x, height + 14, "0"),
+        ]
+    return _svg(width, height + 20, "Histogram", [*bars, *zero, *ends])
+
+
+def paired_bars(bins: Sequence[Mapping[str, Any]]) -> Markup:
+    """Shares of each bin before (grey) and now (accent), side by side; a bin's name and shares show on hovering."""
+    before, now = (max(sum(one[side] for one in bins), 1) for side in ("reference", "current"))
+    pairs = [(str(one["name"]), one["reference"] / before, one["current"] / now) for one in bins]
+    most = max([*(max(first, second) for _, first, second in pairs), 1e-9])
+    width, height = 220, 54
+    step = width / max(len(pairs), 1)
+    parts = []
+    for index, (name, first, second) in enumerate(pairs):
+        left, bar = index * step, step * 0.42
+        title = f"<title>{escape(name)}: {first:.1%} before, {second:.1%} now</title>"
+        sides = "".join(
+            f'<rect x="{left + place * bar:.2f}" y="{height * (1 - share / most):.1f}" width="{bar:.2f}" '
+            f'height="{height * share / most:.1f}" style="fill:var({colour})"/>'
+            for place, share, colour in ((0, first, "--soft"), (1, second, "--accent"))
+        )
+        parts.append(f"<g>{title}{sides}</g>")
+    base = f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" style="{_LINE}"/>'
+    return _svg(width, height + 2, "Shares before and now", [*parts, base])
+
+
+def interval_bar(low: float, value: float, high: float, bound: float, *, good: bool) -> Markup:
+    """An interval with its value, and the bound that it is held against as an upright line."""
+    width, height, pad = 180, 22, 8
+    ends = (min(low, bound), max(high, bound))
+    places = {name: pad + (width - 2 * pad) * _share(x, ends) for name, x in
+              (("low", low), ("value", value), ("high", high), ("bound", bound))}  # fmt: skip
+    colour = "--good" if good else "--bad"
+    parts = [
+        f'<line x1="{places["bound"]:.1f}" y1="1" x2="{places["bound"]:.1f}" y2="{height - 1}" '
+        'style="stroke:var(--soft);stroke-width:1.5;stroke-dasharray:3 2"/>',
+        f'<line x1="{places["low"]:.1f}" y1="11" x2="{places["high"]:.1f}" y2="11" '
+        f'style="stroke:var({colour});stroke-width:3"/>',
+        f'<circle cx="{places["value"]:.1f}" cy="11" r="4.5" style="fill:var({colour})"/>',
+    ]
+    return _svg(width, height, "Interval and bound", parts)

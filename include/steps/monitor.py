@@ -1,0 +1,192 @@
+"""The step monitor: the newest published days against the champion's training profile; drift starts training once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from include.errors import NothingToDo
+from include.steps.protocol import Document, StepCall
+
+if TYPE_CHECKING:
+    from include.monitoring.drift import DriftResult
+    from include.monitoring.retraining import Answer
+    from include.registry.state import DeployedVersion
+    from include.spec.partitions import Partition
+
+log = logging.getLogger("noria.steps.monitor")
+
+KIND = "drift"
+
+
+class NoChampion(NothingToDo):
+    """Without a model in production there is no profile to compare with."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(f"{model} has no champion, so there is nothing to compare the newest data with. Train first.")
+
+
+def run(call: StepCall) -> Document:
+    """Check for drift; writes the page and a check result, which is also the memory of what drift has started.
+
+    :returns: ``drift``, ``retrain``, ``start_id``, ``reason``, ``verdict``, ``window`` (first, last, start, end,
+        partitions, rows), ``share``, ``features`` (name, psi, drifted), ``page``, ``champion_version``.
+    :raises NoChampion: if nothing is in production.
+    :raises ChampionAway: if the champion's profile cannot be had.
+    """
+    from include.registry.state import champion as find_champion
+
+    champion = find_champion(call.settings, call.definition.model)
+    if champion is None:
+        raise NoChampion(call.definition.model)
+    partitions = _window(call)
+    result, source = _judge(call, champion, partitions)
+    window = _describe(partitions, result.rows)
+    report = {
+        "model": call.definition.model,
+        "as_of": call.as_of.isoformat(),
+        "verdict": result.verdict,
+        "drift": result.verdict == "drift",
+        "share": result.share,
+        "window": window,
+        "limits": {
+            "psi": call.definition.monitoring.drift.psi,
+            "share_of_features": call.definition.monitoring.drift.share_of_features,
+        },
+        "champion_version": champion.version,
+        "champion_as_of": champion.as_of.isoformat(),
+        "source": source,
+        "features": [feature.to_document() for feature in result.features],
+    }
+    return _answer_and_record(call, champion, partitions, result, report)
+
+
+def _window(call: StepCall) -> list[Partition]:
+    from include.lake.table import LakeTable
+    from include.monitoring.window import newest_partitions
+    from include.spec.partitions import PartitionCalendar
+
+    published = LakeTable(call.settings, call.definition.model, "features").partitions()
+    length = call.definition.monitoring.drift.window
+    return newest_partitions(PartitionCalendar.of(call.definition), published, call.as_of, length)
+
+
+def _judge(
+    call: StepCall, champion: DeployedVersion, partitions: list[Partition]
+) -> tuple[DriftResult, dict[str, Any]]:
+    from include.evaluation.champion import version_files
+    from include.monitoring.drift import judge_drift, nothing_published
+    from include.monitoring.window import count_window
+    from include.registry.mlflow_client import connect
+
+    if not partitions:
+        return nothing_published(), {}
+    connect(call.settings)
+    with version_files(
+        call.settings.tracking_url,
+        version=champion.version,
+        model_uri=champion.model_uri,
+        expected_digest=champion.artifact_digest,
+    ) as directory:
+        profile = json.loads((directory / "artifacts" / "profile.json").read_text(encoding="utf-8"))
+    counted = count_window(call.settings, call.definition.model, partitions, profile["features"])
+    if counted.absent:
+        log.warning("the features table no longer has what the champion reads: %s", ", ".join(counted.absent))
+    reference = {name: profile["features"][name] for name in counted.features}
+    result = judge_drift(reference, counted.features, rows=counted.rows, limits=call.definition.monitoring.drift)
+    source = {
+        "features_version": counted.version,
+        "features_digest": counted.digest,
+        "reference_rows": profile["rows"],
+        "absent": list(counted.absent),
+    }
+    return result, source
+
+
+def _describe(partitions: list[Partition], rows: int) -> dict[str, Any]:
+    if not partitions:
+        return {"first": None, "last": None, "start": None, "end": None, "partitions": 0, "rows": 0}
+    return {
+        "first": partitions[0].key,
+        "last": partitions[-1].key,
+        "start": partitions[0].start.isoformat(),
+        "end": partitions[-1].end.isoformat(),
+        "partitions": len(partitions),
+        "rows": rows,
+    }
+
+
+def _answer_and_record(
+    call: StepCall,
+    champion: DeployedVersion,
+    partitions: list[Partition],
+    result: DriftResult,
+    report: dict[str, Any],
+) -> Document:
+    """Decide on retraining and keep the verdict, one check of a model at a time, so that drift starts training once."""
+    from include.lake.locks import advisory_lock
+    from include.registry.results import record_check
+
+    model = call.definition.model
+    with advisory_lock(call.settings.database_url, KIND, model):
+        answer = _answer(call, champion, partitions, result)
+        reason = f"{result.reason} {answer.reason}" if answer else result.reason
+        retrain = answer is not None and answer.retrain
+        report |= {"retrain": retrain, "reason": reason, "start_id": answer.start_id if answer else None}
+        output = _write(call, report)
+        record_check(
+            call.settings,
+            model=model,
+            kind=KIND,
+            stage="monitor",
+            as_of=call.as_of,
+            subject=f"{report['window']['first']}..{report['window']['last']}",
+            verdict=result.verdict,
+            details=output,
+            page=output["page"],
+        )
+    log.info("%s: %s", result.verdict, reason)
+    return output
+
+
+def _answer(
+    call: StepCall, champion: DeployedVersion, partitions: list[Partition], result: DriftResult
+) -> Answer | None:
+    """What drift starts; None without drift."""
+    from include.monitoring.retraining import EarlierStart, answer_drift
+    from include.registry.results import find_checks
+
+    if result.verdict != "drift":
+        return None
+    checks = find_checks(call.settings, call.definition.model, kind=KIND)
+    earlier = [EarlierStart.from_details(check.as_of, check.details) for check in checks]
+    return answer_drift(
+        call.definition.model,
+        as_of=call.as_of,
+        window_end=partitions[-1].end,
+        champion_version=champion.version,
+        champion_as_of=champion.as_of,
+        rules=call.definition.monitoring.retrain,
+        earlier=[start for start in earlier if start is not None],
+    )
+
+
+def _write(call: StepCall, report: dict[str, Any]) -> Document:
+    """Write page and JSON; return what travels to the next steps."""
+    from include.reports.drift_page import write_drift_page
+    from include.reports.layout import write_atomically
+
+    name = f"{call.as_of:%Y%m%dT%H%M%S}-v{report['champion_version']}"
+    path = call.settings.store / "reports" / call.definition.model / "drift" / f"{name}.json"
+    write_atomically(path, json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False))
+    page = write_drift_page(path.with_suffix(".html"), report)
+    kept = ("drift", "retrain", "start_id", "reason", "verdict", "window", "share", "champion_version")
+    short = [{key: feature[key] for key in ("name", "psi", "drifted")} for feature in report["features"]]
+    return {
+        **{key: report[key] for key in kept},
+        "features": short,
+        "report": path.relative_to(call.settings.store).as_posix(),
+        "page": page.relative_to(call.settings.store).as_posix(),
+    }
