@@ -37,3 +37,20 @@ class GateBroken(NoriaError):
             f"The gate {suite} could not be evaluated on {subject}: {expectation} ended with {reason}. "
             "This says nothing about the data, and nothing is published. Repair the expectation, then run again."
         )
+
+
+class GateRefused(Refused):
+    """A gate accepted nothing of what it judged.
+
+    :param stage: the stage that was judged.
+    :param subject: what was judged: a partition, a range of them, a training set, predictions.
+    :param reason: why, in a sentence.
+    :param page: the gate's page.
+    :param cure: what to do next.
+    """
+
+    def __init__(self, stage: str, subject: str, reason: str, page: Path, cure: str) -> None:
+        self.stage, self.subject, self.reason, self.page, self.cure = stage, subject, reason, page, cure
+        super().__init__(
+            f"The {stage} gate refused {subject}: {reason.rstrip('.')}. {cure} Rows and values are on the page {page}"
+        )

@@ -1,0 +1,274 @@
+"""The step gate: runs a stage's suite on what is staged; a critical failure refuses a partition, or the whole, at once.
+
+Pages, quarantine and result rows are written before a refusal is raised; running again writes the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from include.errors import Refused
+from include.steps.protocol import Document, StepCall
+
+if TYPE_CHECKING:
+    from include.gates.result import GateResult
+    from include.gates.suite import Suite
+    from include.lake.staging import StagedManifest, StagedPartition
+
+log = logging.getLogger("noria.steps.gate")
+
+_NAMED = 20
+_CURES = {
+    "raw": "Correct the source, then run {model}.data for {subject} again.",
+    "features": "Correct the feature's expression or the source, then run {model}.data for {subject} again.",
+    "training": "Look at the features that it was built from; after a correction run {model}.train again.",
+    "predictions": "The trained model is not registered. Look at its run in MLflow and at the training data.",
+}
+
+
+def run(call: StepCall) -> Document:
+    """Judge a stage by its suite.
+
+    :param call: ``inputs``: ``stage``, and ``staged`` (raw, features: reference of a manifest), ``training_set``
+        (training) or ``training`` (predictions: output of the step train).
+    :returns: ``stage``, ``verdict``, ``warnings``, ``page``; for partitions also ``staged`` (the gated manifest),
+        ``accepted`` and ``refused``.
+    :raises GateRefused: if nothing was accepted.
+    :raises GateBroken: if the gate could not be evaluated.
+    """
+    from include.gates import check_columns, load_suite, stage_columns
+
+    suite = load_suite(call.settings, call.definition.model, str(call.inputs.get("stage")))
+    check_columns(suite, stage_columns(call.definition, suite.stage))
+    return _judge_staged(call, suite) if suite.stage in ("raw", "features") else _judge_whole(call, suite)
+
+
+def _judge_staged(call: StepCall, suite: Suite) -> Document:
+    """Judge each staged partition alone."""
+    from include.gates.errors import GateRefused
+    from include.lake.staging import read_manifest, write_manifest
+
+    manifest = read_manifest(call.settings, call.inputs["staged"])
+    if manifest.table != suite.stage or manifest.model != call.definition.model:
+        raise Refused(
+            f"The {suite.stage} gate of {call.definition.model} was given what is staged for the table "
+            f"{manifest.table} of {manifest.model}. Give it the output of the step that stages {suite.stage}."
+        )
+    results = _results(call, suite, manifest)
+    refused = {result.subject: result.reason for result in results if result.verdict == "refused"}
+    accepted = len(manifest.accepted) - sum(partition.key in refused for partition in manifest.accepted)
+    subject = _range(manifest)
+    page = _write_pages(call, suite, manifest, results, subject)
+    verdict = _verdict(manifest, refused, accepted)
+    warnings = sum(len(result.warnings) for result in results)
+    gate = {"stage": suite.stage, "verdict": verdict, "suite": suite.name, "suite_digest": suite.digest, "page": page}
+    _record(call, suite, subject, verdict, results, page)
+    if not accepted and manifest.partitions:
+        reason = _why_nothing(manifest, results)
+        raise GateRefused(suite.stage, subject, reason, call.settings.store / page, _cure(call, suite, subject))
+    staged = write_manifest(call.settings, manifest.judged(refused, gate), "gated.json")
+    return {
+        "stage": suite.stage,
+        "verdict": verdict,
+        "staged": staged,
+        "accepted": accepted,
+        "refused": list(refused)[:_NAMED],
+        "warnings": warnings,
+        "page": page,
+    }
+
+
+def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[GateResult]:
+    """A result for each partition that was staged, or that could not be."""
+    from include.gates.engine import Evaluator
+    from include.gates.frames import read_frame
+    from include.gates.result import unreadable
+    from include.lake.paths import from_store
+
+    staged = manifest.of_status("staged")
+    started = time.monotonic()
+    evaluator = Evaluator(suite) if staged else None
+    entity = call.definition.source.entity
+    results = []
+    for partition in manifest.of_status("staged", "refused"):
+        if partition.status == "refused" or evaluator is None or partition.path is None:
+            problem = partition.problem or "no rows were staged for it"
+            results.append(unreadable(suite, partition.key, problem, partition.rows or None))
+            continue
+        frame = read_frame(from_store(call.settings, partition.path), suite, partition.key, entity)
+        results.append(evaluator.judge(frame, subject=partition.key, identify=entity))
+    log.info("judged %d partitions by %s in %.1f s", len(staged), suite.name, time.monotonic() - started)
+    return results
+
+
+def _write_pages(
+    call: StepCall, suite: Suite, manifest: StagedManifest, results: Sequence[GateResult], subject: str
+) -> str:
+    """Write quarantine folders with their pages, then the stage's page and its JSON; return the page's path."""
+    from include.gates.quarantine import resolve
+    from include.reports.gate_page import GatePage
+
+    partitions = {partition.key: partition for partition in manifest.partitions}
+    files = {}
+    for result in results:
+        partition = partitions[result.subject]
+        if result.verdict == "refused":
+            files[result.subject] = _quarantine(call, suite, partition, result)
+        else:
+            note = {"accepted_by": suite.stage, "attempt": call.attempt, "as_of": call.as_of.isoformat()}
+            resolve(call.settings, manifest.model, result.subject, suite.stage, note)
+    refused = [result.subject for result in results if result.verdict == "refused"]
+    page = GatePage(
+        model=manifest.model,
+        stage=suite.stage,
+        subject=subject,
+        as_of=call.as_of,
+        cure=_cure(call, suite, refused[0] if len(refused) == 1 else "the refused partitions" if refused else subject),
+        missing={p.key: p.problem or "its data is not there" for p in manifest.of_status("missing")},
+        unchanged=len(manifest.of_status("unchanged")),
+        remarks={p.key: p.notes for p in manifest.partitions if p.notes},
+        files=files,
+    )
+    return _write_page(call, suite, subject.replace(" ", "_"), results, page)
+
+
+def _quarantine(call: StepCall, suite: Suite, partition: StagedPartition, result: GateResult) -> str:
+    """Quarantine a refused partition and write its page; return what to show a reader as the place."""
+    from include.gates.quarantine import PAGE, kept_file, quarantine
+    from include.reports.gate_page import GatePage, write_gate_page
+
+    own_file = "{partition}" in call.definition.source.path
+    folder = quarantine(call.settings, call.definition.model, partition, result, own_file=own_file)
+    kept = kept_file(folder)
+    page = GatePage(
+        model=call.definition.model,
+        stage=suite.stage,
+        subject=partition.key,
+        as_of=call.as_of,
+        cure=_cure(call, suite, partition.key),
+        remarks={partition.key: partition.notes},
+        files={partition.key: str(kept or partition.source or folder)},
+    )
+    write_gate_page(folder / PAGE, [result], page)
+    return str(kept or folder)
+
+
+def _judge_whole(call: StepCall, suite: Suite) -> Document:
+    """Judge a training set or predictions as one."""
+    from include.gates.engine import Evaluator
+    from include.gates.errors import GateRefused
+    from include.reports.gate_page import GatePage
+
+    subject = "the training set" if suite.stage == "training" else "the holdout predictions"
+    identify, frame = _whole_frame(call, suite)
+    result = Evaluator(suite).judge(frame, subject=subject, identify=identify)
+    model, cure = call.definition.model, _cure(call, suite, subject)
+    about = GatePage(model=model, stage=suite.stage, subject=subject, as_of=call.as_of, cure=cure)
+    page = _write_page(call, suite, f"{call.as_of.astimezone(UTC):%Y-%m-%dT%H%M%SZ}", [result], about)
+    _record(call, suite, subject, result.verdict, [result], page)
+    if result.verdict == "refused":
+        raise GateRefused(suite.stage, subject, result.reason, call.settings.store / page, cure)
+    return {"stage": suite.stage, "verdict": "passed", "warnings": len(result.warnings), "page": page}
+
+
+def _whole_frame(call: StepCall, suite: Suite) -> tuple[list[str], Any]:
+    from include.gates.frames import read_frame, read_training_set
+    from include.lake.paths import from_store
+
+    if suite.stage == "training":
+        directory = from_store(call.settings, str(call.inputs["training_set"]["directory"]))
+        entity = list(call.definition.source.entity)
+        return entity, read_training_set(directory, suite, entity)
+    path = from_store(call.settings, str(call.inputs["training"]["predictions"]))
+    return ["partition", "_row"], read_frame(path, suite, "the holdout predictions", ["partition", "_row"])
+
+
+def _write_page(call: StepCall, suite: Suite, name: str, results: Sequence[GateResult], page: Any) -> str:
+    """Write JSON and page below ``reports/<model>/gates/<stage>/``; return the page's path relative to the store."""
+    from include.lake.paths import checked_model
+    from include.reports.gate_page import write_gate_page
+    from include.reports.layout import write_atomically
+
+    folder = call.settings.store / "reports" / checked_model(call.definition.model) / "gates" / suite.stage
+    document = {
+        "model": call.definition.model,
+        "stage": suite.stage,
+        "subject": page.subject,
+        "as_of": call.as_of.isoformat(),
+        "suite": {"name": suite.name, "digest": suite.digest},
+        "missing": dict(page.missing),
+        "unchanged": page.unchanged,
+        "results": [result.to_document() for result in results],
+    }
+    write_atomically(folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False))
+    path = write_gate_page(folder / f"{name}.html", results, page)
+    return path.relative_to(call.settings.store).as_posix()
+
+
+def _record(call: StepCall, suite: Suite, subject: str, verdict: str, results: Sequence[GateResult], page: str) -> None:
+    """Keep the verdict as a row, and one more for each partition of a range that was refused or gave warnings."""
+    from include.registry.results import record_check
+
+    rows = [(subject, verdict, _summary(results))]
+    if [result.subject for result in results] != [subject]:
+        striking = [result for result in results if result.verdict == "refused" or result.warnings]
+        rows += [(result.subject, result.verdict, _summary([result])) for result in striking]
+    for name, word, details in rows:
+        record_check(
+            call.settings,
+            model=call.definition.model,
+            kind="gate",
+            stage=suite.stage,
+            as_of=call.as_of,
+            subject=name,
+            verdict=word,
+            details=details | {"suite_digest": suite.digest, "attempt": call.attempt},
+            page=page,
+        )
+
+
+def _summary(results: Sequence[GateResult]) -> dict[str, Any]:
+    """What a result row keeps: counts, and the expectations that are not met (at most 20), without rows."""
+    failed = [check for result in results for check in (*result.critical_failures, *result.warnings)]
+    return {
+        "judged": len(results),
+        "rows": sum(result.rows or 0 for result in results),
+        "refused": [result.subject for result in results if result.verdict == "refused"][:_NAMED],
+        "problem": next((result.problem for result in results if result.problem), None),
+        "warnings": sum(len(result.warnings) for result in results),
+        "failed": [
+            {"severity": check.severity, "expected": check.expected, "found": check.found} for check in failed[:_NAMED]
+        ],
+    }
+
+
+def _verdict(manifest: StagedManifest, refused: Mapping[str, str], accepted: int) -> str:
+    if not accepted and manifest.partitions:
+        return "refused"
+    return "partly" if refused else "passed"
+
+
+def _why_nothing(manifest: StagedManifest, results: Sequence[GateResult]) -> str:
+    refused = [result for result in results if result.verdict == "refused"]
+    if refused:
+        more = f" ({len(refused) - 1} more partitions are refused)" if len(refused) > 1 else ""
+        return f"{refused[0].reason.rstrip('.')}{more}"
+    missing = manifest.of_status("missing")
+    more = f" ({len(missing) - 1} more partitions are missing)" if len(missing) > 1 else ""
+    return f"{(missing[0].problem or f'{missing[0].key} is missing').rstrip('.')}{more}"
+
+
+def _range(manifest: StagedManifest) -> str:
+    keys = [partition.key for partition in manifest.partitions]
+    if not keys:
+        return "nothing"
+    return keys[0] if len(keys) == 1 else f"{keys[0]} to {keys[-1]}"
+
+
+def _cure(call: StepCall, suite: Suite, subject: str) -> str:
+    return _CURES[suite.stage].format(model=call.definition.model, subject=subject)
