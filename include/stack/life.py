@@ -173,9 +173,9 @@ def _holdout_row(settings: Settings, life: Life) -> dict[str, Any]:
         raise NotServed(life.model, "training assembled no training set to take a row from")
     file = settings.store / directory / "holdout_inputs.parquet"
     with duckdb.connect() as connection:
-        relation = connection.sql("SELECT * FROM read_parquet(?) LIMIT 1", params=[str(file)])
-        values = relation.fetchone()
-        if values is None:
-            raise NotServed(life.model, f"{file} holds no row")
-        row = dict(zip(relation.columns, values, strict=True))
+        cursor = connection.execute("SELECT * FROM read_parquet(?) LIMIT 1", [str(file)])
+        names, values = [column[0] for column in cursor.description or []], cursor.fetchone()
+    if values is None:
+        raise NotServed(life.model, f"{file} holds no row")
+    row = dict(zip(names, values, strict=True))
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

@@ -1,0 +1,127 @@
+"""A stack of the test session's own: its home, definitions, suites and DAG files are copies that tests may change."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import yaml
+
+from include.settings import PROJECT, Settings
+from include.stack.airflow_api import FINISHED, AirflowApi, TaskState
+from include.stack.environment import Stack
+from include.stack.instance import load_instance
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """The running stack as tests see it."""
+
+    home: Path
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment of the commands, as a person with a folder of their own would set it."""
+        ports = {"NORIA_AIRFLOW_PORT": "18080", "NORIA_MLFLOW_PORT": "15000", "NORIA_SERVER_PORT": "18090"}
+        folders = {f"NORIA_{name.upper()}": str(self.home / name) for name in ("models", "expectations", "dags")}
+        return {**os.environ, "NORIA_HOME": str(self.home / "noria"), **folders, **ports}
+
+    @property
+    def settings(self) -> Settings:
+        """Settings with the real addresses."""
+        return self.stack.settings
+
+    @property
+    def stack(self) -> Stack:
+        """The stack as it was last started."""
+        settings = Settings.from_environment(self.variables)
+        instance = load_instance(settings.home)
+        assert instance is not None, "the stack was never started"
+        return Stack.of(settings, instance)
+
+    @cached_property
+    def api(self) -> AirflowApi:
+        """Airflow's REST API."""
+        return AirflowApi(self.stack.airflow_url)
+
+    def copy_project(self) -> None:
+        """Definitions, suites and DAG files of the project, where tests may change them."""
+        shutil.copytree(PROJECT / "include" / "models", self.home / "models")
+        shutil.copytree(PROJECT / "expectations", self.home / "expectations")
+        shutil.copytree(PROJECT / "dags", self.home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def command(self, *words: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+        """``python -m include.stack …`` as a person runs it."""
+        return subprocess.run(
+            [sys.executable, "-m", "include.stack", *words],
+            env=self.variables,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def airflow(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Airflow's own command line."""
+        return self.command("exec", "airflow", *words, seconds=120)
+
+    def summary(self) -> Document:
+        """What the last ``run`` wrote."""
+        return dict(json.loads((self.settings.home / "run.json").read_text()))
+
+    def define(self, name: str, base: str, change: Callable[[Document], None]) -> None:
+        """A new model: a base definition with changes, its suites, its DAG file."""
+        document = yaml.safe_load((self.home / "models" / f"{base}.yaml").read_text())
+        document["model"] = name
+        change(document)
+        (self.home / "models" / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+        shutil.copytree(self.home / "expectations" / base, self.home / "expectations" / name, dirs_exist_ok=True)
+        shutil.copy(self.home / "dags" / f"{base}.py", self.home / "dags" / f"{name}.py")
+
+    def wait_for_dag(self, dag_id: str, seconds: float = 90) -> None:
+        """Until Airflow has parsed it."""
+        wait(lambda: self.api.has_dag(dag_id), seconds, f"Airflow never saw {dag_id}")
+
+    def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, object]) -> None:
+        """Start a run by the REST API."""
+        self.api.trigger(dag_id, run_id, conf)
+
+    def finish(self, dag_id: str, run_id: str, seconds: float = 240) -> str:
+        """Wait for its end; the final state."""
+        wait(lambda: self.state(dag_id, run_id) in FINISHED, seconds, f"{dag_id} {run_id} did not end")
+        return str(self.state(dag_id, run_id))
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """State of a run."""
+        return str(self.api.run(dag_id, run_id)["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, TaskState]:
+        """Its tasks by name."""
+        return {task.task: task for task in self.api.tasks(dag_id, run_id)}
+
+    def rows(self, statement: str, **parameters: object) -> list[dict[str, Any]]:
+        """Rows of Noria's database."""
+        engine = sa.create_engine(self.settings.database_url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sa.text(statement), parameters).mappings()]
+
+
+def wait(condition: Callable[[], bool], seconds: float, message: str) -> None:
+    """Ask until it is true; fail with the message when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.3)

@@ -1,0 +1,149 @@
+"""Killed processes: `make run` again completes, with no row twice and no half-registered version."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import psutil
+import pytest
+import requests
+import yaml
+
+from include.lake.tables import LakeTable
+from include.settings import PROJECT
+from tests.e2e.line import Line, wait
+from tests.e2e.models import relax_training_suite, shorten
+
+pytestmark = pytest.mark.e2e
+
+MODEL = "flights_faulty"
+
+
+@pytest.fixture(scope="module")
+def faulty(line: Line) -> str:
+    """A small model that no other test uses."""
+    line.define(MODEL, "flight_delay", shorten)
+    relax_training_suite(line.home / "expectations", MODEL)
+    line.wait_for_dag(f"{MODEL}.retire")
+    return MODEL
+
+
+def test_a_killed_step_is_tried_again_and_a_killed_scheduler_is_replaced(line: Line, faulty: str) -> None:
+    with _run_in_background(line) as run:
+        _kill(_step_process("prepare", run), signal.SIGKILL)
+        _kill_scheduler_during(line, "train", run)
+    assert _attempts(line, "data", "prepare") == 2
+    _run_completes(line)
+    _nothing_is_doubled_or_half_done(line, versions=1)
+
+
+def test_a_killed_postgres_is_started_again_and_the_run_completes(line: Line, faulty: str) -> None:
+    definition = line.home / "models" / f"{MODEL}.yaml"
+    document = yaml.safe_load(definition.read_text())
+    document["training"]["seed"] = 8
+    definition.write_text(yaml.safe_dump(document, sort_keys=False))
+    with _run_in_background(line) as run:
+        step = _step_process("train", run)
+        postmaster = int((line.stack.postgres.data / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        psutil.wait_procs([step], timeout=60)
+    _run_completes(line)
+    _nothing_is_doubled_or_half_done(line, versions=2)
+
+
+def test_the_server_answers_while_database_and_mlflow_are_down(line: Line, faulty: str) -> None:
+    address = f"{line.settings.server_url}/models/{MODEL}"
+    before = requests.get(address, timeout=5).json()["version"]
+    mlflow = line.stack.instance.processes["mlflow"].pid
+    _kill(psutil.Process(mlflow), signal.SIGKILL)
+    line.stack.postgres.stop()
+    try:
+        assert requests.get(address, timeout=5).json()["version"] == before
+    finally:
+        restored = line.command("up")
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    assert requests.get(address, timeout=5).json()["version"] == before
+
+
+@contextmanager
+def _run_in_background(line: Line) -> Iterator[subprocess.Popen[bytes]]:
+    """A `make run` that somebody interrupts: it is killed at the end of the block."""
+    with (line.home / "background.log").open("ab") as log:
+        command = [sys.executable, "-m", "include.stack", "run", "--model", MODEL]
+        run = subprocess.Popen(command, env=line.variables, cwd=PROJECT, stdout=log, stderr=log)
+        try:
+            yield run
+        finally:
+            run.kill()
+            run.wait()
+
+
+def _step_process(step: str, run: subprocess.Popen[bytes]) -> psutil.Process:
+    """The process of a step of the model, as soon as there is one."""
+    found: list[psutil.Process] = []
+
+    def runs() -> bool:
+        assert run.poll() is None, "the run ended before the fault"
+        found[:] = [process for process in psutil.process_iter() if _is_step(process, step)]
+        return bool(found)
+
+    wait(runs, 180, f"the step {step} never ran")
+    return found[0]
+
+
+def _is_step(process: psutil.Process, step: str) -> bool:
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return False
+    return "include.steps" in words and step in words and MODEL in words
+
+
+def _kill(process: psutil.Process, number: signal.Signals) -> None:
+    process.send_signal(number)
+    psutil.wait_procs([process], timeout=10)
+
+
+def _kill_scheduler_during(line: Line, step: str, run: subprocess.Popen[bytes]) -> None:
+    _step_process(step, run)
+    _kill(psutil.Process(line.stack.instance.processes["scheduler"].pid), signal.SIGKILL)
+
+
+def _attempts(line: Line, family: str, task: str) -> int:
+    run = line.api.runs(f"{MODEL}.{family}")[0]["dag_run_id"]
+    return line.tasks(f"{MODEL}.{family}", run)[task].attempt
+
+
+def _run_completes(line: Line) -> None:
+    done = line.command("run", "--model", MODEL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    served = line.summary()["served"]["version"]
+    champions = line.rows("SELECT version FROM deployment_state WHERE model = :m AND role = 'champion'", m=MODEL)
+    assert [row["version"] for row in champions] == [served]
+
+
+def _nothing_is_doubled_or_half_done(line: Line, versions: int) -> None:
+    registered = line.rows("SELECT version, fingerprint, run_id FROM model_version WHERE model = :m", m=MODEL)
+    assert len(registered) == len({row["fingerprint"] for row in registered}) == versions
+    address = f"{line.settings.tracking_url}/api/2.0/mlflow/model-versions/search"
+    answer = requests.get(address, params={"filter": f"name='{MODEL}'"}, timeout=30).json()
+    in_mlflow = {(int(item["version"]), item["run_id"]) for item in answer["model_versions"]}
+    assert in_mlflow == {(row["version"], row["run_id"]) for row in registered}
+    published = LakeTable(line.settings, MODEL, "raw").partitions()
+    assert {key: record.rows for key, record in published.items()} == {
+        key: _rows_of(line.settings.store / "landing" / "flights" / f"{key}.parquet") for key in published
+    }
+
+
+def _rows_of(file: Path) -> int:
+    count: Callable[[], tuple[int] | None] = duckdb.sql(f"SELECT count(*) FROM read_parquet('{file}')").fetchone
+    row = count()
+    assert row is not None
+    return row[0]
