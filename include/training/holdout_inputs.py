@@ -5,14 +5,13 @@ They are read from the version of the raw table that the features were made from
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 import pyarrow as pa
 
 from include.errors import Refused
 from include.lake.connections import open_duckdb, quote_name
-from include.lake.table import LakeTable, NoSuchVersion
+from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.columns import input_columns
 from include.spec.definition import Definition
@@ -21,7 +20,7 @@ _ORDER: Final = "_position"
 
 
 class RawDoesNotMatch(Refused):
-    """No version of the raw table holds the rows that the features were made from."""
+    """The raw table does not hold the rows that the features were made from."""
 
     def __init__(self, model: str, rows: int, found: int, version: int) -> None:
         super().__init__(
@@ -33,33 +32,17 @@ class RawDoesNotMatch(Refused):
         self.found = found
 
 
-def read(
-    settings: Settings, definition: Definition, features: LakeTable, version: int, holdout: pa.Table
-) -> tuple[int, pa.Table]:
-    """Version of the raw table, and the input columns of the holdout's rows in the holdout's order.
+def read(settings: Settings, definition: Definition, raw_version: int, holdout: pa.Table) -> pa.Table:
+    """The input columns of the holdout's rows, in the holdout's order.
 
+    :param raw_version: the version of the raw table that the features were made from.
     :raises RawDoesNotMatch: if the raw table does not hold these rows.
     """
     raw = LakeTable(settings, definition.model, "raw")
-    found = 0
-    candidates = _candidates(raw, features, version)
-    for candidate in candidates:
-        inputs = _join(settings, definition, raw, candidate, holdout)
-        if inputs.num_rows == holdout.num_rows:
-            return candidate, inputs.drop_columns([_ORDER]).combine_chunks()
-        found = max(found, inputs.num_rows)
-    raise RawDoesNotMatch(definition.model, holdout.num_rows, found, candidates[0])
-
-
-def _candidates(raw: LakeTable, features: LakeTable, version: int) -> list[int]:
-    """The raw version that was the newest when the features were published, then the newest one of all."""
-    newest = raw.version()
-    moments = [entry["timestamp"] for entry in features.history() if entry["version"] == version]
-    try:
-        then = raw.version_at(datetime.fromtimestamp(moments[0] / 1000, UTC)) if moments else newest
-    except NoSuchVersion:
-        then = newest
-    return [then] if then == newest else [then, newest]
+    inputs = _join(settings, definition, raw, raw_version, holdout)
+    if inputs.num_rows != holdout.num_rows:
+        raise RawDoesNotMatch(definition.model, holdout.num_rows, inputs.num_rows, raw_version)
+    return inputs.drop_columns([_ORDER]).combine_chunks()
 
 
 def _join(settings: Settings, definition: Definition, raw: LakeTable, version: int, holdout: pa.Table) -> pa.Table:

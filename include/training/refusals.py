@@ -18,18 +18,23 @@ _NAMED_AT_MOST: Final = 10
 
 
 class TooManyMissing(Refused):
-    """More partitions of the training windows are missing than the definition allows."""
+    """More partitions of the training windows are missing or out of date than the definition allows."""
 
-    def __init__(self, definition: Definition, needed: Sequence[str], missing: Sequence[str]) -> None:
+    def __init__(
+        self, definition: Definition, needed: Sequence[str], missing: Sequence[str], stale: Sequence[str]
+    ) -> None:
         allowed = definition.training.max_missing_partitions
-        named = ", ".join(missing[:_NAMED_AT_MOST]) + (", …" if len(missing) > _NAMED_AT_MOST else "")
+        gone = [f"Not published: {_named(missing)}."] if missing else []
+        gone += [f"Features made from other raw rows, definition or suite: {_named(stale)}."] if stale else []
+        unusable = sorted([*missing, *stale])
         super().__init__(
-            f"{definition.model}: {len(missing)} of the {len(needed)} partitions of the training windows "
-            f"({needed[0]} to {needed[-1]}) are not published, and training.max_missing_partitions allows {allowed}. "
-            f"Missing: {named}. Trigger the DAG {definition.model}.data with first={missing[0]} and "
-            f"last={missing[-1]}; if the source has no such data, choose a later as_of or shorter windows."
+            f"{definition.model}: {len(unusable)} of the {len(needed)} partitions of the training windows "
+            f"({needed[0]} to {needed[-1]}) cannot be used, and training.max_missing_partitions allows {allowed}. "
+            f"{' '.join(gone)} Trigger the DAG {definition.model}.data with first={unusable[0]} and "
+            f"last={unusable[-1]}; if the source has no such data, choose a later as_of or shorter windows."
         )
         self.missing = tuple(missing)
+        self.stale = tuple(stale)
         self.allowed = allowed
 
 
@@ -76,13 +81,18 @@ class LabelNotBinary(Refused):
 _KEYS: Final = {"train": "window", "validation": "validation", "holdout": "holdout"}
 
 
-def check_present(definition: Definition, needed: Sequence[str], missing: Sequence[str]) -> None:
-    """Refuse a training set with too many missing partitions, or with none at all.
+def check_present(definition: Definition, needed: Sequence[str], missing: Sequence[str], stale: Sequence[str]) -> None:
+    """Refuse a training set with too many missing or outdated partitions, or with no other.
 
     :raises TooManyMissing: if so.
     """
-    if len(missing) > definition.training.max_missing_partitions or len(missing) == len(needed):
-        raise TooManyMissing(definition, needed, missing)
+    unusable = len(missing) + len(stale)
+    if unusable > definition.training.max_missing_partitions or unusable == len(needed):
+        raise TooManyMissing(definition, needed, missing, stale)
+
+
+def _named(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:_NAMED_AT_MOST]) + (", …" if len(keys) > _NAMED_AT_MOST else "")
 
 
 def check_parts(definition: Definition, tables: Mapping[str, pa.Table], windows: TrainingWindows) -> None:

@@ -156,7 +156,8 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
 
 def read_inputs(directory: Path) -> pd.DataFrame:
     """The raw input columns of the holdout rows; integers with nulls stay integers."""
-    return pq.read_table(directory / INPUTS_FILE).to_pandas(integer_object_nulls=True)
+    frame: pd.DataFrame = pq.read_table(directory / INPUTS_FILE).to_pandas(integer_object_nulls=True)
+    return frame
 
 
 def _package(job: Job, trained: Trained, holdout: pd.DataFrame, package: Path) -> Predictions:

@@ -31,6 +31,7 @@ from include.spec.definition import Definition
 from include.spec.partitions import PartitionCalendar
 from include.spec.windows import TrainingWindows, Window, needed_partitions, training_windows
 from include.training import holdout_inputs
+from include.training.provenance import find_provenance
 from include.training.refusals import check_parts, check_present
 
 PARTS: Final = ("train", "validation", "holdout")
@@ -57,7 +58,8 @@ class TrainingSet:
     :param raw_version: version of the raw table that the holdout inputs were read from.
     :param rows: number of rows of train, validation and holdout.
     :param windows: the three windows of event time.
-    :param missing: keys of needed partitions that were not published (no more than the definition allows).
+    :param missing: keys of needed partitions that are not used: not published, or their features are out of date
+        (no more than the definition allows).
     """
 
     directory: Path
@@ -100,20 +102,23 @@ def assemble_training_set(settings: Settings, definition: Definition, as_of: dat
     needed = [partition.key for partition in needed_partitions(definition, as_of)]
     version = features.version() if features.exists() else None
     published = features.partitions(version)
-    missing = tuple(key for key in needed if key not in published)
-    check_present(definition, needed, missing)
+    absent = [key for key in needed if key not in published]
+    check_present(definition, needed, absent, [])
     version = features.version() if version is None else version
-    keys = [key for key in needed if key in published]
+    source = find_provenance(settings, definition, features, version, [key for key in needed if key in published])
+    check_present(definition, needed, absent, source.stale)
+    missing = tuple(key for key in needed if key not in published or key in source.stale)
+    keys = [key for key in needed if key not in missing]
     tables = _read_parts(settings, definition, features, version, keys, windows)
     check_parts(definition, tables, windows)
-    raw_version, inputs = holdout_inputs.read(settings, definition, features, version, tables["holdout"])
+    inputs = holdout_inputs.read(settings, definition, source.raw_version, tables["holdout"])
     digest = _digest(tables, inputs)
     return TrainingSet(
         directory=_write(settings, definition.model, digest, tables, inputs),
         digest=digest,
         features_version=version,
         features_digest=features.digest(version, keys),
-        raw_version=raw_version,
+        raw_version=source.raw_version,
         rows={part: table.num_rows for part, table in tables.items()},
         windows=windows,
         missing=missing,
