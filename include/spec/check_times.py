@@ -54,7 +54,7 @@ def _path(definition: Definition) -> Iterator[Finding]:
     if not path.startswith(("{store}/", "/")):
         yield Finding(keys, "the path is relative", "Start it with {store}/ or /.")
     if ".." in PurePosixPath(path).parts:
-        yield Finding(keys, "the path goes up with ..", "Write the folder itself.")
+        yield Finding(keys, "the path goes up with `..`", "Write the folder itself.")
     if definition.source.format is None and not path.endswith((".parquet", ".csv", ".csv.gz")):
         cure = "End the path with .parquet, .csv or .csv.gz, or add `format: csv`."
         yield Finding(keys, "the path's ending does not tell the format", cure)
@@ -74,7 +74,7 @@ def _archive(definition: Definition) -> Iterator[Finding]:
     asked = training.window + training.validation + training.holdout + definition.label.known_after
     if asked > span:
         what = (
-            f"window, validation, holdout and label.known_after need {format_duration(asked)}, "
+            f"window, validation, holdout and label.known_after need {asked / _DAY:g}d, "
             f"but the archive holds {span.days}d"
         )
         yield Finding(("training", "window"), what, "Shorten the windows.")

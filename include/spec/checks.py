@@ -82,7 +82,7 @@ def _feature_names(definition: Definition) -> Iterator[Finding]:
     if definition.feature_module is not None:
         names += [(("feature_module", "columns", name), name) for name in definition.feature_module.columns]
         if definition.features:
-            cure = "Keep one of the two; a module's features can also be SQL."
+            cure = "Keep one of the two."
             yield Finding(("feature_module",), "there are features and a feature_module", cure)
     elif not definition.features:
         yield Finding(("features",), "the model has no feature", 'Add at least one, such as `distance: "distance"`.')

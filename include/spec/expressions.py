@@ -196,8 +196,10 @@ def _refusal(kind: str, node: exp.Expr) -> tuple[str, str]:
 
 
 def _function_refusal(node: Any) -> tuple[str, str]:
-    name = (node.name if type(node).__name__ == "Anonymous" else node.sql_name()).lower()
+    name = node.sql(dialect="duckdb", comments=False).partition("(")[0].strip().lower()
     if name in _UNCERTAIN or name.startswith(("current_", "local")):
         cure = "The same row must always give the same value; use the event time or another column."
-        return f"{name}() is not deterministic", cure
-    return f"the function {name}() is not allowed", choose(name, FUNCTIONS, kind="allowed functions")
+        return f"{name} is not deterministic", cure
+    near = choose(name, FUNCTIONS, kind="functions").partition(" The functions are:")[0]
+    near = f"{near} " if near.startswith("Did you mean") else ""
+    return f"the function {name} is not allowed", f"{near}include/models/README.md lists those that are."

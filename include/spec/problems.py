@@ -6,8 +6,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from include.errors import Refused
+
+MOST_LISTED: Final = 40
 
 KeyPath = tuple[str | int, ...]
 
@@ -69,7 +72,9 @@ def choose(wrong: object, choices: Iterable[str], *, kind: str) -> str:
     """The cure for a name that is not one of ``choices``: the likely meaning first, then what there is."""
     names = list(choices)
     folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(str(wrong).casefold(), list(folded), n=1, cutoff=0.6)
-    listed = ", ".join(names[:40]) + (", …" if len(names) > 40 else "")
+    text = str(wrong).casefold()
+    near = difflib.get_close_matches(text, list(folded), n=1, cutoff=0.6)
+    near = near or [name for name in folded if len(text) > 2 and name.startswith(text)]
+    listed = ", ".join(names[:MOST_LISTED]) + (", …" if len(names) > MOST_LISTED else "")
     known = f"The {kind} are: {listed}." if names else f"There are no {kind} here."
     return f"Did you mean `{folded[near[0]]}`? {known}" if near else known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, get_args, get_origin
 
@@ -69,7 +70,7 @@ def _finding(keys: KeyPath, detail: ErrorDetails) -> Finding:
         return _mismatch(keys, _WANTED[kind], value)
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        return Finding(keys, f"{value} is out of range", f"It must be {words} {context[name]}.")
+        return Finding(keys, f"{_describe(value)} is out of range", f"It must be {words} {context[name]}.")
     if kind in _EXPLAINERS:
         return _EXPLAINERS[kind](keys, detail)
     return Finding(keys, detail["msg"], "Look the key up in include/models/README.md.")
@@ -77,9 +78,15 @@ def _finding(keys: KeyPath, detail: ErrorDetails) -> Finding:
 
 def _mismatch(keys: KeyPath, wanted: str, value: object) -> Finding:
     cure = f"Write {wanted}."
-    if wanted == "text" and value is not None and not isinstance(value, dict | list):
+    section = _section_at(keys)
+    if section is not None:
+        cure = f"Write the keys of this section below it: {', '.join(section.model_fields)}."
+    elif wanted == "text" and value is not None and not isinstance(value, dict | list):
         cure = f'Write it in quotes to make it text: "{value}".'
-    return Finding(keys, f"{_describe(value)} is here, but it must be {wanted}", cure)
+    elif isinstance(value, str) and re.fullmatch(r"[-+0-9.e]+|true|false", value):
+        cure = f"Write {wanted}, without quotes."
+    what = "the value is missing" if value is None else f"{_describe(value)} cannot stand here"
+    return Finding(keys, what, cure)
 
 
 def _describe(value: object) -> str:
