@@ -163,7 +163,7 @@ class Follower:
         old = self._failed.get((wanted.model, wanted.version))
         pause = min(old.pause * 2, _LONGEST_RETRY) if old else self._limits.retry_seconds
         self._failed[(wanted.model, wanted.version)] = _Try(at=time.monotonic() + pause, pause=pause)
-        problem = _PROBLEMS.get(type(error), "unloadable")
+        problem = _PROBLEMS.get(type(error), "away")
         _log.warning("%s version %s is not served (next try in %.0f s): %s", wanted.model, wanted.version, pause, error)
         served = self.table.models.get(wanted.model)
         last_good = self._last_good(wanted) if served is not None and served.loaded is None else None

@@ -1,0 +1,175 @@
+"""Proves the whole path: rows through the live server must get exactly the answers of the batch path."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from include.errors import NoriaError, TryAgain
+
+BATCH = 100
+SINGLE_ROWS = 25
+_PAUSE = 0.25
+_REQUEST_SECONDS = 30.0
+
+
+class ServerUnreachable(TryAgain):
+    """No inference server answers, or it does not know the deployment state yet."""
+
+    def __init__(self, url: str, seconds: float, problem: str) -> None:
+        self.problem = problem
+        super().__init__(
+            f"The inference server at {_place(url)} did not answer within {seconds:.0f} s: {problem}. Nothing is "
+            "rolled back for that. Start it (`make up`), look at its log, and check NORIA_SERVER_URL; then try again."
+        )
+
+
+class VersionNotServed(NoriaError):
+    """The server answers, but not with the version.
+
+    :param problem: what the server says: ``corrupt`` and ``unloadable`` are the version's fault, ``away`` is MLflow's,
+        None means that it is late.
+    """
+
+    def __init__(self, model: str, version: int, seconds: float, found: dict[str, Any]) -> None:
+        self.problem: str | None = found.get("problem")
+        self.found = found
+        super().__init__(
+            f"The server does not serve {model} version {version} after {seconds:.0f} s; it serves "
+            f"{found.get('version') or 'none'} (status {found.get('status')}: {found.get('error') or 'no error known'})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One row whose live answer is not the batch path's.
+
+    :param row: its number among the verification rows.
+    :param sent: whether it went in a ``batch`` or ``alone``.
+    :param got: the live prediction, or the server's refusal in words.
+    """
+
+    row: int
+    sent: str
+    inputs: dict[str, Any]
+    expected: float
+    got: float | str
+
+    def to_document(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "row": self.row,
+            "sent": self.sent,
+            "inputs": self.inputs,
+            "expected": self.expected,
+            "got": self.got if isinstance(self.got, str) or math.isfinite(self.got) else str(self.got),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What was sent and what came back otherwise."""
+
+    rows: int
+    single_rows: int
+    differences: list[Difference]
+
+
+class LiveServer:
+    """The inference server as its callers see it.
+
+    :param url: its address.
+    :param model: the model that is asked.
+    :param seconds: how long to wait for it, in all.
+    """
+
+    def __init__(self, url: str, model: str, *, seconds: float) -> None:
+        self._url = url
+        self._model = model
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._client = httpx.Client(base_url=url, timeout=_REQUEST_SECONDS, trust_env=False)
+
+    def __enter__(self) -> LiveServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def wait_for(self, version: int) -> None:
+        """Return when the server serves the version; at once when it says that the version can never be served.
+
+        :raises ServerUnreachable: nothing answered in time.
+        :raises VersionNotServed: it answered, but with another version.
+        """
+        for answer in self._answers("GET", f"/models/{self._model}"):
+            found = answer.json()
+            if answer.status_code == 200 and found["version"] == version and found["status"] == "serving":
+                return
+            known = answer.status_code == 200 and found["wanted_version"] == version
+            if time.monotonic() >= self._deadline or (known and found["problem"] == "corrupt"):
+                raise VersionNotServed(
+                    self._model, version, self._seconds, found if known else {**found, "problem": None}
+                )
+
+    def verify(self, version: int, rows: Sequence[dict[str, Any]], expected: Sequence[float]) -> Verified:
+        """Send all rows in batches and some of them alone; every prediction must be equal (``==``) to its expected.
+
+        :raises ServerUnreachable: the server went away and did not come back in time.
+        :raises VersionNotServed: another version answers.
+        """
+        batches = [range(first, min(first + BATCH, len(rows))) for first in range(0, len(rows), BATCH)]
+        step = max(1, len(rows) // SINGLE_ROWS)
+        alone = [range(row, row + 1) for row in range(0, len(rows), step)][:SINGLE_ROWS]
+        differences: list[Difference] = []
+        for sent, parts in (("batch", batches), ("alone", alone)):
+            for part in parts:
+                answers = self._predict(version, [rows[row] for row in part])
+                differences += [
+                    Difference(row=row, sent=sent, inputs=rows[row], expected=expected[row], got=answer)
+                    for row, answer in zip(part, answers, strict=True)
+                    if answer != expected[row]
+                ]
+        return Verified(rows=len(rows), single_rows=len(alone), differences=differences)
+
+    def _predict(self, version: int, rows: list[dict[str, Any]]) -> Sequence[float | str]:
+        """A prediction for each row, or the server's words for each if it refuses them."""
+        for answer in self._answers("POST", f"/models/{self._model}/predict", {"rows": rows}):
+            found = answer.json()
+            if answer.headers.get("X-Noria-Version") != str(version):
+                if time.monotonic() >= self._deadline:
+                    raise VersionNotServed(self._model, version, self._seconds, found)
+                continue
+            if answer.status_code == 200 and len(found["predictions"]) == len(rows):
+                return [math.nan if value is None else value for value in found["predictions"]]
+            return [f"HTTP {answer.status_code}: {str(found)[:500]}"] * len(rows)
+        raise AssertionError  # _answers never ends
+
+    def _answers(self, method: str, path: str, body: object = None) -> Iterator[httpx.Response]:
+        """Ask again and again, with a pause, until the caller is content.
+
+        :raises ServerUnreachable: nothing answered until the deadline.
+        """
+        while True:
+            try:
+                answer = self._client.request(method, path, json=body)
+                answer.json()
+            except (httpx.HTTPError, ValueError) as error:
+                problem = f"{type(error).__name__}: {error}"
+            else:
+                yield answer
+                problem = f"HTTP {answer.status_code}: {answer.text[:300]}"
+            if time.monotonic() >= self._deadline:
+                raise ServerUnreachable(self._url, self._seconds, problem)
+            time.sleep(_PAUSE)
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")

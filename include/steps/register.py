@@ -1,0 +1,62 @@
+"""Step register: one version in MLflow and one row here, with what it was made from and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from include.errors import Refused
+from include.steps.protocol import Document, StepCall
+
+_NEEDED = ("fingerprint", "run_id", "model_uri", "artifact_digest")
+
+
+class InputsIncomplete(Refused):
+    """The step was started without what it works on."""
+
+
+def run(call: StepCall) -> Document:
+    """Register ``inputs["training"]`` (output of train) with ``inputs["decision"]`` (output of decide).
+
+    :returns: version, whether it was registered before, and its status (registered, barred, retired).
+    """
+    from include.registry.versions import register_version
+
+    training = _training(call.inputs)
+    training_set = training.get("training_set") or {}
+    evaluation = call.inputs.get("evaluation") or {}
+    outcome = register_version(
+        call.settings,
+        call.definition.model,
+        fingerprint=training["fingerprint"],
+        run_id=training["run_id"],
+        as_of=call.as_of,
+        artifact_digest=training["artifact_digest"],
+        model_uri=training["model_uri"],
+        windows=training_set.get("windows"),
+        decision=call.inputs.get("decision"),
+        tags=_tags(training_set, evaluation),
+    )
+    return {"version": outcome.version.version, "reused": outcome.reused, "status": outcome.version.status}
+
+
+def _training(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    training = inputs.get("training")
+    missing = [key for key in _NEEDED if not isinstance(training, Mapping) or not training.get(key)]
+    if missing or not isinstance(training, Mapping):
+        raise InputsIncomplete(
+            f"The step register needs inputs.training with {', '.join(missing)}: give it the whole output of train."
+        )
+    return training
+
+
+def _tags(training_set: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, str]:
+    found = {
+        "noria.training_set": training_set.get("digest"),
+        "noria.features_version": training_set.get("features_version"),
+        "noria.features_digest": training_set.get("features_digest"),
+        "noria.raw_version": training_set.get("raw_version"),
+        "noria.compared_with": evaluation.get("champion_version"),
+        "noria.evaluation_report": evaluation.get("report"),
+    }
+    return {key: str(value) for key, value in found.items() if value is not None}
