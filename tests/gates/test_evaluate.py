@@ -211,7 +211,14 @@ def test_values_of_numpy_and_pandas_become_json() -> None:
     others = {"e": pd.NaT, "f": pd.Timestamp("2013-01-01"), "g": pd.NA, "h": (1, {"x"}), 5: None}
     plain = to_plain(numbers | others)
     assert plain == {
-        **{"a": None, "b": 3, "c": True, "d": [1.5, None]},
-        **{"e": None, "f": "2013-01-01T00:00:00", "g": None, "h": [1, ["x"]], "5": None},
+        "a": None,
+        "b": 3,
+        "c": True,
+        "d": [1.5, None],
+        "e": None,
+        "f": "2013-01-01T00:00:00",
+        "g": None,
+        "h": [1, ["x"]],
+        "5": None,
     }
     json.dumps(plain, allow_nan=False)
