@@ -137,7 +137,7 @@ def _store_variable(entry: VariableEntry, session: Session) -> None:
 
     variable = session.scalar(select(Variable).where(Variable.key == entry.variable_name))
     if variable is None:
-        session.add(Variable(key=entry.variable_name, val=entry.variable_value))
+        session.add(Variable(key=entry.variable_name, val=entry.variable_value))  # type: ignore[no-untyped-call]
     elif variable.val != entry.variable_value:
         variable.set_val(entry.variable_value)
 

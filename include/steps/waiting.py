@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from include.errors import NoriaError
+from include.lake.paths import source_path
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
@@ -23,9 +24,11 @@ from include.steps.command import parse_as_of
 
 
 def source_file(settings: Settings, definition: Definition, key: str) -> Path:
-    """The file that holds (or will hold) a partition's raw rows."""
-    path = definition.source.path.replace("{store}", str(settings.store)).replace("{partition}", key)
-    return Path(path) if Path(path).is_absolute() else settings.models / path
+    """The file that holds (or will hold) a partition's raw rows.
+
+    :raises UnsafeName: if the key is not of the form of a partition key.
+    """
+    return source_path(settings, definition.source.path, key if "{partition}" in definition.source.path else None)
 
 
 def missing_partitions(settings: Settings, definition: Definition, as_of: datetime) -> list[str]:

@@ -43,7 +43,7 @@ class ResolveAsOfOperator(BaseOperator):
                 self.model, context["params"], partition_key=run.partition_key, interval_end=run.data_interval_end
             )
         except Refused as refusal:
-            raise AirflowFailException(str(refusal)) from refusal
+            raise AirflowFailException(str(refusal)) from None
         self.log.info("as_of of this run is %s", as_of.isoformat())
         return as_of.isoformat()
 

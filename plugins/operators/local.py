@@ -23,6 +23,7 @@ from plugins.operators.environment import child_environment
 from plugins.operators.step import StepCommand, StepOutcome
 
 GRACE_SECONDS = 3.0  # Airflow's own patience with a task that it stops is five seconds
+PROGRAM = (sys.executable, "-m", "include.steps")
 _POLL_SECONDS = 0.25
 _MESSAGE_LIMIT = 4000
 _LINE = re.compile(r"^\d\d:\d\d:\d\d (?P<level>[A-Z]+) +(?P<message>.*)$")
@@ -46,7 +47,7 @@ class LocalRun:
         self._kill_at: float | None = None
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "include.steps", command.step, "--model", command.model),
+                *(*PROGRAM, command.step, "--model", command.model),
                 *("--as-of", command.as_of, "--inputs", f"@{inputs}", "--attempt", command.attempt, "--lifeline"),
             ],
             cwd=PROJECT,
@@ -103,10 +104,10 @@ class LocalRun:
     def _pass_on(self, lines: list[str]) -> None:
         for line in lines:
             match = _LINE.match(line)
-            level = match["level"] if match else "INFO"
-            self._words.hear(level if match else None, match["message"] if match else line)
-            # Not as a format: a step's line may hold percent signs.
-            {"WARNING": self._log.warning, "ERROR": self._log.error}.get(level, self._log.info)("%s", line)
+            level, message = (match["level"], match["message"]) if match else (None, line)
+            self._words.hear(level, message)
+            # Airflow writes time and level itself. Not as a format: a step's line may hold percent signs.
+            {"WARNING": self._log.warning, "ERROR": self._log.error}.get(level or "", self._log.info)("%s", message)
 
     def _outcome(self, exit_code: int) -> StepOutcome:
         if exit_code != 0:

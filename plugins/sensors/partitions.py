@@ -108,7 +108,7 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         try:
             missing = missing_partitions(self.model, self.as_of)
         except CheckFailed as problem:
-            raise AirflowException(str(problem)) from problem
+            raise AirflowException(str(problem)) from None
         if not missing:
             self.log.info("all partitions that the training needs are published")
             return
@@ -180,4 +180,4 @@ def _situation(model: str, as_of: str) -> tuple[Settings, Definition, datetime]:
     try:
         return settings, arrangement_of(settings, model), datetime.fromisoformat(as_of)
     except NoriaError as error:
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(str(error)) from None
