@@ -114,7 +114,7 @@ def _estimate(value: float, draws: Floats, confidence: float, undefined: str) ->
     if defined.size < _SHARE_DEFINED * draws.size:
         many = draws.size - defined.size
         return Estimate(
-            value, None, None, f"undefined in {many} of {draws.size} resamples: too few rows for an interval"
+            value, None, None, f"too few rows for an interval: undefined in {many} of {draws.size} resamples"
         )
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, (tail, 1 - tail))

@@ -1,0 +1,81 @@
+"""Drift starts a retraining once, and again only when the cooldown of data time has passed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from include.monitoring.retraining import Answer, EarlierStart, answer_drift
+from include.spec.definition import Retrain
+
+DAY = timedelta(days=1)
+NOW = datetime(2013, 10, 10, tzinfo=UTC)
+
+
+def ask(window_end: datetime = NOW, earlier: list[EarlierStart] | None = None, **changes: Any) -> Answer:
+    values: dict[str, Any] = {
+        "as_of": window_end,
+        "window_end": window_end,
+        "champion_version": 1,
+        "champion_as_of": NOW - 30 * DAY,
+        "rules": Retrain(on_drift=True, cooldown=3 * DAY),
+        "earlier": earlier or [],
+    }
+    return answer_drift("m", **(values | changes))
+
+
+def started(days_ago: int, **changes: Any) -> EarlierStart:
+    end = NOW - days_ago * DAY
+    values: dict[str, Any] = {"as_of": end, "window_end": end, "champion_version": 1, "start_id": "drift-x"}
+    return EarlierStart(**(values | changes))
+
+
+def test_the_first_drift_starts_a_retraining_with_a_name_of_its_own() -> None:
+    answer = ask()
+
+    assert answer.retrain
+    assert answer.start_id is not None
+    assert answer.start_id.startswith("drift-20131010-")
+    assert ask().start_id == answer.start_id
+    assert ask(NOW + 9 * DAY).start_id != answer.start_id
+
+
+def test_asking_again_for_the_same_window_gives_the_same_answer_and_the_same_name() -> None:
+    assert ask(earlier=[started(0, start_id="drift-first")]) == Answer(
+        True, "This check has started this retraining already.", "drift-first"
+    )
+
+
+def test_within_the_cooldown_nothing_is_started() -> None:
+    answer = ask(earlier=[started(2)])
+
+    assert not answer.retrain
+    assert "the cooldown is 3d of data time" in answer.reason
+
+
+def test_after_the_cooldown_drift_starts_again() -> None:
+    assert ask(earlier=[started(3)]).retrain
+
+
+def test_the_same_window_at_a_later_as_of_starts_nothing_more() -> None:
+    assert not ask(earlier=[started(0, as_of=NOW - DAY)]).retrain
+
+
+def test_the_same_window_against_a_new_champion_starts_nothing_more() -> None:
+    assert not ask(earlier=[started(0)], champion_version=2).retrain
+
+
+def test_a_check_of_the_past_starts_nothing_after_a_later_start() -> None:
+    assert not ask(earlier=[started(-20)]).retrain
+
+
+def test_a_check_older_than_the_champion_starts_nothing() -> None:
+    assert "newer" in ask(champion_as_of=NOW + DAY).reason
+
+
+def test_a_definition_may_forbid_it() -> None:
+    assert not ask(rules=Retrain(on_drift=False)).retrain
+
+
+def test_checks_that_started_nothing_are_no_start() -> None:
+    assert EarlierStart.from_details(NOW, {"retrain": False, "window": {"end": None}}) is None
