@@ -83,6 +83,7 @@ def step(
     task_id: str | None = None,
     inputs: Mapping[str, Any] | None = None,
     from_params: Sequence[str] = (),
+    from_run: Sequence[str] = (),
     pool: str = "default_pool",
     **kwargs: Any,
 ) -> StepOperator:
@@ -95,6 +96,7 @@ def step(
         as_of=AS_OF,
         inputs=inputs,
         from_params=from_params,
+        from_run=from_run,
         threads=definition.training.resources.cpu,
         pool=pool,
         **kwargs,

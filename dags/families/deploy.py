@@ -10,6 +10,9 @@ from include.spec.definition import Definition
 _DOC = """*deploy* switches the champion in one transaction and keeps the previous one; *verify* sends holdout rows
 through the live server, and any difference from the batch path's answers rolls back and bars the version."""
 
+# A training run also gives the champion that its decision was made against, and the evidence for the ledger.
+_INPUTS = ("version", "reason", "force", "expected_champion", "evidence")
+
 
 def build_deploy(definition: Definition) -> DAG:
     """The DAG that deploys a version."""
@@ -33,7 +36,7 @@ def build_deploy(definition: Definition) -> DAG:
         },
     )
     resolved = resolve_as_of(dag, definition)
-    deploy = step(dag, definition, "deploy", from_params=("version", "reason", "actor", "force"))
-    verify = step(dag, definition, "verify", from_params=("version",))
+    deploy = step(dag, definition, "deploy", from_params=_INPUTS, from_run=("actor",))
+    verify = step(dag, definition, "verify", from_params=("version",), from_run=("actor", "last_try"))
     resolved >> deploy >> verify
     return dag

@@ -5,12 +5,12 @@ A DAG of its own, so that it never queues behind the deployment that it undoes.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from dags.families.common import actor_param, frame, reason_param, resolve_as_of, step
 from include.spec.definition import Definition
 
-_DOC = "The version that is rolled back is barred: no run deploys it again until a person lifts the bar."
+_DOC = "The version that is rolled back is barred, unless the form says otherwise. A retry does not go back twice."
 
 
 def build_rollback(definition: Definition) -> DAG:
@@ -20,7 +20,25 @@ def build_rollback(definition: Definition) -> DAG:
         "rollback",
         description=f"Brings the previous champion of {definition.model} back.",
         doc=_DOC,
-        params={"reason": reason_param("wrong answers for international flights"), "actor": actor_param()},
+        params={
+            "reason": reason_param("wrong answers for international flights"),
+            "actor": actor_param(),
+            "to_version": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                title="To version",
+                description_md="The version to go back to. Empty: the previous champion.",
+            ),
+            "bar": Param(
+                True,
+                type="boolean",
+                title="Bar",
+                description_md="Bar the version that is rolled back, until a person lifts the bar.",
+            ),
+        },
     )
-    resolve_as_of(dag, definition) >> step(dag, definition, "rollback", from_params=("reason", "actor"))
+    resolve_as_of(dag, definition) >> step(
+        dag, definition, "rollback", from_params=("reason", "to_version", "bar"), from_run=("actor", "request")
+    )
     return dag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from dags.families.common import AS_OF, force_param, frame, resolve_as_of, step, wait_param
+from dags.families.common import AS_OF, frame, resolve_as_of, step, wait_param
 from include.spec.definition import Definition
 from plugins.operators.start import StartDeploymentOperator
 from plugins.sensors.partitions import PublishedPartitionsSensor
@@ -23,10 +23,7 @@ def build_train(definition: Definition) -> DAG:
         description=f"Trains {definition.model} as of an instant and deploys it if it wins.",
         doc=_DOC,
         cron=definition.schedule.train,
-        params={
-            "force": force_param("Train again even if this fingerprint is registered already."),
-            "wait_minutes": wait_param(),
-        },
+        params={"wait_minutes": wait_param()},
     )
     pool = definition.execution.training_pool
     resolved = resolve_as_of(dag, definition)
@@ -50,7 +47,6 @@ def build_train(definition: Definition) -> DAG:
         definition,
         "train",
         inputs={"training_set": assemble.output},
-        from_params=("force",),
         pool=pool,
     )
     gate_predictions = step(

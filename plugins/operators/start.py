@@ -9,6 +9,8 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowSkipException
 
+from plugins.operators.run_facts import actor_of, request_of
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -45,6 +47,9 @@ class StartDeploymentOperator(TriggerDagRunOperator):
             "reason": self.decision["reason"],
             "actor": actor_of(context),
             "as_of": self.as_of,
+            # The decision holds against this champion only.
+            "expected_champion": self.decision.get("champion_version"),
+            "evidence": {"run": request_of(context), "gates": self.decision.get("gates")},
         }
         super().execute(context)
 
@@ -75,16 +80,9 @@ class StartTrainingOperator(TriggerDagRunOperator):
             raise AirflowSkipException(
                 f"Drift was found ({self.verdict['reason']}), but the Airflow variable {RETRAIN_VARIABLE} is off."
             )
-        self.trigger_run_id = f"drift__{self.verdict['window']['last']}"
+        self.trigger_run_id = f"drift__{self.verdict.get('start_id') or self.verdict['window']['last']}"
         self.conf = {"as_of": self.as_of}
         super().execute(context)
-
-
-def actor_of(context: Context) -> str:
-    """Who acts: the one named in the form, else the user who triggered the run, else the run itself."""
-    run = context["dag_run"]
-    named = context["params"].get("actor")
-    return str(named or run.triggering_user_name or f"airflow:{run.dag_id}")
 
 
 def retraining_allowed() -> bool:

@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from include.errors import NothingToDo, Refused, TryAgain
 from plugins.operators.docs import step_doc
+from plugins.operators.run_facts import FACTS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -81,7 +82,8 @@ class StepOperator(BaseOperator):
     :param step: Name of the step, see ``include.steps.catalog``.
     :param as_of: The run's instant, ISO 8601 with offset. (templated)
     :param inputs: Inputs of the step, usually outputs of earlier tasks. (templated)
-    :param from_params: Names of the run's parameters that are inputs too.
+    :param from_params: Names of the run's parameters that are inputs too; one that the run does not have is left out.
+    :param from_run: Names of facts of the run that are inputs too, see ``plugins.operators.run_facts``.
     :param threads: CPU threads that the step's libraries may use.
     """
 
@@ -97,6 +99,7 @@ class StepOperator(BaseOperator):
         as_of: Any,
         inputs: Mapping[str, Any] | None = None,
         from_params: Sequence[str] = (),
+        from_run: Sequence[str] = (),
         threads: int = 1,
         **kwargs: Any,
     ) -> None:
@@ -107,6 +110,7 @@ class StepOperator(BaseOperator):
         self.as_of = as_of
         self.inputs = dict(inputs or {})
         self.from_params = tuple(from_params)
+        self.from_run = tuple(from_run)
         self.threads = threads
         self._run: StepRun | None = None
 
@@ -126,12 +130,14 @@ class StepOperator(BaseOperator):
         from plugins.operators.environment import connection_variables
 
         params = context["params"]
+        chosen = {name: params[name] for name in self.from_params if name in params}
+        facts = {name: FACTS[name](context) for name in self.from_run}
         return StepCommand(
             step=self.step,
             model=self.model,
             as_of=str(self.as_of),
             attempt=attempt_name(self.task_id, context["ti"].try_number),
-            inputs={**{name: params[name] for name in self.from_params}, **self.inputs},
+            inputs={**chosen, **facts, **self.inputs},
             threads=self.threads,
             secrets=connection_variables(),
         )
