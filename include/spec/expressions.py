@@ -16,6 +16,9 @@ from include.spec.problems import choose
 if TYPE_CHECKING:
     from sqlglot import exp
 
+_SYNTAX_CURE: Final = (
+    "Look for a missing operand, comma, quote or bracket there; it must be one SQL expression, such as `a > 15`."
+)
 LONGEST: Final = 4000
 MOST_NODES: Final = 500
 
@@ -134,9 +137,8 @@ def _parse(sql: str) -> exp.Expr:
     except SqlglotError as error:
         details: dict[str, Any] = (getattr(error, "errors", None) or [{}])[0]
         where = f" at column {details['col']}" if details.get("col") else ""
-        reason = str(details.get("description") or error).splitlines()[0].rstrip(".")
-        what = f"it cannot be parsed{where} ({reason})"
-        raise ExpressionError(sql, what, "Write one SQL expression as DuckDB reads it, such as `a > 15`.") from None
+        what = f"it cannot be parsed{where}"
+        raise ExpressionError(sql, what, _SYNTAX_CURE) from None
     except RecursionError:
         raise ExpressionError(sql, "it is nested too deep", "Split it into several features.") from None
     if len(trees) != 1:
@@ -155,13 +157,15 @@ def _check_node(sql: str, node: exp.Expr) -> None:
         return
     if kind == "Anonymous" and isinstance(node.this, str) and node.name.lower() in _NAMED_FUNCTIONS:
         return
-    raise ExpressionError(sql, *_refusal(kind, node))
+    raise ExpressionError(sql, *_refusal(node))
 
 
 def _check_operator(sql: str, kind: str, node: exp.Expr) -> None:
     if kind == "Column" and (node.args.get("table") is not None or type(node.this).__name__ != "Identifier"):
         name = node.sql(dialect="duckdb")
         raise ExpressionError(sql, f"`{name}` is a qualified name", "Name columns without a table or a field.")
+    if kind == "In" and node.args.get("query") is not None:
+        raise ExpressionError(sql, *_refusal(node.args["query"]))
     if kind == "In" and not node.expressions:
         raise ExpressionError(sql, "IN is not followed by a list of values", "Write `x IN (1, 2)`.")
     if kind == "DataType" and node.this.name not in _TYPES | {"INTERVAL"}:
@@ -169,7 +173,7 @@ def _check_operator(sql: str, kind: str, node: exp.Expr) -> None:
         raise ExpressionError(sql, f"a cast to {node.sql(dialect='duckdb')} is not allowed", f"The types are: {known}.")
 
 
-def _refusal(kind: str, node: exp.Expr) -> tuple[str, str]:
+def _refusal(node: exp.Expr) -> tuple[str, str]:
     from sqlglot import exp
 
     shown = node.sql(dialect="duckdb", comments=False)
@@ -186,20 +190,26 @@ def _refusal(kind: str, node: exp.Expr) -> tuple[str, str]:
         return f"`{shown}` is a placeholder", "Write the value itself."
     if isinstance(node, exp.Alias):
         return f"`{shown}` gives a name with AS", "The key is the feature's name; remove AS and what follows."
-    if isinstance(node, exp.Func):
-        return _function_refusal(node)
-    if isinstance(node, exp.DDL | exp.DML | exp.Command | exp.Attach | exp.Set | exp.Pragma | exp.Copy | exp.Drop):
+    if isinstance(node, exp.Func) and (name := _function_name(node)).isidentifier():
+        return _function_refusal(name)
+    if isinstance(
+        node, exp.DDL | exp.DML | exp.Command | exp.Install | exp.Attach | exp.Set | exp.Pragma | exp.Copy | exp.Drop
+    ):
         return "it is a statement, not an expression", "Write one expression over the row's columns."
-    return f"`{shown}` ({kind}) is not allowed", (
+    return f"`{shown}` is not allowed", (
         "Use columns, literals, operators, CASE, CAST, IN, BETWEEN, LIKE and the functions in include/models/README.md."
     )
 
 
-def _function_refusal(node: Any) -> tuple[str, str]:
-    name = node.sql(dialect="duckdb", comments=False).partition("(")[0].strip().lower()
+def _function_name(node: Any) -> str:
+    text: str = node.sql(dialect="duckdb", comments=False)
+    return text.partition("(")[0].strip().lower()
+
+
+def _function_refusal(name: str) -> tuple[str, str]:
     if name in _UNCERTAIN or name.startswith(("current_", "local")):
         cure = "The same row must always give the same value; use the event time or another column."
         return f"{name} is not deterministic", cure
-    near = choose(name, FUNCTIONS, kind="functions").partition(" The functions are:")[0]
+    near = choose(name, FUNCTIONS, kind="functions", cutoff=0.75).partition(" The functions are:")[0]
     near = f"{near} " if near.startswith("Did you mean") else ""
     return f"the function {name} is not allowed", f"{near}include/models/README.md lists those that are."

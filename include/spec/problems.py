@@ -68,12 +68,12 @@ def key_text(keys: KeyPath) -> str:
     return text
 
 
-def choose(wrong: object, choices: Iterable[str], *, kind: str) -> str:
+def choose(wrong: object, choices: Iterable[str], *, kind: str, cutoff: float = 0.6) -> str:
     """The cure for a name that is not one of ``choices``: the likely meaning first, then what there is."""
     names = list(choices)
     folded = {name.casefold(): name for name in names}
     text = str(wrong).casefold()
-    near = difflib.get_close_matches(text, list(folded), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(text, list(folded), n=1, cutoff=cutoff)
     near = near or [name for name in folded if len(text) > 2 and name.startswith(text)]
     listed = ", ".join(names[:MOST_LISTED]) + (", …" if len(names) > MOST_LISTED else "")
     known = f"The {kind} are: {listed}." if names else f"There are no {kind} here."

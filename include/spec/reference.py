@@ -35,7 +35,8 @@ _HEAD: Final = """\
 
 One file in this folder declares one model; its name is the model's name. `python -m include.spec check` checks all
 files here and says for each problem the file, the line, the key and the cure. Every key is below: those without a
-default must be given. A duration is a number with a unit (`45s`, `30m`, `6h`, `7d`, `2w`), a day looks like `2013-01-31`.
+default must be given. A duration is a number with a unit (`45s`, `30m`, `6h`, `7d`, `2w`); a day looks like
+`2013-01-31`.
 
 ## A short example
 
