@@ -17,6 +17,7 @@ from include.registry import tables
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 30
 STATEMENT_SECONDS = 60
+_UNDEFINED_TABLE = "42P01"
 
 _ready: set[str] = set()
 
@@ -71,7 +72,13 @@ def create(database_url: str, *, pooled: bool = False) -> Engine:
     :param pooled: keep one connection open, for a caller that asks every second; else each use opens its own, so that
         nothing is shared with a forked child.
     """
-    arguments = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": 10_000, "keepalives_idle": 5}
+    arguments = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+    }
     url = _url(database_url)
     if pooled:
         return create_engine(url, pool_size=1, max_overflow=0, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
@@ -86,6 +93,9 @@ def speaking(database_url: str) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise DatabaseAway(place(database_url), _scrubbed(error, database_url)) from None
     except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) == _UNDEFINED_TABLE:
+            _ready.discard(database_url)
+            raise DatabaseAway(place(database_url), "its tables are gone; the next call makes them again") from None
         if error.connection_invalidated:
             raise DatabaseAway(place(database_url), _scrubbed(error, database_url)) from None
         raise

@@ -121,6 +121,8 @@ class Follower:
         now = datetime.now(UTC)
         if champion is None or state.retired_at is not None:
             return Served(state=state, loaded=None, since=now)
+        if old is not None and old.state.retired_at is None and _same_champion(old.state, state):
+            return replace(old, state=state)
         in_memory = self._kept.get(_key(champion))
         if in_memory is not None:
             self._remember(in_memory)
@@ -193,6 +195,11 @@ class Follower:
             self._file.write_served(model.deployed)
         except OSError as error:
             _log.warning("the served version of %s cannot be kept on disk: %s", model.deployed.model, error)
+
+
+def _same_champion(one: ModelState, other: ModelState) -> bool:
+    first, second = one.roles.get("champion"), other.roles.get("champion")
+    return first is not None and second is not None and _key(first) == _key(second)
 
 
 def _key(version: DeployedVersion) -> tuple[str, int, str]:

@@ -54,7 +54,7 @@ def check_length(value: str | None, limits: Limits) -> None:
         return
     if not value.isdecimal():
         raise RequestRefused(400, "The header Content-Length is not a number.")
-    if int(value) > limits.body_bytes:
+    if len(value) > 18 or int(value) > limits.body_bytes:
         raise too_large(limits)
 
 

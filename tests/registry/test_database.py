@@ -79,6 +79,17 @@ def test_connection_lost_in_a_transaction_keeps_nothing(stored_settings: Setting
 
 
 @pytest.mark.database
+def test_tables_that_went_away_are_made_again_by_the_next_call(stored_settings: Settings) -> None:
+    assert state.read_states(stored_settings) == {}
+    with database.transaction(stored_settings.database_url) as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    with pytest.raises(TryAgain, match="tables are gone"):
+        state.read_states(stored_settings)
+    assert state.read_states(stored_settings) == {}
+
+
+@pytest.mark.database
 def test_check_results_are_kept_and_found(stored_settings: Settings) -> None:
     for verdict in ("passed", "refused"):
         results.record_check(
