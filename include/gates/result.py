@@ -53,6 +53,8 @@ class Check:
             return self.problem
         if self.unexpected is not None and self.judged is not None:
             return _rows_found(self.unexpected, self.judged)
+        if self.observed is None and self.success:
+            return "as expected"
         return _value_found(self.observed)
 
     def to_document(self) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def _rows_found(unexpected: int, judged: int) -> str:
     if not unexpected:
         return f"all {judged:,} rows" if judged else "no value to judge"
     share = 100 * unexpected / judged if judged else 0.0
-    return f"{unexpected:,} of {judged:,} rows do not ({share:.2g} %)"
+    return f"{unexpected:,} of {judged:,} rows do not ({share:.{0 if share >= 10 else 2}f} %)"
 
 
 def _value_found(observed: object) -> str:

@@ -53,7 +53,8 @@ def write_gate_page(path: Path, results: Sequence[GateResult], page: GatePage) -
         verdict=_verdict(results, page),
         facts=_facts(results, page),
         results=results,
-        ordered=shown + [result for result in results if result not in shown],
+        striking=shown,
+        quiet=[result for result in results if result.verdict == "passed" and not result.warnings],
         detailed=[_detail(result, page) for result in detailed],
         hidden=max(0, len(shown) - len(detailed)),
         across=_across(results) if len(results) > 1 else [],
@@ -74,7 +75,9 @@ def _verdict(results: Sequence[GateResult], page: GatePage) -> dict[str, str]:
         return _nothing_judged(page)
     head = f"Passed: {page.subject} goes on."
     if warned:
-        happened = f"Nothing critical was found; {_count(len(warned), 'subject')} gave warnings, shown below."
+        happened = f"Nothing critical was found; {_count(len(warned), 'partition')} gave warnings, shown below."
+        if len(results) == 1:
+            happened = f"Nothing critical was found; {_count(len(warned[0].warnings), 'warning')}, shown below."
         todo = "Nothing has to be done; look at the warnings when you can."
         return {"tone": "warn", "head": head, "happened": happened, "todo": todo}
     return {"tone": "good", "head": head, "happened": "Every expectation is met.", "todo": ""}
@@ -91,13 +94,16 @@ def _nothing_judged(page: GatePage) -> dict[str, str]:
 
 def _reasons(refused: Sequence[GateResult]) -> str:
     first = f"{refused[0].subject}: {refused[0].reason}"
-    return first if len(refused) == 1 else f"{first} The other {len(refused) - 1:,} are below."
+    return first if len(refused) == 1 else f"{first} {len(refused) - 1:,} more below."
 
 
 def _facts(results: Sequence[GateResult], page: GatePage) -> list[tuple[str, Any]]:
     refused = sum(result.verdict == "refused" for result in results)
     facts: list[tuple[str, Any]] = [("Model", page.model), ("Stage", page.stage)]
-    facts += [("As of", page.as_of.isoformat()), ("Rows", sum(result.rows or 0 for result in results))]
+    facts += [
+        ("As of", f"{page.as_of:%Y-%m-%d %H:%M %Z}".strip()),
+        ("Rows", sum(result.rows or 0 for result in results)),
+    ]
     if len(results) != 1 or page.unchanged or page.missing:
         facts += [("Accepted", len(results) - refused), ("Refused", refused)]
         facts += [("Unchanged", page.unchanged), ("Missing", len(page.missing))]

@@ -60,7 +60,7 @@ def test_a_critical_failure_refuses_and_shows_the_entity_and_the_bad_value(suite
         {"flight": 38, "at": "2013-03-01T00:38:00", "delay": 38.0},
         {"flight": 39, "at": "2013-03-01T00:39:00", "delay": 39.0},
     ]
-    assert result.reason == "Expected: delay is at most 37; found: 2 of 30 rows do not (6.7 %)."
+    assert result.reason == "Expected: delay is at most 37; found: 2 of 30 rows do not (6.67 %)."
 
 
 def test_a_warning_is_reported_and_does_not_refuse(suite_of: MakeSuite) -> None:
