@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from include.errors import Refused
 from include.spec.definition import Definition
 from include.spec.partitions import PartitionCalendar
+
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 9000
 
 
 class AsOfError(Refused):
@@ -62,6 +66,8 @@ def parse_instant(text: str) -> datetime:
         raise AsOfError(f"as_of {str(text)[:80]!r} is no instant; {example}") from None
     if instant.tzinfo is None:
         raise AsOfError(f"as_of {text!r} does not say its offset from UTC; {example}")
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise AsOfError(f"as_of {text!r} lies outside the years {FIRST_YEAR} to {LAST_YEAR}; {example}")
     return instant
 
 

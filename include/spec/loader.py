@@ -51,9 +51,10 @@ def load_definition(path: Path, *, expressions: bool = True) -> Definition:
     return definition
 
 
-def find_definition(settings: Settings, model: str) -> Definition:
+def find_definition(settings: Settings, model: str, *, expressions: bool = True) -> Definition:
     """Load the definition of a model that is asked for by name.
 
+    :param expressions: as for :func:`load_definition`.
     :raises UnknownModel: if the name could not be a model's (no file is opened then), or there is no such file.
     :raises DefinitionError: if the definition is wrong.
     """
@@ -63,7 +64,7 @@ def find_definition(settings: Settings, model: str) -> Definition:
     if not path.is_file():
         known = list_definitions(settings)
         raise UnknownModel(model, choose(model, known, kind=f"models in {settings.models}"))
-    return load_definition(path)
+    return load_definition(path, expressions=expressions)
 
 
 def list_definitions(settings: Settings) -> list[str]:

@@ -16,12 +16,17 @@ from zoneinfo import ZoneInfo
 from include.errors import Refused
 from include.spec.definition import Definition, PartitionSize
 
-MOST_PARTITIONS: Final = 200_000
+MOST_PARTITIONS: Final = 100_000
 
 _KEY_FORMS: Final[dict[PartitionSize, tuple[re.Pattern[str], str]]] = {
     "hour": (re.compile(r"(\d{4})-(\d{2})-(\d{2})T(\d{2})(\+1)?"), "2013-10-01T05"),
     "day": (re.compile(r"(\d{4})-(\d{2})-(\d{2})"), "2013-10-01"),
     "month": (re.compile(r"(\d{4})-(\d{2})"), "2013-10"),
+}
+_LENGTHS: Final[dict[PartitionSize, timedelta]] = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "month": timedelta(days=30),
 }
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
@@ -167,17 +172,17 @@ class PartitionCalendar:
         """All partitions that overlap ``start <= instant < end``, oldest first."""
         _require_zone(start)
         _require_zone(end)
+        if end - start > MOST_PARTITIONS * _LENGTHS[self.size]:
+            span = f"{start.isoformat()}..{end.isoformat()}"
+            raise PartitionError(span, f"these are more than {MOST_PARTITIONS} partitions; take a shorter range.")
         return list(self._from(start, end)) if start < end else []
 
     def _from(self, start: datetime, end: datetime) -> Iterator[Partition]:
         partition = self.containing(start)
-        for _ in range(MOST_PARTITIONS):
+        while partition.end < end:
             yield partition
-            if partition.end >= end:
-                return
             partition = self.containing(partition.end)
-        span = f"{start.isoformat()}..{end.isoformat()}"
-        raise PartitionError(span, f"these are more than {MOST_PARTITIONS} partitions; take a shorter range.")
+        yield partition
 
     def _at(self, local: datetime, *, second: bool) -> Partition | None:
         if self.size != "hour":

@@ -6,10 +6,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from include.errors import Refused
 from include.spec.definition import Definition
 from include.spec.partitions import Partition, PartitionCalendar
 
 _DAY: Final = timedelta(days=1)
+
+
+class NotEnoughPast(Refused):
+    """The windows reach further back than the source's data."""
+
+    def __init__(self, definition: Definition, as_of: datetime) -> None:
+        self.as_of = as_of
+        start = training_windows(definition, as_of).train.start
+        super().__init__(
+            f"Training {definition.model} as of {as_of.isoformat()} needs data from {start.isoformat()} on, but its "
+            f"source starts on {definition.source.starts}. The first as_of with enough past is "
+            f"{first_trainable(definition).isoformat()}; choose that or a later one, or shorten training.window."
+        )
 
 
 @dataclass(frozen=True)
@@ -40,10 +54,28 @@ def training_windows(definition: Definition, as_of: datetime) -> TrainingWindows
 
 
 def needed_partitions(definition: Definition, as_of: datetime) -> list[Partition]:
-    """The partitions that hold the windows, oldest first."""
+    """The partitions that hold the windows, oldest first.
+
+    Partitions before the source's first can never come: they are left out if the definition lets as many be missing.
+
+    :raises NotEnoughPast: if they are more than ``training.max_missing_partitions``.
+    """
     windows = training_windows(definition, as_of)
     calendar = PartitionCalendar.of(definition)
-    return calendar.covering(windows.train.start, windows.holdout.end)
+    wanted = calendar.covering(windows.train.start, windows.holdout.end)
+    there = [partition for partition in wanted if partition.start >= calendar.first.start]
+    if len(wanted) - len(there) > definition.training.max_missing_partitions:
+        raise NotEnoughPast(definition, as_of)
+    return there
+
+
+def first_trainable(definition: Definition) -> datetime:
+    """The first ``as_of`` at which the source reaches as far back as the windows do."""
+    calendar, training = PartitionCalendar.of(definition), definition.training
+    span = training.window + training.validation + training.holdout + definition.label.known_after
+    moment = calendar.instant(calendar.local(calendar.first.start) + span)
+    partition = calendar.containing(moment)
+    return moment if partition.start == moment else partition.end
 
 
 def earlier(calendar: PartitionCalendar, instant: datetime, duration: timedelta) -> datetime:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from include.spec.as_of import AsOfError, resolve_as_of
 from include.spec.definition import Definition
 from include.spec.partitions import PartitionCalendar, PartitionError
-from include.spec.windows import needed_partitions, training_windows
+from include.spec.windows import NotEnoughPast, first_trainable, needed_partitions, training_windows
 
 Load = Callable[..., Definition]
 ARCHIVE = ("2013-01-01", "2013-01-01\n  ends: 2013-12-31")
@@ -54,7 +54,18 @@ def test_without_anything_and_without_an_end_the_run_is_refused(load: Load) -> N
         resolve(load())
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2013-10-01", "2013-10-01T00:00:00", "2013-13-01T00:00:00Z", "{{ ds }}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yesterday",
+        "2013-10-01",
+        "2013-10-01T00:00:00",
+        "2013-13-01T00:00:00Z",
+        "{{ ds }}",
+        "9999-12-31T23:00:00-05:00",
+        "0001-01-01T00:00:00+14:00",
+    ],
+)
 def test_a_malformed_request_is_refused_with_an_example(text: str, load: Load) -> None:
     with pytest.raises(AsOfError, match="2013-10-01T00:00:00-04:00"):
         resolve(load(), text)
@@ -114,3 +125,25 @@ def test_a_delay_of_the_label_in_hours_is_elapsed_time(load: Load) -> None:
     windows = training_windows(definition, datetime.fromisoformat("2013-10-01T00:00:00-04:00"))
     assert windows.holdout.end.isoformat() == "2013-09-30T18:00:00-04:00"
     assert needed_partitions(definition, datetime.fromisoformat("2013-10-01T00:00:00-04:00"))[-1].key == "2013-09-30"
+
+
+def test_windows_that_reach_before_the_source_are_refused_with_the_first_as_of_that_works(load: Load) -> None:
+    definition = load()
+    with pytest.raises(NotEnoughPast, match="2013-04-23T00:00:00-04:00"):
+        needed_partitions(definition, datetime.fromisoformat("2013-04-22T00:00:00-04:00"))
+    assert needed_partitions(definition, first_trainable(definition))[0].key == "2013-01-01"
+    assert first_trainable(definition).isoformat() == "2013-04-23T00:00:00-04:00"
+
+
+def test_partitions_before_the_source_are_left_out_where_some_may_be_missing(load: Load) -> None:
+    definition = load(("window: 90d", "window: 90d\n  max_missing_partitions: 1"))
+    needed = needed_partitions(definition, datetime.fromisoformat("2013-04-22T00:00:00-04:00"))
+    assert (needed[0].key, len(needed)) == ("2013-01-01", 110)
+    with pytest.raises(NotEnoughPast):
+        needed_partitions(definition, datetime.fromisoformat("2013-04-21T00:00:00-04:00"))
+
+
+def test_a_month_can_be_a_partition(load: Load) -> None:
+    definition = load(("partition: day", "partition: month"), ("{partition}.parquet", "x.parquet"))
+    needed = needed_partitions(definition, datetime.fromisoformat("2013-10-01T00:00:00-04:00"))
+    assert [partition.key for partition in needed] == ["2013-06", "2013-07", "2013-08", "2013-09"]
