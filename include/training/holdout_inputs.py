@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from include.errors import Refused
-from include.lake.connections import open_duckdb, quote_name
+from include.lake.connections import open_duckdb, query_table, quote_name
 from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.columns import input_columns
@@ -62,7 +62,7 @@ def _join(settings: Settings, definition: Definition, raw: LakeTable, version: i
             f"SELECT {chosen}, h.{_ORDER} FROM holdout_rows h JOIN raw_rows r ON {equal} "  # noqa: S608
             f"ORDER BY h.{_ORDER}"
         )
-        table: pa.Table = connection.execute(query).to_arrow_table()
+        table = query_table(connection, query)
         return table.cast(pa.schema([pa.field(f.name, _plain(f.type)) for f in table.schema]))
     finally:
         connection.close()

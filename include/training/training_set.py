@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.errors import NoriaError
-from include.lake.connections import open_duckdb, quote_name
+from include.lake.connections import open_duckdb, query_table, quote_name
 from include.lake.digests import RowsDigest
 from include.lake.paths import checked_model, from_store, relative_to_store
 from include.lake.table import LakeTable
@@ -163,7 +163,7 @@ def _read_parts(
                 f"AND {event_time} >= ? AND {event_time} < ? ORDER BY partition, _row"
             )
             bounds = [calendar.local(window.start), calendar.local(window.end)]
-            tables[part] = _plain(connection.execute(query, bounds).to_arrow_table())
+            tables[part] = _plain(query_table(connection, query, bounds))
         return tables
     finally:
         connection.close()

@@ -61,7 +61,8 @@ def make_definition(**changes: Any) -> Definition:
         "evaluation": {"metrics": ["roc_auc"], "gates": [{"metric": "roc_auc", "at_least": 0.5}]},
     }
     for key, change in changes.items():
-        document[key] = {**document[key], **change} if isinstance(change, dict) and key != "features" else change
+        merged = isinstance(change, dict) and key != "features"
+        document[key] = {**document.get(key, {}), **change} if merged else change
     return Definition.model_validate(document)
 
 

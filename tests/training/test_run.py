@@ -1,0 +1,209 @@
+"""Training into a real MLflow (on a SQLite database; one test through its server)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from include.settings import Settings
+from include.spec.definition import Definition
+from include.stack.postgres import Postgres
+from include.training import run as training_run
+from include.training.package import artifact_digest
+from include.training.run import Job, PackagedModelDiffers, find_equal, prepare_job, train_and_log
+from include.training.tracking import COMPLETE, Tracker, TrackingAway
+from include.training.training_set import assemble_training_set
+from tests.training.factories import json_rows, make_definition, make_rows
+from tests.training.lake import AS_OF, fill, with_suites
+
+pytestmark = pytest.mark.database
+
+
+ROWS = 1500
+
+
+@pytest.fixture(scope="module")
+def lake(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A lake with published features, which no test changes."""
+    folder = tmp_path_factory.mktemp("lake")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.create_database(name)
+    settings = Settings.from_environment({"NORIA_HOME": str(folder), "NORIA_DATABASE_URL": postgres.url(name)})
+    settings = replace(with_suites(settings, folder), tracking_url=f"sqlite:///{folder}/mlflow.db")
+    fill(settings, make_definition(), make_rows(ROWS))
+    yield settings
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def tracker(lake: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracker]:
+    """MLflow with an experiment of the test's own; the database is the module's."""
+    made = Tracker(lake.tracking_url)
+    experiment = made.client.create_experiment(tmp_path.name, artifact_location=(tmp_path / "artifacts").as_uri())
+    monkeypatch.setattr(made, "experiment", lambda _: experiment)
+    yield made
+    while mlflow.active_run() is not None:
+        mlflow.end_run()
+
+
+def job_of(settings: Settings, definition: Definition | None = None) -> Job:
+    definition = definition or make_definition()
+    reference = assemble_training_set(settings, definition, AS_OF).reference(settings)
+    return prepare_job(settings, definition, AS_OF, reference)
+
+
+def test_a_training_is_logged_whole_and_an_equal_one_is_reused(
+    lake: Settings, tracker: Tracker, tmp_path: Path
+) -> None:
+    job = job_of(lake)
+    assert find_equal(job, tracker, None) is None
+    output = train_and_log(job, tracker)
+    run = tracker.client.get_run(output["run_id"])
+    assert (run.info.status, run.data.tags[COMPLETE]) == ("FINISHED", "true")
+    assert run.data.params["seed"] == "7"
+    assert run.data.params["max_depth"] == "4"
+    assert run.data.metrics["best_round"] == output["best_round"]
+    assert len(tracker.client.get_metric_history(output["run_id"], "validation_logloss")) >= output["best_round"]
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert dataset.digest == job.reference["digest"]
+    assert len(dataset.digest) <= 36
+    names = {artifact.path for artifact in tracker.client.list_artifacts(output["run_id"])}
+    assert names >= {
+        "definition.json",
+        "fingerprint.json",
+        "importance.json",
+        "training_set.json",
+        "verification",
+        "predictions",
+    }
+
+    predictions = pd.read_parquet(lake.store / output["predictions"])
+    assert predictions.columns.tolist() == ["partition", "_row", "label", "prediction"]
+    job.predictions.unlink()
+    again = find_equal(job, tracker, None)
+    assert again == {**output, "reused": True}
+    assert pd.read_parquet(lake.store / output["predictions"]).equals(predictions)
+    assert find_equal(job, tracker, output["run_id"]) == again
+    assert not mlflow.active_run()
+
+    rows = pq.read_table(tracker.download(output["run_id"], "verification/rows.parquet", tmp_path)).to_pandas()
+    loaded = mlflow.pyfunc.load_model(output["model_uri"])
+    raw = rows.drop(columns="prediction")
+    assert loaded.predict(raw)["prediction"].tolist() == rows["prediction"].tolist()
+    answers = loaded.unwrap_python_model().predict_rows(json_rows(raw, list(raw.columns)))
+    assert answers == rows["prediction"].tolist()
+
+
+def test_the_logged_model_needs_nothing_of_this_repository(lake: Settings, tracker: Tracker, tmp_path: Path) -> None:
+    output = train_and_log(job_of(lake), tracker)
+    model = tracker.download_model(output["model_uri"], tmp_path / "clean")
+    assert artifact_digest(model) == output["artifact_digest"]
+    assert not list(model.rglob("*.pkl"))
+    lines = (model / "requirements.txt").read_text().splitlines()
+    assert [line.split("==")[0] for line in lines] == ["mlflow", "xgboost", "duckdb", "numpy", "pandas"]
+    script = (
+        "import sys, json, pandas as pd, mlflow.pyfunc\n"
+        f"model = mlflow.pyfunc.load_model({str(model)!r})\n"
+        "rows = pd.DataFrame(json.load(sys.stdin), dtype=object)\n"
+        "assert not any(name.split('.')[0] == 'include' for name in sys.modules)\n"
+        "print(json.dumps(model.predict(rows)['prediction'].tolist()))\n"
+    )
+    inputs = training_run.read_inputs(lake.store / output["training_set"]["directory"])
+    given = json.dumps(json_rows(inputs, list(inputs.columns)))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script],
+        input=given,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = pd.read_parquet(lake.store / output["predictions"])["prediction"].tolist()
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+def test_threads_and_places_leave_no_trace_in_the_artifact(lake: Settings, tracker: Tracker, tmp_path: Path) -> None:
+    first = train_and_log(job_of(lake, make_definition(training={"resources": {"cpu": 1}})), tracker)
+    elsewhere = replace(lake, home=tmp_path / "b", store=tmp_path / "b" / "store")
+    definition = make_definition(training={"resources": {"cpu": 2}})
+    fill(elsewhere, definition, make_rows(ROWS), shuffle=11)
+    job = job_of(elsewhere, definition)
+    assert job.fingerprint.value == first["fingerprint"]
+    assert train_and_log(job, tracker)["artifact_digest"] == first["artifact_digest"]
+
+
+def test_a_crash_while_logging_leaves_nothing_that_is_reused(
+    lake: Settings, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(lake)
+
+    def crash(*_: Any) -> Any:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training_run, "_verification_rows", crash)
+        with pytest.raises(OSError, match="no space"):
+            train_and_log(job, tracker)
+    [run] = tracker.client.search_runs([tracker.experiment("late")])
+    assert run.info.status == "FAILED"
+    assert find_equal(job, tracker, run.info.run_id) is None
+    unfinished = tracker.client.create_run(tracker.experiment("late"), tags=dict(run.data.tags))
+    assert find_equal(job, tracker, unfinished.info.run_id) is None
+    assert train_and_log(job, tracker)["reused"] is False
+
+
+def test_a_finished_run_whose_model_is_gone_is_not_reused(lake: Settings, tracker: Tracker, tmp_path: Path) -> None:
+    job = job_of(lake)
+    train_and_log(job, tracker)
+    for path in (tmp_path / "artifacts").rglob("model.ubj"):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert find_equal(job, tracker, None) is None
+
+
+def test_a_package_that_computes_a_feature_otherwise_is_a_defect(
+    lake: Settings, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(lake)
+    wrong = job.description | {"select": job.description["select"].replace("7.3", "9.1")}
+    assert wrong != job.description
+    with pytest.raises(PackagedModelDiffers, match="holdout rows the packaged model's answer is not the trained"):
+        train_and_log(replace(job, description=wrong), tracker)
+    assert tracker.client.search_runs([tracker.experiment("late")]) == []
+
+
+def test_what_shapes_the_model_shapes_the_fingerprint(lake: Settings) -> None:
+    base = job_of(lake).fingerprint.value
+    same = make_definition(owner="another", training={"resources": {"cpu": 1}, "max_missing_partitions": 4})
+    assert job_of(lake, same).fingerprint.value == base
+    for change in ({"seed": 8}, {"rounds": 41}, {"params": {"max_depth": 3}}, {"refit": "validation"}):
+        assert job_of(lake, make_definition(training=change)).fingerprint.value != base
+
+
+def test_an_mlflow_that_is_away_is_tried_again() -> None:
+    tracker = Tracker("http://127.0.0.1:9")
+    with pytest.raises(TrackingAway, match="make status"):
+        tracker.experiment("late")
+
+
+def test_verification_rows_are_spread_over_the_holdout(lake: Settings) -> None:
+    job = job_of(lake, make_definition(deployment={"verify_rows": 10}))
+    count = job.reference["rows"]["holdout"]
+    rows = training_run._verification_rows(job, np.arange(count, dtype=np.float64))["prediction"].to_pylist()
+    assert len(rows) == 10
+    assert (rows[0], rows[-1]) == (0, count - 1)
