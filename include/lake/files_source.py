@@ -41,6 +41,17 @@ from include.spec.definition import Definition
 RAW_FORMAT: Final = 1  # raised when the same file would give other raw rows
 _FILES_AT_ONCE: Final = 64
 _BYTES_AT_ONCE: Final = 256 << 20
+# A broken file makes DuckDB raise almost anything; these, though, are faults of ours, and are not blamed on the data.
+_FILE_FAULTS: Final = (duckdb.Error, pa.ArrowException, OSError)
+_OUR_FAULTS: Final = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.InterruptException,
+    duckdb.OutOfMemoryException,
+    duckdb.ParserException,
+    duckdb.PermissionException,
+    duckdb.ResourceInUseException,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +145,7 @@ class FilesSource:
         connection = self._connect(batch[0].file.path)
         try:
             return self._load(connection, batch)
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+        except _FILE_FAULTS as error:
             if _is_ours(error):
                 raise
             if len(batch) == 1:
@@ -200,7 +211,7 @@ class FilesSource:
         connection = self._connect(path)
         try:
             return self._cut(connection, file, keys, known)
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+        except _FILE_FAULTS as error:
             if _is_ours(error):
                 raise
             problem = f"{path} cannot be read: {_cause(error)}. Deliver it again and ingest again."
@@ -219,8 +230,8 @@ class FilesSource:
         time = next(item.value for item in read if item.name == self.definition.source.event_time)
         label = f"date_trunc({quote_text(self.definition.source.partition)}, {time})"
         whole = f"(SELECT *, 0 AS {GROUP}, {label} AS _label FROM {scan_sql([file])})"  # noqa: S608
-        total = connection.execute(f"SELECT count(*) - count(_label), max(_label) FROM {whole}").fetchone()  # noqa: S608
-        without_time, newest = total or (0, None)
+        total = connection.execute(f"SELECT count(*) - count(_label), max(_label) FROM {whole}").fetchall()  # noqa: S608
+        without_time, newest = total[0]
         if without_time:
             counts = count_faults(connection, whole, read, self.definition)[0]
             problem = fault_problem(connection, file, whole, read, self.definition, counts) or ""
@@ -345,9 +356,8 @@ def _missing(key: str, path: Path, newest: datetime | None = None) -> StagedPart
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether it is a fault of the machine, not of the file: a full disk, no memory, an interrupt."""
-    full = isinstance(error, OSError) and error.errno is not None
-    return full or isinstance(error, duckdb.OutOfMemoryException | duckdb.InterruptException)
+    """Whether it is a fault of the program or the machine (such as a full disk), not of the file."""
+    return isinstance(error, _OUR_FAULTS) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _cause(error: Exception) -> str:

@@ -54,7 +54,7 @@ class _OpenFile:
 
     def flush(self) -> None:
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, self.schema, compression="zstd")
+            self.writer = pq.ParquetWriter(self.path, self.schema, compression="zstd", write_statistics=False)
         self.writer.write_table(pa.Table.from_batches(self.waiting, schema=self.schema))
         self.waiting, self.waiting_rows = [], 0
 
