@@ -28,10 +28,9 @@ class Recorder(logging.LoggerAdapter[logging.Logger]):
         super().__init__(logging.getLogger("recorder"), {})
         self.heard: list[tuple[float, str, str]] = []
 
-    def log(self, level: int, message: object, *args: object, **kwargs: Any) -> None:
-        self.heard.append(
-            (time.monotonic(), logging.getLevelName(level), str(message) % args if args else str(message))
-        )
+    def log(self, level: int, message: object, *args: object, **_: Any) -> None:
+        text = str(message) % args if args else str(message)
+        self.heard.append((time.monotonic(), logging.getLevelName(level), text))
 
     @property
     def texts(self) -> list[str]:

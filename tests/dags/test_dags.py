@@ -1,0 +1,190 @@
+"""The DAGs: all are there, tied as they must be, with forms that validate; a broken definition harms only its own."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import ParamValidationError
+
+from include.settings import PROJECT
+from plugins.operators.step import StepOperator
+
+MODELS = ("bike_demand", "flight_delay")
+FAMILIES = ("data", "deploy", "monitor", "retire", "rollback", "train")
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(dag_folder=str(PROJECT / "dags"))
+
+
+@pytest.fixture(scope="module")
+def dag(bag: DagBag) -> DAG:
+    return bag.dags["flight_delay.train"]
+
+
+def test_every_model_has_every_family_and_nothing_else_is_read(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert sorted(bag.dags) == sorted(f"{model}.{family}" for model in MODELS for family in FAMILIES)
+
+
+def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        assert dag.description
+        assert dag.doc_md
+        assert dag.catchup is False
+        for task in dag.tasks:
+            assert task.owner in {"airline-ops", "city-bikes"}
+            assert task.execution_timeout is not None
+            assert task.doc_md
+            if isinstance(task, StepOperator):
+                assert task.retries == 2
+                assert task.as_of == "{{ ti.xcom_pull(task_ids='resolve_as_of') }}"
+
+
+def test_every_run_settles_its_instant_first(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        assert [task.task_id for task in dag.roots] == ["resolve_as_of"]
+        followers = dag.get_task("resolve_as_of").get_flat_relative_ids(upstream=False)
+        assert followers == {task.task_id for task in dag.tasks} - {"resolve_as_of"}
+
+
+@pytest.mark.parametrize(
+    ("family", "chain"),
+    [
+        (
+            "data",
+            "resolve_as_of await_partition ingest gate_raw publish_raw prepare gate_features publish_features audit",
+        ),
+        (
+            "train",
+            "resolve_as_of await_data assemble gate_training train gate_predictions evaluate decide register "
+            "start_deployment",
+        ),
+        ("deploy", "resolve_as_of deploy verify"),
+        ("rollback", "resolve_as_of rollback"),
+        ("monitor", "resolve_as_of monitor start_training"),
+        ("retire", "resolve_as_of retire"),
+    ],
+)
+def test_the_tasks_of_a_family_follow_each_other(bag: DagBag, family: str, chain: str) -> None:
+    dag = bag.dags[f"flight_delay.{family}"]
+    names = chain.split()
+    assert {task.task_id for task in dag.tasks} == set(names)
+    for before, after in itertools.pairwise(names):
+        assert before in dag.get_task(after).upstream_task_ids
+    assert [task.task_id for task in dag.leaves] == [names[-1]], "the last task alone decides the run's state"
+
+
+def test_data_and_training_steps_take_slots_of_their_pools(bag: DagBag) -> None:
+    data, train = bag.dags["flight_delay.data"], bag.dags["flight_delay.train"]
+    assert {data.get_task(name).pool for name in ("ingest", "gate_raw", "prepare")} == {"noria_data"}
+    assert {train.get_task(name).pool for name in ("assemble", "train", "evaluate")} == {"noria_training"}
+
+
+def test_the_audit_runs_when_steps_before_it_were_skipped_but_not_when_all_were(bag: DagBag) -> None:
+    audit = bag.dags["flight_delay.data"].get_task("audit")
+    assert audit.trigger_rule == "none_failed_min_one_success"
+    assert audit.upstream_task_ids == {"gate_raw", "gate_features", "publish_features"}
+
+
+def test_schedules_run_in_the_sources_time_zone_and_never_look_back(bag: DagBag) -> None:
+    for family in ("data", "train", "monitor"):
+        dag = bag.dags[f"flight_delay.{family}"]
+        assert str(dag.timetable.timezone) == "America/New_York"
+        assert dag.start_date is None
+    assert bag.dags["flight_delay.deploy"].schedule is None
+
+
+def test_trainings_and_deployments_of_a_model_do_not_overlap_and_a_rollback_waits_for_neither(bag: DagBag) -> None:
+    assert bag.dags["flight_delay.train"].max_active_runs == 1
+    assert bag.dags["flight_delay.deploy"].max_active_runs == 1
+    assert "flight_delay.rollback" in bag.dags
+
+
+@pytest.mark.parametrize(
+    ("family", "param", "good", "bad"),
+    [
+        ("data", "first", "2013-10-01", "2013-10"),
+        ("data", "last", None, "01.10.2013"),
+        ("data", "force", True, "yes"),
+        ("data", "wait_minutes", 30, -1),
+        ("train", "as_of", "2013-10-01T00:00:00-04:00", "2013-10-01T00:00:00"),
+        ("train", "as_of", "2013-10-01T04:00Z", "yesterday"),
+        ("deploy", "version", 3, "three"),
+        ("deploy", "version", 1, 0),
+        ("rollback", "reason", "wrong answers", ""),
+        ("retire", "reason", "replaced", None),
+    ],
+)
+def test_the_form_takes_good_values_and_refuses_bad_ones(
+    bag: DagBag, family: str, param: str, good: object, bad: object
+) -> None:
+    field = copy.copy(bag.dags[f"flight_delay.{family}"].params.get_param(param))
+    assert field.resolve(good) == good
+    with pytest.raises(ParamValidationError):
+        field.resolve(bad)
+
+
+def test_a_deployment_needs_a_version_and_a_rollback_a_reason(bag: DagBag) -> None:
+    for family, param in (("deploy", "version"), ("rollback", "reason"), ("retire", "reason")):
+        with pytest.raises(ParamValidationError):
+            copy.copy(bag.dags[f"flight_delay.{family}"].params.get_param(param)).resolve()
+
+
+def test_a_broken_definition_is_one_import_error_and_harms_no_other_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(PROJECT / "include" / "models", tmp_path / "models")
+    shutil.copytree(PROJECT / "dags", tmp_path / "dags")
+    broken = tmp_path / "models" / "flight_delay.yaml"
+    broken.write_text(broken.read_text().replace("time_zone:", "time_zoen:"))
+    monkeypatch.setenv("NORIA_MODELS", str(tmp_path / "models"))
+    bag = DagBag(dag_folder=str(tmp_path / "dags"))
+    assert sorted(bag.dags) == sorted(f"bike_demand.{family}" for family in FAMILIES)
+    assert [Path(file).name for file in bag.import_errors] == ["flight_delay.py"]
+    (message,) = bag.import_errors.values()
+    assert "time_zoen" in message
+    assert "time_zone" in message, "the cure"
+
+
+def in_fresh_python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip().splitlines()[-1]
+
+
+HEAVY = (
+    "import sys; import dags.flight_delay as m; import plugins.noria_plugin, plugins.operators.local, "
+    "plugins.sensors.partitions, plugins.settings_loader\n"
+    "heavy = ['pandas', 'numpy', 'duckdb', 'xgboost', 'mlflow', 'great_expectations', 'kubernetes', 'sklearn', "
+    "'deltalake', 'pyarrow']\nprint([name for name in heavy if name in sys.modules])"
+)
+
+
+def test_what_airflow_parses_imports_nothing_heavy() -> None:
+    assert in_fresh_python(HEAVY) == "[]"
+
+
+def test_only_the_dag_of_the_task_that_is_to_run_is_built() -> None:
+    code = (
+        "import sys; import dags.flight_delay as m; from airflow.sdk import DAG\n"
+        "print([d.dag_id for d in vars(m).values() if isinstance(d, DAG)], 'sqlglot' in sys.modules)"
+    )
+    context = {"_AIRFLOW_PARSING_CONTEXT_DAG_ID": "flight_delay.deploy", "_AIRFLOW_PARSING_CONTEXT_TASK_ID": "verify"}
+    assert in_fresh_python(code, **context) == "['flight_delay.deploy'] False"

@@ -1,0 +1,122 @@
+"""Waiting for data: what is waited for, how long, and without blocking the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow._shared.module_loading import import_string
+
+from include.settings import Settings
+from include.spec.definition import Definition
+from include.spec.loader import find_definition
+from include.steps.waiting import source_file
+from plugins.sensors.partitions import patience, shown
+from plugins.sensors.triggers import CheckFailed, FileTrigger, PublishedPartitionsTrigger, missing_partitions
+
+NONE = timedelta(0)
+
+
+@pytest.fixture
+def archive(settings: Settings) -> Definition:
+    return find_definition(settings, "flight_delay")
+
+
+@pytest.fixture
+def living(archive: Definition) -> Definition:
+    return archive.model_copy(update={"source": archive.source.model_copy(update={"ends": None})})
+
+
+def now(**ago: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**ago)
+
+
+def test_a_day_of_an_archive_is_not_waited_for(archive: Definition) -> None:
+    assert patience(archive, now(), None) == NONE
+
+
+def test_the_newest_day_of_a_living_source_is_waited_for(living: Definition) -> None:
+    assert patience(living, now(hours=2), None) == timedelta(hours=3)
+
+
+def test_a_day_of_the_past_is_not_waited_for(living: Definition) -> None:
+    assert patience(living, now(days=9), None) == NONE
+
+
+def test_the_form_overrules(archive: Definition, living: Definition) -> None:
+    assert patience(archive, now(days=900), 5) == timedelta(minutes=5)
+    assert patience(living, now(), 0) == NONE
+
+
+def test_long_lists_of_days_are_shortened_in_messages() -> None:
+    assert shown(["a", "b"]) == "a, b"
+    assert shown([str(n) for n in range(40)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8 … 39 (40 in all)"
+
+
+def test_the_source_file_of_a_partition(settings: Settings, archive: Definition) -> None:
+    assert source_file(settings, archive, "2013-10-05") == settings.store / "landing/flights/2013-10-05.parquet"
+
+
+async def first_event(trigger: FileTrigger | PublishedPartitionsTrigger) -> Any:
+    async for event in trigger.run():
+        return event.payload
+    return None
+
+
+def until(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def test_the_file_trigger_fires_when_the_file_comes(tmp_path: Path) -> None:
+    file = tmp_path / "2013-10-05.parquet"
+
+    async def scene() -> Any:
+        waiting = asyncio.create_task(first_event(FileTrigger(str(file), until(30), poll_seconds=0.05)))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        file.touch()
+        return await asyncio.wait_for(waiting, 5)
+
+    assert asyncio.run(scene()) == {"arrived": True}
+
+
+def test_the_file_trigger_ends_when_time_is_up(tmp_path: Path) -> None:
+    trigger = FileTrigger(str(tmp_path / "never"), until(0.1), poll_seconds=0.05)
+    assert asyncio.run(first_event(trigger)) == {"arrived": False}
+
+
+def test_looking_for_published_partitions_names_what_is_missing_and_does_not_block_the_loop(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NORIA_HOME", str(settings.home))
+    trigger = PublishedPartitionsTrigger("flight_delay", "2014-01-01T00:00:00-05:00", until(0), poll_seconds=0.1)
+
+    async def scene() -> tuple[Any, float]:
+        looking = asyncio.create_task(first_event(trigger))
+        longest, loop = 0.0, asyncio.get_running_loop()
+        while not looking.done():
+            before = loop.time()
+            await asyncio.sleep(0.01)
+            longest = max(longest, loop.time() - before)
+        return looking.result(), longest
+
+    event, longest = asyncio.run(scene())
+    assert event["missing"][0] == "2013-09-11"
+    assert event["missing"][-1] == "2013-12-30"
+    assert longest < 0.3
+
+
+def test_a_failed_look_says_why(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORIA_HOME", str(settings.home))
+    with pytest.raises(CheckFailed, match="no_such_model"):
+        missing_partitions("no_such_model", "2014-01-01T00:00:00-05:00")
+
+
+def test_the_triggerer_makes_the_triggers_again_from_what_they_serialize() -> None:
+    for trigger in (FileTrigger("/a", until(1), 2.0), PublishedPartitionsTrigger("m", "t", until(1), 3.0)):
+        path, arguments = trigger.serialize()
+        again = import_string(path)(**arguments)
+        assert again.serialize() == (path, arguments)
