@@ -1,0 +1,64 @@
+"""Real rows of both packaged data sets, in the form that each stage's gate sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from include.datasets import land
+from include.features.select import features_sql
+from include.lake.columns import DUCKDB_TYPES
+from include.settings import Settings
+from include.spec.definition import Definition
+from include.spec.loader import find_definition
+
+MODELS = ("bike_demand", "flight_delay")
+Frames = dict[str, pd.DataFrame]
+
+
+def _raw(connection: duckdb.DuckDBPyConnection, definition: Definition, store: Path) -> pd.DataFrame:
+    source = definition.source
+    path = source.path.replace("{store}", str(store)).replace("{partition}", "*")
+    items = [f'CAST("{name}" AS {DUCKDB_TYPES[kind]}) AS "{name}"' for name, kind in source.columns.items()]
+    reader = "read_csv" if path.endswith(".csv") else "read_parquet"
+    query = f"SELECT {', '.join(items)} FROM {reader}('{path}')"
+    frame = connection.sql(f"{query} ORDER BY {source.event_time}, {', '.join(source.entity)}").df()
+    return frame.assign(partition=frame[source.event_time].dt.strftime("%Y-%m-%d"))
+
+
+def _frames(settings: Settings, model: str) -> Frames:
+    """Raw and features of all days; a training set; predictions of a model that is good but not perfect."""
+    definition = find_definition(settings, model)
+    land(settings, model)
+    connection = duckdb.connect()
+    raw = _raw(connection, definition, settings.store)
+    connection.register("raw", raw)
+    features = connection.sql(features_sql(definition, "raw", extra="partition, ")).df()
+    known = features[features.label.notna()]
+    last = known.partition.iloc[-1] if model == "bike_demand" else "2013-11-30"
+    known = known[known.partition <= last].tail(100_000 if model == "flight_delay" else 9_700)
+    part = np.where(np.arange(len(known)) < 0.8 * len(known), "train", "validation")
+    training = known.assign(part=np.where(np.arange(len(known)) >= 0.9 * len(known), "holdout", part))
+    holdout = training[training.part == "holdout"].reset_index(drop=True)
+    noise = np.random.default_rng(7).uniform(size=len(holdout))
+    guess = 0.2 * holdout.label + 0.3 * noise if model == "flight_delay" else 0.8 * holdout.label + 40 * noise
+    predictions = holdout[["partition", "label"]].assign(_row=np.arange(len(holdout)), prediction=guess)
+    return {"raw": raw, "features": features, "training": training, "predictions": predictions}
+
+
+@pytest.fixture(scope="session")
+def all_frames(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Frames]:
+    settings = Settings.from_environment({"NORIA_HOME": str(tmp_path_factory.mktemp("landing"))})
+    made: dict[str, Frames] = {}
+
+    def frames(model: str) -> Frames:
+        if model not in made:
+            made[model] = _frames(settings, model)
+        return made[model]
+
+    return frames
