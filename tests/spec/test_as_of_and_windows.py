@@ -88,7 +88,7 @@ def test_an_interval_without_time_zone_is_refused(load: Load) -> None:
 
 
 @given(moment=st.datetimes(datetime(2013, 1, 3), datetime(2016, 1, 1), timezones=st.just(UTC)))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_resolving_again_changes_nothing(moment: datetime, load: Load) -> None:
     definition = load(ARCHIVE)
     once = resolve(definition, moment.isoformat())
@@ -107,7 +107,7 @@ def test_windows_follow_each_other_and_leave_out_what_is_not_known_yet(load: Loa
 
 
 @given(day=st.integers(0, 400))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_windows_of_days_keep_to_midnight_and_need_whole_partitions(day: int, load: Load) -> None:
     definition = load()
     calendar = PartitionCalendar.of(definition)

@@ -11,10 +11,14 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from include.errors import Refused
 from include.settings import PROJECT, Settings
 from include.spec.loader import DefinitionError, UnknownModel, find_definition, list_definitions, load_definition
+from include.spec.problems import Problem
 from tests.spec.conftest import VALID, Write
 
 # what is changed (old, new), the line and the key of the error, and words of the message
@@ -190,6 +194,52 @@ def test_a_file_that_is_no_definition_gives_one_clear_error(content: bytes, word
 def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     assert "cannot be read" in str(refusal(tmp_path))
     assert "cannot be read" in str(refusal(tmp_path / "absent.yaml"))
+
+
+PIECES = [
+    *[
+        "",
+        ":",
+        "- ",
+        "\n",
+        "  ",
+        "[",
+        "]",
+        "{",
+        "}",
+        '"',
+        "'",
+        "#",
+        "&a ",
+        "*a",
+        "!!int ",
+        "|",
+        ">",
+        "? ",
+        "<<: ",
+        "---",
+    ],
+    *["0", "-1", "null", "true", ".inf", ".nan", "1e999", "2013-99-99", "\x85", "\ufeff", "é", "%", "@", "\t", "\x07"],
+]
+places = st.tuples(st.integers(0, len(VALID)), st.integers(0, 6), st.sampled_from(PIECES))
+
+
+@given(damages=st.lists(places, min_size=1, max_size=3))
+@settings_of_hypothesis(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_to_a_file_gives_a_definition_or_one_refusal(
+    damages: list[tuple[int, int, str]], tmp_path: Path
+) -> None:
+    text = VALID
+    for at, cut, piece in damages:
+        text = text[:at] + piece + text[at + cut :]
+    path = tmp_path / "delays.yaml"
+    path.write_text(text)
+    problems: tuple[Problem, ...] = ()
+    try:
+        load_definition(path)
+    except DefinitionError as error:
+        problems = error.problems
+    assert all(1 <= one.line <= len(text.splitlines()) + 1 and one.what and one.cure for one in problems)
 
 
 def test_values_follow_yaml_1_2(write: Write) -> None:

@@ -30,7 +30,7 @@ instants = st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1), timezones=st
 
 
 @given(calendars, instants)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_instant_lies_in_exactly_its_partition(cuts: PartitionCalendar, instant: datetime) -> None:
     partition = cuts.containing(instant)
     assert partition.start <= instant < partition.end
@@ -40,7 +40,7 @@ def test_every_instant_lies_in_exactly_its_partition(cuts: PartitionCalendar, in
 
 
 @given(calendars, instants)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_key_reads_back_to_its_partition(cuts: PartitionCalendar, instant: datetime) -> None:
     partition = cuts.containing(instant)
     assert cuts.from_key(partition.key) == partition
@@ -58,14 +58,14 @@ def test_partitions_that_cover_a_time_tile_it(cuts: PartitionCalendar, start: da
 
 
 @given(calendars, instants)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_keys_sort_as_time_does(cuts: PartitionCalendar, instant: datetime) -> None:
     partition = cuts.containing(instant)
     assert partition.key < cuts.containing(partition.end).key
 
 
 @given(calendars, instants)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_last_complete_partition_ended_and_the_next_has_not(cuts: PartitionCalendar, instant: datetime) -> None:
     if instant < cuts.first.end:
         with pytest.raises(PartitionError, match="no partition was complete"):
