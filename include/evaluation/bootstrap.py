@@ -17,6 +17,11 @@ _SHARE_DEFINED: Final = 0.9
 #: Cells of a block of counts: some megabytes, so that it stays in the processor's cache.
 _BLOCK: Final = 400_000
 
+#: Two trainings of one model with other seeds truly differ, on generated data by about as much as resampling the rows
+#: of a holdout says (so the variance doubles). An interval on rows alone took that luck for skill: it let 8 of 100
+#: equal challengers win. See ``tests/evaluation/test_decision.py``.
+LUCK_OF_TRAINING: Final = math.sqrt(2)
+
 Draws = dict[str, Floats]
 
 
@@ -95,16 +100,24 @@ def improvement(
     reference: tuple[Scorer, Draws],
     *,
     confidence: float,
+    widened: float = 1.0,
 ) -> Estimate:
     """By how much the challenger is better, with the paired interval; positive is better, whatever the direction.
 
     Both draws must come from the same call of :func:`draw`.
+
+    :param widened: factor on both sides of the interval: :data:`LUCK_OF_TRAINING` when both models were trained with
+        a seed, 1 if the resampled rows are all the luck there is.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
     name = metric.name
     mine, other = points(challenger[0])[name], points(reference[0])[name]
     why = (challenger if math.isnan(mine) else reference)[0].undefined(name)
-    return _estimate(sign * (mine - other), sign * (challenger[1][name] - reference[1][name]), confidence, why)
+    found = _estimate(sign * (mine - other), sign * (challenger[1][name] - reference[1][name]), confidence, why)
+    if found.value is None or found.low is None or found.high is None:
+        return found
+    low, high = (found.value + widened * (end - found.value) for end in (found.low, found.high))
+    return Estimate(found.value, min(low, found.low), max(high, found.high))
 
 
 def _estimate(value: float, draws: Floats, confidence: float, undefined: str) -> Estimate:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from include.errors import NoriaError, Refused
 from include.evaluation.scoring import Floats
+from include.training.run import read_inputs
+from include.training.training_set import INPUTS_FILE
 
 
 class TrainingSetIncomplete(NoriaError):
@@ -68,10 +70,10 @@ def read_holdout(store: Path, training: Mapping[str, Any]) -> Holdout:
     frame = _read(directory / "holdout.parquet")
     if frame.empty:
         raise NothingHeldOut(directory / "holdout.parquet")
-    inputs = _read(directory / "holdout_inputs.parquet")
+    inputs = _read_inputs(directory)
     if len(inputs) != len(frame):
         problem = f"has {len(inputs)} rows, but the holdout part has {len(frame)}"
-        raise TrainingSetIncomplete(directory / "holdout_inputs.parquet", problem)
+        raise TrainingSetIncomplete(directory / INPUTS_FILE, problem)
     predicted = _aligned(frame, store / training["predictions"])
     return Holdout(
         directory=directory,
@@ -88,6 +90,13 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except FileNotFoundError as error:
         raise TrainingSetIncomplete(path, "is missing") from error
+
+
+def _read_inputs(directory: Path) -> pd.DataFrame:
+    try:
+        return read_inputs(directory)
+    except FileNotFoundError as error:
+        raise TrainingSetIncomplete(directory / INPUTS_FILE, "is missing") from error
 
 
 def _aligned(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

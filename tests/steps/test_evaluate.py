@@ -1,0 +1,148 @@
+"""The step evaluate: the champion on the very same rows, or a reason why not; never silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from include.evaluation.champion import ChampionAway, ChampionBroken
+from include.evaluation.fairness import WindowsUnknown
+from include.evaluation.holdout import TrainingSetIncomplete
+from include.registry.results import find_checks
+from include.steps.protocol import Document
+from tests.steps.judging_world import World, report_of
+
+pytestmark = pytest.mark.database
+Evaluate = Callable[..., Document]
+
+
+def test_without_a_champion_it_is_measured_beside_the_baselines(world: World, evaluate: Evaluate) -> None:
+    training = world.train(22)
+    output = evaluate(training, 22)
+    predicted = pd.read_parquet(world.settings.store / training["predictions"])
+
+    assert output["champion"] is None
+    assert output["comparison"]["status"] == "none"
+    assert output["fair"]
+    expected = roc_auc_score(predicted["label"], predicted["prediction"])
+    assert output["challenger"]["roc_auc"]["value"] == pytest.approx(expected)
+    assert output["baselines"]["naive"]["roc_auc"]["value"] == 0.5
+    assert output["improvements"]["naive"]["log_loss"]["low"] > 0
+    assert output["rows"] == len(predicted)
+
+
+def test_report_page_and_check_result_are_written(world: World, evaluate: Evaluate) -> None:
+    output = evaluate(world.train(22), 22)
+    report = json.loads((world.settings.store / output["report"]).read_text())
+    page = report_of(world, output)
+
+    assert {one["column"] for one in report["slices"]} == {"carrier"}
+    assert "ROC AUC" in page
+    assert "<script" not in page
+    assert find_checks(world.settings, "late", kind="evaluation")[0].page == output["page"]
+    assert len(json.dumps(output)) < 20_000
+
+
+def test_the_champion_predicts_the_very_same_rows(world: World, evaluate: Evaluate) -> None:
+    champion = world.train(18)
+    version = world.crown(champion, 18)
+    output = evaluate(world.train(22), 22)
+
+    assert output["comparison"]["status"] == "fair"
+    assert output["champion_version"] == version
+    assert output["comparison"]["rows"] == output["rows"]
+    low, high = (output["improvements"]["champion"]["roc_auc"][end] for end in ("low", "high"))
+    assert low < high
+
+
+def test_a_champion_of_another_seed_gives_its_own_logged_predictions(world: World, evaluate: Evaluate) -> None:
+    champion = world.train(22, seed=8)
+    world.crown(champion, 22)
+    output = evaluate(world.train(22), 22)
+    predicted = pd.read_parquet(world.settings.store / champion["predictions"])
+
+    expected = roc_auc_score(predicted["label"], predicted["prediction"])
+    assert output["champion"]["roc_auc"]["value"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_only_rows_that_the_champion_has_not_seen_are_compared(world: World, evaluate: Evaluate) -> None:
+    world.crown(world.train(24), 24)  # validated on 18 to 20 January; the challenger's holdout is 19 to 21
+    output = evaluate(world.train(22), 22)
+    times = pd.read_parquet(world.settings.store / world.train(22)["training_set"]["directory"] / "holdout.parquet")
+    unseen = int((times["left_at"] >= np.datetime64("2013-01-21")).sum())
+
+    assert output["comparison"]["status"] == "part"
+    assert output["fair"]
+    assert output["comparison"]["rows"] == unseen < output["rows"]
+    assert f"the other {unseen:,}" in output["comparison"]["reason"]
+
+
+def test_a_champion_that_has_seen_all_rows_is_no_fair_comparison(world: World, evaluate: Evaluate) -> None:
+    world.crown(world.train(30), 30)
+    output = evaluate(world.train(22), 22)
+
+    assert not output["fair"]
+    assert "was trained or validated on" in output["unfair_reason"]
+    assert output["champion"] is None
+    assert "champion" not in output["improvements"]
+
+
+@pytest.mark.parametrize("change", [{}, {"fingerprint": "another"}])
+def test_a_model_is_never_compared_with_itself(world: World, evaluate: Evaluate, change: dict[str, str]) -> None:
+    training = world.train(22)
+    world.crown(training, 22, **change)
+    output = evaluate(training, 22)
+
+    assert output["comparison"]["status"] == "self"
+    assert "already champion" in output["unfair_reason"]
+    assert output["champion"] is None
+
+
+def test_a_champion_whose_artifact_is_gone_is_an_error_not_no_champion(world: World, evaluate: Evaluate) -> None:
+    world.crown(world.train(18), 18, model_uri="models:/m-00000000000000000000000000000000")
+
+    with pytest.raises(ChampionAway, match="Nothing is promoted without a comparison"):
+        evaluate(world.train(22), 22)
+
+
+def test_a_champion_whose_files_are_not_the_registered_ones_is_an_error(world: World, evaluate: Evaluate) -> None:
+    world.crown(world.train(18), 18, artifact_digest="0" * 64)
+
+    with pytest.raises(ChampionBroken, match="but 0000"):
+        evaluate(world.train(22), 22)
+
+
+def test_a_champion_whose_windows_nobody_knows_is_an_error(world: World, evaluate: Evaluate) -> None:
+    world.crown(world.train(18), 18, windows={})
+
+    with pytest.raises(WindowsUnknown):
+        evaluate(world.train(22), 22)
+
+
+def test_predictions_for_other_rows_are_an_error(world: World, evaluate: Evaluate) -> None:
+    training = dict(world.train(22))
+    rows = pd.read_parquet(world.settings.store / training["predictions"])
+    training["predictions"] = "wrong.parquet"
+    for broken in (rows.iloc[1:], rows.assign(_row=rows["_row"] + 100_000), rows.assign(label=1 - rows["label"])):
+        broken.to_parquet(world.settings.store / "wrong.parquet")
+        with pytest.raises(TrainingSetIncomplete, match=r"wrong\.parquet"):
+            evaluate(training, 22)
+
+
+def test_a_training_set_without_its_files_is_an_error(world: World, evaluate: Evaluate) -> None:
+    training = world.train(22)
+    moved = training["training_set"] | {"directory": "nowhere"}
+
+    with pytest.raises(TrainingSetIncomplete, match="is missing"):
+        evaluate(training | {"training_set": moved}, 22)
+
+
+def test_evaluating_twice_gives_the_same_numbers(world: World, evaluate: Evaluate) -> None:
+    world.crown(world.train(18), 18)
+
+    assert evaluate(world.train(22), 22) == evaluate(world.train(22), 22)

@@ -1,0 +1,112 @@
+"""The step monitor: drift is found on published days, and starts training once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from include.errors import NothingToDo
+from include.evaluation.champion import ChampionAway
+from include.registry.results import find_checks
+from include.spec.definition import Definition
+from include.steps.protocol import Document
+from tests.steps.judging_world import DAYS, World, judged_definition, report_of
+
+pytestmark = pytest.mark.database
+
+
+def definition(**retrain: Any) -> Definition:
+    """Drift in a single feature is drift."""
+    drift = {"window": "3d", "psi": 0.2, "share_of_features": 0.2}
+    return judged_definition(monitoring={"drift": drift, "retrain": {"on_drift": True, "cooldown": "3d"} | retrain})
+
+
+def monitor(world: World, day: int, **retrain: Any) -> Document:
+    return world.run("monitor", day, {}, definition(**retrain))
+
+
+def test_without_a_champion_there_is_nothing_to_do(world: World) -> None:
+    with pytest.raises(NothingToDo, match="late has no champion"):
+        monitor(world, 22)
+
+
+def test_days_like_the_training_days_are_no_drift(world: World) -> None:
+    version = world.crown(world.train(22), 22)
+    output = monitor(world, 25)
+
+    assert (output["drift"], output["retrain"]) == (False, False)
+    assert output["champion_version"] == version
+    assert (output["window"]["first"], output["window"]["last"]) == ("2013-01-23", "2013-01-25")
+    assert {feature["name"] for feature in output["features"]} == {"hour", "carrier", "far", "seats", "cargo"}
+
+
+def test_days_with_longer_distances_are_drift_and_start_a_retraining(world: World) -> None:
+    world.crown(world.train(22), 22)
+    output = monitor(world, DAYS)
+
+    assert output["drift"]
+    assert output["retrain"]
+    assert output["features"][0] == {"name": "far", "psi": output["features"][0]["psi"], "drifted": True}
+    assert output["start_id"].startswith("drift-")
+    assert "far" in output["reason"]
+
+
+def test_nothing_newer_than_the_as_of_is_looked_at(world: World) -> None:
+    world.crown(world.train(22), 22)
+
+    assert monitor(world, 20)["window"]["last"] == "2013-01-20"
+
+
+def test_the_same_check_again_gives_the_same_answer_and_the_same_start(world: World) -> None:
+    world.crown(world.train(22), 22)
+
+    assert monitor(world, DAYS)["start_id"] == monitor(world, DAYS)["start_id"]
+    assert monitor(world, DAYS)["retrain"]
+
+
+def test_within_the_cooldown_drift_starts_nothing_more(world: World) -> None:
+    world.crown(world.train(22), 22)
+    assert monitor(world, DAYS - 2)["retrain"]
+    later = monitor(world, DAYS)
+
+    assert later["drift"]
+    assert not later["retrain"]
+    assert "cooldown" in later["reason"]
+    assert monitor(world, DAYS - 2)["retrain"]
+
+
+def test_after_the_cooldown_drift_starts_again(world: World) -> None:
+    world.crown(world.train(22), 22)
+    assert monitor(world, DAYS - 2, cooldown="2d")["retrain"]
+
+    assert monitor(world, DAYS, cooldown="2d")["retrain"]
+
+
+def test_days_before_any_was_published_are_not_enough_data(world: World) -> None:
+    world.crown(world.train(22), 22)
+    output = monitor(world, 0)
+
+    assert output["verdict"] == "not enough data"
+    assert not output["retrain"]
+    assert output["window"]["first"] is None
+
+
+def test_a_champion_without_its_files_is_an_error(world: World) -> None:
+    world.crown(world.train(22), 22, model_uri="models:/m-00000000000000000000000000000000")
+
+    with pytest.raises(ChampionAway):
+        monitor(world, DAYS)
+
+
+def test_page_json_and_check_result_are_written(world: World) -> None:
+    world.crown(world.train(22), 22)
+    output = monitor(world, DAYS)
+    page = report_of(world, output)
+
+    assert "The newest data has drifted" in page
+    assert "<script" not in page
+    assert json.loads((world.settings.store / output["report"]).read_text())["features"][0]["bins"]
+    check = find_checks(world.settings, "late", kind="drift")[0]
+    assert (check.verdict, check.subject) == ("drift", "2013-02-03..2013-02-05")
