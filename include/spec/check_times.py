@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -17,6 +17,10 @@ from include.spec.problems import Finding, KeyPath, choose
 _DAY: Final = timedelta(days=1)
 _STEPS: Final[dict[PartitionSize, timedelta]] = {"hour": timedelta(hours=1), "day": _DAY, "month": _DAY}
 _PRESETS: Final = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly")
+_CRON_WORDS: Final = frozenset(
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+    + ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN", "L"]
+)
 _CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*,/\-#L]+")
 
 
@@ -118,11 +122,17 @@ def _schedules(definition: Definition) -> Iterator[Finding]:
 
 
 def _is_cron(text: str) -> bool:
+    """Whether Airflow's scheduler can use it: five fields, no random ones, and a time that comes some day."""
     if text in _PRESETS:
         return True
     fields = text.split()
-    if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(one) for one in fields):
+    words = set(re.findall(r"[A-Za-z]+", text.upper()))
+    if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(one) for one in fields) or words - _CRON_WORDS:
         return False
-    from croniter import croniter  # type: ignore[import-untyped]
+    from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
-    return bool(croniter.is_valid(" ".join(fields)))
+    try:
+        croniter(" ".join(fields), datetime(2024, 1, 1, tzinfo=UTC)).get_next()
+    except CroniterError:
+        return False
+    return True

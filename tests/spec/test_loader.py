@@ -242,6 +242,22 @@ def test_any_damage_to_a_file_gives_a_definition_or_one_refusal(
     assert all(1 <= one.line <= len(text.splitlines()) + 1 and one.what and one.cure for one in problems)
 
 
+@pytest.mark.parametrize(
+    "cron", ["0 2 * * *", "*/5 * * * 1-5", "0 2 * * MON", "0 0 L * *", "@daily", "0 2 * JAN-MAR 7"]
+)
+def test_a_schedule_is_a_cron_expression(cron: str, write: Write) -> None:
+    path = write(("slices: [carrier]", f'slices: []\nschedule: {{train: "{cron}"}}'))
+    assert load_definition(path).schedule.train == cron
+
+
+@pytest.mark.parametrize(
+    "cron", ["0 2 * *", "0 2 * * * *", "60 1 * * *", "R R * * *", "H H * * *", "0 2 31 2 *", "@reboot"]
+)
+def test_a_schedule_that_never_or_randomly_comes_is_refused(cron: str, write: Write) -> None:
+    error = refusal(write(("slices: [carrier]", f'slices: []\nschedule: {{train: "{cron}"}}')))
+    assert [(one.line, one.key) for one in error.problems] == [(37, "schedule.train")]
+
+
 def test_values_follow_yaml_1_2(write: Write) -> None:
     definition = load_definition(write(("owner: ops", "owner: no"), ("known_after: 1d", 'known_after: "1d"')))
     assert definition.owner == "no"
