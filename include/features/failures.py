@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import duckdb
@@ -19,22 +20,24 @@ def explain_failure(
     connection: duckdb.DuckDBPyConnection, definition: Definition, view: str, error: duckdb.Error
 ) -> FeatureFailed:
     """The error to show for a query over the features that failed on the rows of ``view``."""
-    for name, text in _expressions(definition).items():
-        expression = check_expression(text)
-        problem = _failure(connection, f"SELECT {expression.sql} FROM {quote_name(view)}")  # noqa: S608
+    expressions = _expressions(definition)
+    for name, (text, kind) in expressions.items():
+        checked = check_expression(text)
+        typed = replace(checked, sql=f"CAST({checked.sql} AS {kind})")
+        problem = _failure(connection, f"SELECT {typed.sql} FROM {quote_name(view)}")  # noqa: S608
         if problem is not None:
-            what = f"the expression {text!r} fails: {_first_line(problem)}{_row(connection, view, expression)}"
+            what = f"the expression {text!r} as {kind} fails: {_first_line(problem)}{_row(connection, view, typed)}"
             return FeatureFailed(definition.model, name, f"{what}. Correct the expression or the data.")
-    every = ", ".join(_expressions(definition))
-    return FeatureFailed(definition.model, every, f"computing them failed: {_first_line(error)}.")
+    return FeatureFailed(
+        definition.model, ", ".join(expressions), f"computing them failed: {_first_line(error)}. Run it again."
+    )
 
 
-def _expressions(definition: Definition) -> dict[str, str]:
-    found = {
-        name: f"CAST(({feature.expression}) AS {FEATURE_TYPES[feature.type]})"
-        for name, feature in definition.features.items()
-    }
-    return found | {LABEL: f"CAST(({definition.label.expression}) AS DOUBLE)"}
+def _expressions(definition: Definition) -> dict[str, tuple[str, str]]:
+    """Expression as written and DuckDB type of each feature and of the label."""
+    features = definition.features.items()
+    found = {name: (feature.expression, FEATURE_TYPES[feature.type]) for name, feature in features}
+    return found | {LABEL: (definition.label.expression, "DOUBLE")}
 
 
 def _failure(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Error | None:

@@ -132,7 +132,11 @@ def write_suites(settings: Settings, model: str = "orders") -> Settings:
     folder = settings.home / "expectations"
     (folder / model).mkdir(parents=True, exist_ok=True)
     for stage in ("raw", "features"):
-        expectation = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
+        expectation = {
+            "type": "expect_table_row_count_to_be_between",
+            "kwargs": {"min_value": 1},
+            "meta": {"notes": "A day without rows is a fault."},
+        }
         suite = {"name": f"{model}.{stage}", "expectations": [expectation | {"severity": "critical"}]}
         (folder / model / f"{stage}.json").write_text(json.dumps(suite))
     return replace(settings, expectations=folder)
