@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ def run(call: StepCall) -> Document:
     :returns: fingerprint, run, model address and digest, predictions, and the version (with its status) if this
         fingerprint is registered; a barred version stays barred.
     """
+    # Threads that wait asleep: on shared cores XGBoost's spinning ones cost tens of times the work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from include.registry.versions import find_by_fingerprint
     from include.training.run import find_equal, prepare_job, train_and_log
     from include.training.tracking import Tracker
