@@ -17,10 +17,8 @@ from include.spec.problems import Finding, KeyPath, choose
 _DAY: Final = timedelta(days=1)
 _STEPS: Final[dict[PartitionSize, timedelta]] = {"hour": timedelta(hours=1), "day": _DAY, "month": _DAY}
 _PRESETS: Final = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly")
-_CRON_WORDS: Final = frozenset(
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-    + ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN", "L"]
-)
+_MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_CRON_WORDS: Final = frozenset({*_MONTHS, "MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN", "L"})
 _CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*,/\-#L]+")
 
 
