@@ -62,12 +62,16 @@ def _timetable(cron: str, time_zone: str) -> CronTriggerTimetable:
     return CronTriggerTimetable(cron, timezone=time_zone, run_immediately=timedelta(0))
 
 
-def resolve_as_of(dag: DAG, definition: Definition) -> Any:
-    """The first task of every run; returns its output."""
+def resolve_as_of(dag: DAG, definition: Definition, *, acts_now: bool = False) -> ResolveAsOfOperator:
+    """The first task of every run; all others take its output through :data:`AS_OF`.
+
+    :param acts_now: whether the run acts on what is deployed and not on data.
+    """
     return ResolveAsOfOperator(
         dag=dag,
         task_id="resolve_as_of",
         model=definition.model,
+        acts_now=acts_now,
         retries=0,
         execution_timeout=timedelta(minutes=5),
         doc_md="Settles the instant that the whole run keeps: the form's, else the end of the run's partition or data "

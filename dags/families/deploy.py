@@ -35,7 +35,7 @@ def build_deploy(definition: Definition) -> DAG:
             "force": force_param("Deploy it even if the champion was trained as of a later instant."),
         },
     )
-    resolved = resolve_as_of(dag, definition)
+    resolved = resolve_as_of(dag, definition, acts_now=True)
     deploy = step(dag, definition, "deploy", from_params=_INPUTS, from_run=("actor",))
     verify = step(dag, definition, "verify", from_params=("version",), from_run=("actor", "last_try"))
     resolved >> deploy >> verify

@@ -19,5 +19,7 @@ def build_retire(definition: Definition) -> DAG:
         doc=_DOC,
         params={"reason": reason_param("replaced by another model"), "actor": actor_param()},
     )
-    resolve_as_of(dag, definition) >> step(dag, definition, "retire", from_params=("reason",), from_run=("actor",))
+    resolve_as_of(dag, definition, acts_now=True) >> step(
+        dag, definition, "retire", from_params=("reason",), from_run=("actor",)
+    )
     return dag

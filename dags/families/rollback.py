@@ -38,7 +38,7 @@ def build_rollback(definition: Definition) -> DAG:
             ),
         },
     )
-    resolve_as_of(dag, definition) >> step(
+    resolve_as_of(dag, definition, acts_now=True) >> step(
         dag, definition, "rollback", from_params=("reason", "to_version", "bar"), from_run=("actor", "request")
     )
     return dag

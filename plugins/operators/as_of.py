@@ -26,22 +26,24 @@ class ResolveAsOfOperator(BaseOperator):
     The wall clock is never read. A range's last partition counts as the run's partition.
 
     :param model: Name of the model.
+    :param acts_now: Whether the run acts on what is deployed and not on data: without anything else its instant is then
+        the one at which the run was asked for, so that nobody has to type one to roll back.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#f2efe4"
 
-    def __init__(self, *, model: str, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, acts_now: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self.acts_now = acts_now
 
     def execute(self, context: Context) -> str:
         """Return the instant in ISO 8601 with offset."""
         run = context["dag_run"]
+        end = run.data_interval_end or (run.run_after if self.acts_now else None)
         try:
-            as_of = run_as_of(
-                self.model, context["params"], partition_key=run.partition_key, interval_end=run.data_interval_end
-            )
+            as_of = run_as_of(self.model, context["params"], partition_key=run.partition_key, interval_end=end)
         except Refused as refusal:
             raise AirflowFailException(str(refusal)) from None
         self.log.info("as_of of this run is %s", as_of.isoformat())

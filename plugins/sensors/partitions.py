@@ -104,7 +104,7 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         self._look(context, started=datetime.fromisoformat(started))
 
     def _look(self, context: Context, *, started: datetime) -> None:
-        settings, definition, as_of = _situation(self.model, self.as_of)
+        settings, definition, _ = _situation(self.model, self.as_of)
         try:
             missing = missing_partitions(self.model, self.as_of)
         except CheckFailed as problem:
@@ -114,7 +114,9 @@ class PublishedPartitionsSensor(BaseSensorOperator):
             return
         now = datetime.now(UTC)
         until = now
-        if wait := patience(definition, as_of, context["params"].get("wait_minutes")):
+        # Old days do not come by themselves, however new as_of is: the newest missing one decides.
+        due = PartitionCalendar.of(definition).from_key(missing[-1]).end
+        if wait := patience(definition, due, context["params"].get("wait_minutes")):
             until = started + wait
         elif any_data_run(context, self.model):
             # The past comes only by a data run, and there is one.

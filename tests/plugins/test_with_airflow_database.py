@@ -75,7 +75,7 @@ def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url:
     assert states["refused"][1] == 1, "never retried"
     assert outputs["resolve_as_of"] == "2013-10-06T00:00:00-04:00"
     assert outputs["first"]["as_of"] == outputs["resolve_as_of"]
-    assert outputs["first"]["inputs"] == {"x": 2, "actor": "airflow:tiny", "last_try": True}
+    assert outputs["first"]["inputs"] == {"x": 2, "only_in_conf": None, "actor": "dag_test", "last_try": True}
     assert outputs["second"]["inputs"]["before"] == outputs["first"], "outputs arrive as objects, not as text"
 
 

@@ -29,7 +29,7 @@ def probe(dag: DAG, task_id: str, **kwargs: object) -> StepOperator:
 
 with DAG(dag_id="tiny", schedule=None, params={"as_of": Param(None, type=["null", "string"]), "x": 1}) as dag:
     resolved = ResolveAsOfOperator(task_id="resolve_as_of", model="flight_delay")
-    first = probe(dag, "first", from_params=("x", "not_there"), from_run=("actor", "last_try"))
+    first = probe(dag, "first", from_params=("x", "not_there", "only_in_conf"), from_run=("actor", "last_try"))
     second = probe(dag, "second", inputs={"before": first.output})
     skipped = probe(dag, "skipped", inputs={"raise": "nothing"})
     after = probe(dag, "after_skipped", inputs={"before": skipped.output})
@@ -37,7 +37,7 @@ with DAG(dag_id="tiny", schedule=None, params={"as_of": Param(None, type=["null"
     resolved >> [first, skipped, refused]
 
 if __name__ == "__main__":
-    run = dag.test(run_conf={"as_of": "2013-10-06T12:00:00-04:00", "x": 2})
+    run = dag.test(run_conf={"as_of": "2013-10-06T12:00:00-04:00", "x": 2, "only_in_conf": None})
     states = {ti.task_id: [ti.state, ti.try_number] for ti in run.get_task_instances()}
     outputs = {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in run.get_task_instances()}
     print(json.dumps({"run": run.state, "states": states, "outputs": outputs}))
