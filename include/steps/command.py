@@ -140,14 +140,18 @@ def _make_call(options: argparse.Namespace, settings: Settings) -> StepCall:
         load_step(options.step)
     return StepCall(
         settings=settings,
-        definition=_definition(settings, options.model),
+        definition=definition_of(settings, options.model),
         as_of=parse_as_of(options.as_of),
         attempt=options.attempt or f"{options.step}-{uuid.uuid4().hex[:12]}",
         inputs=read_inputs(options.inputs, lifeline=options.lifeline),
     )
 
 
-def _definition(settings: Settings, model: str) -> Definition:
+def definition_of(settings: Settings, model: str) -> Definition:
+    """The model's definition, if the name could be a model's.
+
+    :raises Refused: if not, before any file is looked for.
+    """
     if not _MODEL.fullmatch(model):
         raise Refused(
             f"{model!r} is no model name: it starts with a lower-case letter and holds only lower-case letters, digits "
