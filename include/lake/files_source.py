@@ -20,6 +20,7 @@ from include.lake.columns import arrow_schema, raw_columns
 from include.lake.connections import open_duckdb, query_batches, quote_name, quote_text
 from include.lake.conversion import Conversion
 from include.lake.digests import file_checksum, inputs_digest
+from include.lake.outcomes import missing, refused, staged, unchanged
 from include.lake.paths import from_store
 from include.lake.source_files import (
     FILE_NAME,
@@ -61,7 +62,12 @@ class _Arrival:
     key: str
     file: SourceFile
     inputs: str
-    size: int
+    stamp: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.stamp[0]
 
 
 class FilesSource:
@@ -112,34 +118,35 @@ class FilesSource:
     # --- a file for each partition -----------------------------------------------------------------------------
 
     def _stage_files(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
-        staged: list[StagedPartition] = []
+        results: list[StagedPartition] = []
         arrivals: list[_Arrival] = []
         for key in keys:
             arrived = self._arrival(key, known)
             if isinstance(arrived, _Arrival):
                 arrivals.append(arrived)
             else:
-                staged.append(arrived)
+                results.append(arrived)
         for batch in _batches(arrivals):
-            staged += self._stage_batch(batch)
-        return staged
+            results += self._stage_batch(batch)
+        return results
 
     def _arrival(self, key: str, known: Mapping[str, PartitionRecord]) -> StagedPartition | _Arrival:
         path = partition_source(self.settings, self.definition, key)
         if not path.is_file():
-            return _missing(key, path)
+            return missing(key, path)
+        stamp = _stamp(path)
         inputs = self._inputs(file_checksum(path))
         record = known.get(key)
         if record is not None and record.inputs == inputs:
-            return _unchanged(record, path)
+            return unchanged(record, path)
         try:
             file = inspect_file(path, self._form)
         except UnreadableFile as error:
-            return _refused(key, path, f"{path} {error}. Deliver it again and ingest the partition again.", inputs)
+            return refused(key, path, f"{path} {error}. Deliver it again and ingest the partition again.", inputs)
         problem = column_problem(file, self.definition)
         if problem:
-            return _refused(key, path, problem, inputs)
-        return _Arrival(key=key, file=file, inputs=inputs, size=path.stat().st_size)
+            return refused(key, path, problem, inputs)
+        return _Arrival(key=key, file=file, inputs=inputs, stamp=stamp)
 
     def _stage_batch(self, batch: Sequence[_Arrival]) -> list[StagedPartition]:
         connection = self._connect(batch[0].file.path)
@@ -151,16 +158,16 @@ class FilesSource:
             if len(batch) == 1:
                 path = batch[0].file.path
                 problem = f"{path} cannot be read: {_cause(error)}. Deliver it again and ingest the partition again."
-                return [_refused(batch[0].key, path, problem, batch[0].inputs)]
+                return [refused(batch[0].key, path, problem, batch[0].inputs)]
         finally:
             connection.close()
-        return [staged for arrival in batch for staged in self._stage_batch([arrival])]
+        return [result for arrival in batch for result in self._stage_batch([arrival])]
 
     def _load(self, connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arrival]) -> list[StagedPartition]:
         read = conversions(connection, batch[0].file, self.definition)
         _register_files(connection, batch)
         counts = count_faults(connection, _relation(batch), read, self.definition)
-        refused: list[StagedPartition] = []
+        bad: list[StagedPartition] = []
         good: list[_Arrival] = []
         for index, arrival in enumerate(batch):
             problem = None
@@ -169,17 +176,24 @@ class FilesSource:
                     connection, arrival.file, _relation([arrival]), read, self.definition, counts[index]
                 )
             if problem:
-                refused.append(_refused(arrival.key, arrival.file.path, problem, arrival.inputs))
+                bad.append(refused(arrival.key, arrival.file.path, problem, arrival.inputs))
             else:
                 good.append(arrival)
-        return refused + (self._write_files(connection, good, read) if good else [])
+        return bad + (self._write_files(connection, good, read) if good else [])
 
     def _write_files(
         self, connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arrival], read: Sequence[Conversion]
     ) -> list[StagedPartition]:
         _register_files(connection, batch)
         written = self._write(connection, _relation(batch), read, [arrival.key for arrival in batch])
-        return [_staged(a.key, a.file, a.inputs, written[a.key], column_notes(a.file, self.definition)) for a in batch]
+        return [self._file_result(arrival, written[arrival.key]) for arrival in batch]
+
+    def _file_result(self, arrival: _Arrival, written: WrittenPartition) -> StagedPartition:
+        file = arrival.file
+        if _stamp(file.path) != arrival.stamp:
+            problem = f"{file.path} was changed while it was read. Ingest the partition again when it is complete."
+            return refused(arrival.key, file.path, problem, arrival.inputs)
+        return staged(arrival.key, file, arrival.inputs, written, column_notes(file, self.definition))
 
     def _write(
         self, connection: duckdb.DuckDBPyConnection, relation: str, read: Sequence[Conversion], keys: Sequence[str]
@@ -200,14 +214,14 @@ class FilesSource:
     def _stage_cut(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
         path = partition_source(self.settings, self.definition, keys[0])
         if not path.is_file():
-            return [_missing(key, path) for key in keys]
+            return [missing(key, path) for key in keys]
         try:
             file = inspect_file(path, self._form)
         except UnreadableFile as error:
-            return [_refused(key, path, f"{path} {error}. Deliver it again and ingest again.") for key in keys]
+            return [refused(key, path, f"{path} {error}. Deliver it again and ingest again.") for key in keys]
         problem = column_problem(file, self.definition)
         if problem:
-            return [_refused(key, path, problem) for key in keys]
+            return [refused(key, path, problem) for key in keys]
         connection = self._connect(path)
         try:
             return self._cut(connection, file, keys, known)
@@ -215,7 +229,7 @@ class FilesSource:
             if _is_ours(error):
                 raise
             problem = f"{path} cannot be read: {_cause(error)}. Deliver it again and ingest again."
-            return [_refused(key, path, problem) for key in keys]
+            return [refused(key, path, problem) for key in keys]
         finally:
             connection.close()
 
@@ -235,9 +249,9 @@ class FilesSource:
         if without_time:
             counts = count_faults(connection, whole, read, self.definition)[0]
             problem = fault_problem(connection, file, whole, read, self.definition, counts) or ""
-            return [_refused(key, file.path, problem) for key in keys]
+            return [refused(key, file.path, problem) for key in keys]
         labels = {key: partition_label(key) for key in keys if newest is not None and partition_label(key) <= newest}
-        late = [_missing(key, file.path, newest) for key in keys if key not in labels]
+        late = [missing(key, file.path, newest) for key in keys if key not in labels]
         return late + (self._stage_labels(connection, file, read, label, labels, known) if labels else [])
 
     def _stage_labels(
@@ -260,10 +274,10 @@ class FilesSource:
             for i, one in counts.items()
             if one.bad
         }
-        staged = [_refused(key, file.path, problem or "") for key, problem in problems.items()]
+        bad = [refused(key, file.path, problem or "") for key, problem in problems.items()]
         good = [key for key in keys if key not in problems]
         written = self._write(connection, relation(good), read, good) if good else {}
-        return staged + [self._cut_result(key, file, written[key], known.get(key)) for key in good]
+        return bad + [self._cut_result(key, file, written[key], known.get(key)) for key in good]
 
     def _cut_result(
         self, key: str, file: SourceFile, written: WrittenPartition, record: PartitionRecord | None
@@ -271,8 +285,8 @@ class FilesSource:
         inputs = self._inputs(written.digest)
         if record is not None and record.inputs == inputs:
             from_store(self.settings, written.path).unlink()
-            return _unchanged(record, file.path)
-        return _staged(key, file, inputs, written, column_notes(file, self.definition))
+            return unchanged(record, file.path)
+        return staged(key, file, inputs, written, column_notes(file, self.definition))
 
 
 def partition_label(key: str) -> datetime:
@@ -315,44 +329,10 @@ def _relation(batch: Sequence[_Arrival]) -> str:
     return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan} s JOIN groups g ON s.{FILE_NAME} = g._path)"  # noqa: S608
 
 
-def _staged(
-    key: str, file: SourceFile, inputs: str, written: WrittenPartition, notes: tuple[str, ...]
-) -> StagedPartition:
-    return StagedPartition(
-        key=key,
-        status="staged",
-        path=written.path,
-        rows=written.rows,
-        digest=written.digest,
-        inputs=inputs,
-        checksum=written.checksum,
-        source=str(file.path),
-        notes=notes,
-    )
-
-
-def _unchanged(record: PartitionRecord, path: Path) -> StagedPartition:
-    return StagedPartition(
-        key=record.key,
-        status="unchanged",
-        rows=record.rows,
-        digest=record.digest,
-        inputs=record.inputs,
-        source=str(path),
-    )
-
-
-def _refused(key: str, path: Path, problem: str, inputs: str | None = None) -> StagedPartition:
-    return StagedPartition(key=key, status="refused", problem=problem, source=str(path), inputs=inputs)
-
-
-def _missing(key: str, path: Path, newest: datetime | None = None) -> StagedPartition:
-    there = f"{path} holds nothing as new as that yet" if path.is_file() else f"there is no file {path}"
-    if newest is not None:
-        there += f" (its newest rows are of {newest})"
-    return StagedPartition(
-        key=key, status="missing", problem=f"Partition {key} has not arrived: {there}.", source=str(path)
-    )
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of a file, which tell whether it was written to in between."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
 
 
 def _is_ours(error: Exception) -> bool:

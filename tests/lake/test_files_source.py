@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.lake.columns import ReservedColumn
-from include.lake.files_source import partition_label
+from include.lake.files_source import FilesSource, partition_label
 from include.lake.paths import UnsafeName, from_store, source_path
 from include.lake.staging import StagedPartition
 from include.settings import Settings
@@ -183,3 +183,19 @@ def test_the_label_of_a_key_is_its_first_local_moment() -> None:
     assert partition_label("2024-02") == datetime(2024, 2, 1)  # noqa: DTZ001 - local time
     assert partition_label("2024-02-03T05") == datetime(2024, 2, 3, 5)  # noqa: DTZ001 - local time
     assert partition_label("2013-11-03T01+1") == datetime(2013, 11, 3, 1)  # noqa: DTZ001 - local time
+
+
+def test_a_file_that_is_written_while_it_is_read_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(settings, DAY)
+    write = FilesSource._write
+
+    def deliver_again(self: FilesSource, *arguments: Any) -> Any:
+        land(settings, DAY, make_rows(DAY, 6))
+        return write(self, *arguments)
+
+    monkeypatch.setattr(FilesSource, "_write", deliver_again)
+    staged = stage_raw(settings, make_definition(), [DAY])[DAY]
+    assert staged.status == "refused"
+    assert "changed while it was read" in (staged.problem or "")
