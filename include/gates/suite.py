@@ -214,7 +214,7 @@ def _check_keys(
 def _refuse_twins(path: Path, expectations: tuple[Expectation, ...]) -> None:
     seen: dict[str, int] = {}
     for number, item in enumerate(expectations, start=1):
-        identity = json.dumps([item.type, item.kwargs], sort_keys=True)
+        identity = json.dumps([item.type, item.kwargs, item.severity], sort_keys=True)
         if identity in seen:
             problem = f"it says the same as expectation {seen[identity]}."
             raise SuiteError(path, _place(number, item.type), problem, "Keep one of them.")
