@@ -1,0 +1,141 @@
+"""The evaluation page: verdict first, everything measured, self-contained, nothing of the data becomes markup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from include.evaluation.decision import apply_gate
+from include.evaluation.fairness import Fairness
+from include.evaluation.holdout import Holdout
+from include.evaluation.report import Rival, evaluate
+from include.reports.evaluation_page import write_evaluation_page
+from include.spec.definition import Definition
+
+GATES = [
+    {"metric": "roc_auc", "at_least": 0.6},
+    {"metric": "log_loss", "against": "naive"},
+    {"metric": "roc_auc", "against": "linear", "margin": -0.02},
+    {"metric": "roc_auc", "against": "champion"},
+]
+
+
+def make_definition(task: str = "binary_classification", gates: list[dict[str, Any]] | None = None) -> Definition:
+    metrics = ["roc_auc", "log_loss"] if task == "binary_classification" else ["rmse", "r2"]
+    return Definition.model_validate(
+        {
+            "model": "late",
+            "description": "Late?",
+            "owner": "team",
+            "task": task,
+            "source": {
+                "type": "files",
+                "path": "{store}/x/{partition}.parquet",
+                "starts": "2013-01-01",
+                "event_time": "at",
+                "entity": ["at"],
+                "columns": {"at": "timestamp", "carrier": "string", "x": "number", "y": "number"},
+            },
+            "label": {"expression": "y"},
+            "features": {"x": {"expression": "x"}, "carrier": {"expression": "carrier", "type": "category"}},
+            "training": {"window": "10d", "validation": "2d", "holdout": "2d"},
+            "evaluation": {
+                "metrics": metrics,
+                "gates": GATES if gates is None else gates,
+                "slices": ["carrier"],
+                "bootstrap_rounds": 200,
+                "threshold": 0.3,
+            },
+        }
+    )
+
+
+def make_holdout(task: str = "binary_classification", rows: int = 1500) -> Holdout:
+    random = np.random.default_rng(0)
+    x = random.normal(size=rows)
+    carrier = random.choice(["AA", "UA", "<b>DL</b>"], rows, p=[0.6, 0.39, 0.01])
+    chance = 1 / (1 + np.exp(-x - (carrier == "AA") + 1))
+    binary = task == "binary_classification"
+    label = (random.random(rows) < chance).astype(float) if binary else 3 * x + random.normal(size=rows)
+    frame = pd.DataFrame({"feature_x": x, "feature_carrier": carrier, "carrier": carrier, "label": label})
+    predictions = chance if binary else 3 * x
+    return Holdout(Path(), frame, label, predictions, frame[["carrier"]], frame)
+
+
+def make_report(task: str = "binary_classification", **changes: Any) -> dict[str, Any]:
+    """A report with a champion that is a little worse."""
+    gates = None if task == "binary_classification" else [{"metric": "rmse", "against": "champion"}]
+    definition, holdout = make_definition(task, gates), make_holdout(task)
+    noise = np.random.default_rng(1).normal(0, 0.4, len(holdout.labels))
+    champion = np.clip(holdout.predictions + noise, 0.01, 0.99) if gates is None else holdout.predictions + 10 * noise
+    rival = Rival(3, Fairness("fair", np.ones(len(holdout.labels), dtype=bool), None), champion)
+    report = evaluate(definition, holdout, changes.pop("rival", rival))
+    outcomes = [one for gate in definition.evaluation.gates for one in apply_gate(definition.task, gate, report)]
+    window = {"start": "2013-06-01T00:00:00-04:00", "end": "2013-09-01T00:00:00-04:00"}
+    training_set = {
+        "digest": "ab" * 16,
+        "features_version": 4,
+        "features_digest": "cd" * 16,
+        "rows": {"train": 80000, "validation": 6000, "holdout": 1500},
+        "windows": {"train": window, "validation": window, "holdout": window},
+    }
+    training = {"fingerprint": "f" * 64, "run_id": "r1", "artifact_digest": "a" * 64, "training_set": training_set}
+    gates_document = [one.to_document() for one in outcomes]
+    return report | {"as_of": "2013-10-01", "training": training, "gates": gates_document} | changes
+
+
+def written(folder: Path, report: dict[str, Any]) -> str:
+    return write_evaluation_page(folder / "page.html", report).read_text(encoding="utf-8")
+
+
+def test_before_the_decision_the_page_says_how_the_gates_went(tmp_path: Path) -> None:
+    page = written(tmp_path, make_report())
+
+    assert "All gates passed" in page
+    assert page.index("All gates passed") < page.index("Metrics on the holdout rows")
+
+
+@pytest.mark.parametrize(
+    ("promote", "head"),
+    [(True, "Promote: the challenger goes into production"), (False, "Keep: champion version 3 stays")],
+)
+def test_the_decision_opens_the_page(tmp_path: Path, promote: bool, head: str) -> None:
+    assert head in written(tmp_path, make_report(decision={"promote": promote, "reason": "Because."}))
+
+
+def test_the_page_is_self_contained_and_escapes_what_the_data_says(tmp_path: Path) -> None:
+    page = written(tmp_path, make_report())
+
+    assert "<b>DL</b>" not in page
+    assert "&lt;b&gt;DL&lt;/b&gt;" in page
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_metrics_gates_confusion_curves_slices_and_origin_are_there(tmp_path: Path) -> None:
+    page = written(tmp_path, make_report())
+
+    for part in ("Naive baseline", "Linear baseline", "Champion", "Truly yes", "ROC curve", "Calibration", "Slices"):
+        assert part in page
+    assert "at least 30 are needed" in page
+    assert "ROC AUC less than 0.02 worse than the linear baseline" in page
+    assert "2013-06-01T00:00:00-04:00 to 2013-09-01" in page
+
+
+def test_regression_shows_residuals_instead_of_a_confusion_matrix(tmp_path: Path) -> None:
+    page = written(tmp_path, make_report("regression"))
+
+    assert "Residuals" in page
+    assert "Truly yes" not in page
+
+
+@pytest.mark.parametrize("rival", [Rival.nobody(1500), Rival.itself(3, 1500)])
+def test_without_a_champions_predictions_the_page_says_why(tmp_path: Path, rival: Rival) -> None:
+    page = written(tmp_path, make_report(rival=rival))
+
+    assert ("no champion yet" in page) or ("already champion" in page)
