@@ -12,39 +12,34 @@ from typing import Any
 
 import pytest
 
-from include.settings import PROJECT
+from include.errors import Refused
+from include.settings import PROJECT, Settings
+from include.steps.command import definition_of, parse_as_of, read_inputs
 
 PROBE = PROJECT / "tests" / "plugins" / "probe_steps.py"
 AS_OF = "2013-10-01T00:00:00-04:00"
 
 
+def command(step: str = "probe", model: str = "flight_delay") -> list[str]:
+    return [sys.executable, str(PROBE), step, "--model", model, "--as-of", AS_OF]
+
+
 def run_probe(
     tmp_path: Path,
-    inputs: dict[str, Any] | str,
+    inputs: dict[str, Any],
     *,
     step: str = "probe",
     model: str = "flight_delay",
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    text = inputs if isinstance(inputs, str) else json.dumps(inputs)
+    basics = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(PROJECT),
+        "NORIA_RESULT": str(tmp_path / "return.json"),
+    }
     return subprocess.run(
-        [
-            sys.executable,
-            str(PROBE),
-            step,
-            "--model",
-            model,
-            "--as-of",
-            environment.pop("as_of", AS_OF),
-            "--inputs",
-            text,
-        ],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(PROJECT),
-            "NORIA_RESULT": str(tmp_path / "return.json"),
-            **environment,
-        },
+        [*command(step, model), "--inputs", json.dumps(inputs)],
+        env={**basics, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -102,11 +97,17 @@ def test_a_password_in_an_address_never_reaches_the_log(tmp_path: Path) -> None:
         assert "cannot connect" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "model", ["../flight_delay", "flight_delay/../x", "/etc/passwd", "Flight", "", "a" * 64, "a\n"]
-)
-def test_model_names_with_path_tricks_are_refused(tmp_path: Path, model: str) -> None:
-    done = run_probe(tmp_path, {}, model=model)
+TRICKS = ["../flight_delay", "flight_delay/../x", "/etc/passwd", "Flight", "", "a" * 64, "a\n"]
+
+
+@pytest.mark.parametrize("model", TRICKS)
+def test_model_names_with_path_tricks_are_refused(settings: Settings, model: str) -> None:
+    with pytest.raises(Refused, match="no model name"):
+        definition_of(settings, model)
+
+
+def test_a_model_name_with_path_tricks_ends_with_the_exit_code_of_a_refusal(tmp_path: Path) -> None:
+    done = run_probe(tmp_path, {}, model="../flight_delay")
     assert done.returncode == 10
     assert "no model name" in done.stderr
 
@@ -115,23 +116,25 @@ def test_model_names_with_path_tricks_are_refused(tmp_path: Path, model: str) ->
     ("inputs", "words"),
     [("{", "not JSON"), ("[1]", "takes an object"), ("@/nowhere/x.json", "cannot be read")],
 )
-def test_broken_inputs_are_refused_with_the_place(tmp_path: Path, inputs: str, words: str) -> None:
-    done = run_probe(tmp_path, inputs)
-    assert done.returncode == 10
-    assert words in done.stderr
+def test_broken_inputs_are_refused_with_the_place(inputs: str, words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        read_inputs(inputs)
+
+
+def test_stdin_cannot_be_inputs_and_lifeline_at_once() -> None:
+    with pytest.raises(Refused, match="@file"):
+        read_inputs("-", lifeline=True)
 
 
 def test_inputs_come_from_a_file_too(tmp_path: Path) -> None:
     (tmp_path / "in.json").write_text('{"x": "é"}')
-    assert run_probe(tmp_path, f"@{tmp_path / 'in.json'}").returncode == 0
-    assert result(tmp_path)["inputs"] == {"x": "é"}
+    assert read_inputs(f"@{tmp_path / 'in.json'}") == {"x": "é"}
 
 
 @pytest.mark.parametrize("as_of", ["2013-10-01", "2013-10-01T00:00:00", "yesterday"])
-def test_an_instant_without_offset_is_refused_with_an_example(tmp_path: Path, as_of: str) -> None:
-    done = run_probe(tmp_path, {}, as_of=as_of)
-    assert done.returncode == 10
-    assert "2013-10-01T00:00:00-04:00" in done.stderr
+def test_an_instant_without_offset_is_refused_with_an_example(as_of: str) -> None:
+    with pytest.raises(Refused, match="2013-10-01T00:00:00-04:00"):
+        parse_as_of(as_of)
 
 
 def test_an_unknown_step_is_refused_and_the_steps_are_named(tmp_path: Path) -> None:
@@ -183,18 +186,7 @@ def test_when_the_lifeline_closes_the_step_and_its_children_end(tmp_path: Path) 
     pids = tmp_path / "pids"
     inputs = json.dumps({"child": str(pids), "sleep": 300})
     process = subprocess.Popen(
-        [
-            sys.executable,
-            str(PROBE),
-            "probe",
-            "--model",
-            "flight_delay",
-            "--as-of",
-            AS_OF,
-            "--inputs",
-            inputs,
-            "--lifeline",
-        ],
+        [*command(), "--inputs", inputs, "--lifeline"],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "NORIA_RESULT": str(tmp_path / "r.json")},
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
