@@ -233,6 +233,15 @@ def _plain(values: Any) -> Values:
     return plain
 
 
+def _as_offline(values: pd.Series) -> pd.Series:
+    """A column in the pandas type that a feature module sees offline, where Arrow made it."""
+    if isinstance(values.dtype, pd.Int64Dtype):
+        return values.astype("float64" if values.hasnans else "int64")
+    if isinstance(values.dtype, pd.BooleanDtype):
+        return values.astype(object).where(values.notna(), None) if values.hasnans else values.astype("bool")
+    return values.astype("str") if values.dtype == object else values
+
+
 class TabularModel(PythonModel):
     """A trained model with its feature computation.
 
@@ -342,7 +351,8 @@ class TabularModel(PythonModel):
         return {name: _plain(values) for name, values in fetched.items()}
 
     def _module_features(self, frame: pd.DataFrame) -> dict[str, Values]:
-        computed = self._compute(frame[self.description["feature_module"]["inputs"]].copy())
+        inputs = {name: _as_offline(frame[name]) for name in self.description["feature_module"]["inputs"]}
+        computed = self._compute(pd.DataFrame(inputs, index=frame.index))
         return {PREFIX + f["name"]: computed[f["name"]].to_numpy() for f in self.features}
 
     def _refuse_fields(self, number: int, row: Mapping[str, Any]) -> None:
