@@ -28,7 +28,7 @@ from include.registry import state, versions
 from include.registry.mlflow_client import connect
 from include.serving.app import build
 from include.serving.limits import Limits
-from include.settings import Settings
+from include.settings import PROJECT, Settings
 from include.training.package import log_package, write_package
 from include.training.packaged_model import TabularModel
 
@@ -173,6 +173,7 @@ def as_process(
         process = subprocess.Popen(
             [sys.executable, *start, "--port", str(port), "--workers", str(workers)],
             env=environment,
+            cwd=PROJECT,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
