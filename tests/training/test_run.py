@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.settings import Settings
-from include.spec.definition import Definition
+from include.spec.definition import Definition, FeatureModule
 from include.stack.postgres import Postgres
 from include.training import run as training_run
 from include.training.package import artifact_digest
@@ -207,3 +207,29 @@ def test_verification_rows_are_spread_over_the_holdout(lake: Settings) -> None:
     rows = training_run._verification_rows(job, np.arange(count, dtype=np.float64))["prediction"].to_pylist()
     assert len(rows) == 10
     assert (rows[0], rows[-1]) == (0, count - 1)
+
+
+def test_a_feature_module_answers_online_as_offline(lake: Settings, tracker: Tracker, tmp_path: Path) -> None:
+    lake.models.mkdir(exist_ok=True)
+    (lake.models / "odd.py").write_text(
+        "import pandas as pd\n"
+        "def compute(rows):\n"
+        "    return pd.DataFrame({'hour': rows['left_at'].dt.hour, 'carrier': rows['carrier'], "
+        "'seats': rows['seats'] / 3, 'cargo': rows['cargo']}, index=rows.index)\n"
+    )
+    types = {"hour": "numeric", "carrier": "category", "seats": "numeric", "cargo": "boolean"}
+    module = {"path": "odd.py", "inputs": ["left_at", "carrier", "seats", "cargo"], "columns": types}
+    definition = make_definition(model="odd", features={}, feature_module=None).model_copy(
+        update={"feature_module": FeatureModule.model_validate(module)}
+    )
+    settings = with_suites(lake, tmp_path, "odd")
+    settings = replace(settings, models=lake.models)
+    fill(settings, definition, make_rows(ROWS))
+    output = train_and_log(job_of(settings, definition), tracker)
+    model = tracker.download_model(output["model_uri"], tmp_path / "model")
+    assert (model / "artifacts" / "feature_module.py").read_bytes() == (lake.models / "odd.py").read_bytes()
+    inputs = training_run.read_inputs(settings.store / output["training_set"]["directory"])
+    answers = (
+        mlflow.pyfunc.load_model(str(model)).unwrap_python_model().predict_rows(json_rows(inputs, list(inputs.columns)))
+    )
+    assert answers == pd.read_parquet(settings.store / output["predictions"])["prediction"].tolist()
