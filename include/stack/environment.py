@@ -64,7 +64,13 @@ class Stack:
         }
 
     def _python(self) -> dict[str, str]:
-        return {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
+        return {
+            "PYTHONPATH": str(PROJECT),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore",
+            # Threads that wait for work must not spin: on two cores they would take the time of those that have some.
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
 
     def _mlflow(self) -> dict[str, str]:
         return {

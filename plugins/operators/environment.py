@@ -27,6 +27,7 @@ _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "true",
+    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads must not spin: the step may share its cores
 }
 
 
