@@ -16,7 +16,7 @@ import pytest
 import requests
 import yaml
 
-from include.lake.tables import LakeTable
+from include.lake.table import LakeTable
 from include.settings import PROJECT
 from tests.e2e.line import Line, wait
 from tests.e2e.models import relax_training_suite, shorten

@@ -93,9 +93,11 @@ def log_model(settings: Settings, folder: Path, seed: int) -> Logged:
     package = folder / f"package-{seed}"
     write_package(package, booster=booster, description=DESCRIPTION, profile={"seed": seed})
     rows = raw_rows(230)
-    connect(settings)
-    mlflow.set_experiment("serving")
-    with mlflow.start_run() as run:
+    client = connect(settings)
+    # Not set_experiment: it would outlive the test and reach the next one's runs.
+    known = client.get_experiment_by_name("serving")
+    experiment = known.experiment_id if known else client.create_experiment("serving")
+    with mlflow.start_run(experiment_id=experiment) as run:
         logged = log_package(package, example=rows.head(2), run_id=run.info.run_id)
         table = pa.Table.from_pandas(rows, preserve_index=False)
         predictions = TabularModel.open(package).predict_frame(rows)

@@ -24,11 +24,13 @@ def test_workers_serve_the_same_and_end_after_the_requests_under_way(
     version = register(tracked, logged_models[0])
     deploy(tracked, version)
     with as_process(tracked, tmp_path / "server.log", workers=2) as (live, process):
-        client = httpx.Client(base_url=live.server_url, trust_env=False, timeout=30)
+        # A new connection each time, since each worker loads the model by itself and any of them may be asked.
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        client = httpx.Client(base_url=live.server_url, trust_env=False, timeout=30, limits=fresh)
 
         def is_up() -> bool:
             try:
-                return serving(client, version)
+                return all(serving(client, version) for _ in range(20))
             except httpx.TransportError:
                 return False
 
