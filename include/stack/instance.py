@@ -18,12 +18,21 @@ _DEFAULT_PORTS = {"airflow": 8080, "mlflow": 5000, "server": 8090}
 
 
 class PortTaken(Refused):
-    """A port that was asked for by name is in use by somebody else."""
+    """A port that was asked for by name cannot be had."""
 
     def __init__(self, variable: str, port: int) -> None:
         self.variable = variable
         self.port = port
         super().__init__(f"Port {port}, asked for by {variable}, is in use on 127.0.0.1. Name a free one.")
+
+
+class NoPort(Refused):
+    """A variable that should name a port does not."""
+
+    def __init__(self, variable: str, value: str) -> None:
+        self.variable = variable
+        self.value = value
+        super().__init__(f"{variable} is {value!r}, which is no port. Name a number from 1024 to 65535.")
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ def new_instance(environment: Mapping[str, str]) -> Instance:
     """A stack with a new name, fresh secrets and free ports.
 
     :raises PortTaken: if ``NORIA_<SERVICE>_PORT`` names a port that is in use.
+    :raises NoPort: if it names none.
     """
     return Instance(
         name=f"stack-{uuid.uuid4().hex[:12]}",
@@ -100,13 +110,19 @@ def _choose_ports(environment: Mapping[str, str]) -> dict[str, int]:
     for service, default in _DEFAULT_PORTS.items():
         variable = f"NORIA_{service.upper()}_PORT"
         if variable in environment:
-            wanted = int(environment[variable])
+            wanted = _port(variable, environment[variable])
             if not is_free(wanted):
                 raise PortTaken(variable, wanted)
             chosen[service] = wanted
         else:
             chosen[service] = _first_free(default, set(chosen.values()))
     return chosen
+
+
+def _port(variable: str, value: str) -> int:
+    if not value.isdecimal() or not 1024 <= int(value) <= 65535:
+        raise NoPort(variable, value)
+    return int(value)
 
 
 def _first_free(port: int, taken: set[int]) -> int:

@@ -166,16 +166,27 @@ def _ask(stack: Stack, definition: Definition, life: Life) -> dict[str, Any]:
 
 
 def _holdout_row(settings: Settings, life: Life) -> dict[str, Any]:
-    import duckdb
-
     directory = life.output("train", "assemble").get("directory")
     if directory is None:
         raise NotServed(life.model, "training assembled no training set to take a row from")
     file = settings.store / directory / "holdout_inputs.parquet"
-    with duckdb.connect() as connection:
-        cursor = connection.execute("SELECT * FROM read_parquet(?) LIMIT 1", [str(file)])
-        names, values = [column[0] for column in cursor.description or []], cursor.fetchone()
-    if values is None:
+    rows = first_rows(file, 1)
+    if not rows:
         raise NotServed(life.model, f"{file} holds no row")
-    row = dict(zip(names, values, strict=True))
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+    return rows[0]
+
+
+def first_rows(file: Path, count: int) -> list[dict[str, Any]]:
+    """The first rows of a Parquet file, as a request carries them (timestamps in ISO 8601)."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        cursor = connection.execute("SELECT * FROM read_parquet(?) LIMIT ?", [str(file), count])
+        names, values = [column[0] for column in cursor.description or []], cursor.fetchall()
+    return [
+        {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in values
+    ]

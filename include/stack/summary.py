@@ -91,7 +91,9 @@ def _data(document: Mapping[str, Any]) -> Iterator[str]:
 def _gates(document: Mapping[str, Any]) -> Iterator[str]:
     yield "\nGates"
     for task, gate in document["gates"].items():
-        if gate:
+        if gate and gate.get("accepted") == 0 and not gate.get("refused"):
+            yield f"  {task.removeprefix('gate_'):<18}nothing new to judge"
+        elif gate:
             refused = f", refused: {', '.join(gate['refused'])}" if gate.get("refused") else ""
             verdict = f"{gate.get('verdict')}, {gate.get('warnings', 0)} warnings"
             yield f"  {task.removeprefix('gate_'):<18}{verdict}{refused}"
@@ -102,13 +104,20 @@ def _gates(document: Mapping[str, Any]) -> Iterator[str]:
 def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
     evaluation = document["evaluation"]
     challenger, champion = evaluation.get("challenger") or {}, evaluation.get("champion") or {}
-    known = evaluation.get("champion_version")
-    against = f"champion (version {known})" if champion else "champion (none to compare with)"
+    against = _rival(evaluation, champion=bool(champion))
     yield f"\n{'Metrics on the holdout':<26}{'challenger':<28}{against}"
     for name in _ordered(document["metrics_first"], challenger):
         yield f"  {name:<24}{_interval(challenger.get(name)):<28}{_interval(champion.get(name))}"
     if evaluation.get("unfair_reason"):
         yield f"  {evaluation['unfair_reason']}"
+
+
+def _rival(evaluation: Mapping[str, Any], *, champion: bool) -> str:
+    """The heading of the champion's column."""
+    version = evaluation.get("champion_version")
+    if version is None:
+        return "champion (there is none yet)"
+    return f"champion (version {version})" if champion else f"champion (version {version}, not compared)"
 
 
 def _ordered(first: list[str], metrics: Mapping[str, Any]) -> list[str]:

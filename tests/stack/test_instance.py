@@ -1,0 +1,67 @@
+"""A stack remembers its name, ports, secrets and processes, and takes nobody else's port."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.stack.instance import (
+    NoPort,
+    PortTaken,
+    ProcessIdentity,
+    is_free,
+    load_instance,
+    new_instance,
+    save_instance,
+)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_it_is_read_back_as_it_was_written_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    instance = new_instance({}).with_process("mlflow", ProcessIdentity(pid=12, started=3.5))
+    save_instance(tmp_path / "home", instance)
+    assert load_instance(tmp_path / "home") == instance
+    assert stat.S_IMODE((tmp_path / "home" / "stack.json").stat().st_mode) == 0o600
+
+
+def test_there_is_none_where_none_was_set_up(tmp_path: Path) -> None:
+    assert load_instance(tmp_path) is None
+
+
+def test_two_stacks_share_neither_name_nor_secrets() -> None:
+    one, other = new_instance({}), new_instance({})
+    assert one.name != other.name
+    assert not set(one.secrets.values()) & set(other.secrets.values())
+
+
+def test_every_service_gets_a_free_port_of_its_own() -> None:
+    ports = new_instance({}).ports
+    assert set(ports) == {"airflow", "mlflow", "server"}
+    assert len(set(ports.values())) == 3
+    assert all(is_free(port) for port in ports.values())
+
+
+def test_a_port_asked_for_by_name_is_taken_or_refused_but_never_replaced(taken_port: int) -> None:
+    with pytest.raises(PortTaken, match=f"{taken_port}, asked for by NORIA_MLFLOW_PORT"):
+        new_instance({"NORIA_MLFLOW_PORT": str(taken_port)})
+
+
+def test_a_port_that_is_no_number_is_one_clear_error() -> None:
+    with pytest.raises(NoPort, match=r"NORIA_SERVER_PORT is 'http'"):
+        new_instance({"NORIA_SERVER_PORT": "http"})
+
+
+def test_a_process_can_be_forgotten() -> None:
+    instance = new_instance({}).with_process("server", ProcessIdentity(pid=1, started=0.0))
+    assert "server" not in instance.with_process("server", None).processes

@@ -1,0 +1,75 @@
+"""The summary at the end of a run says what a person wants to know, also when parts of it did not happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from include.stack.summary import render
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """A run in which a first model was deployed."""
+    metric = {"value": 0.692, "low": 0.685, "high": 0.699}
+    published = {
+        "version": 3,
+        "partitions": 5,
+        "first": "2013-12-01",
+        "last": "2013-12-05",
+        "changed": 5,
+        "digest": "d1",
+    }
+    return {
+        "model": "sample",
+        "as_of": "2014-01-01T00:00:00-05:00",
+        "landed": "365 files, 336,776 rows",
+        "data": {"raw": published, "features": {}},
+        "training_set": {"rows": {"train": 1000, "holdout": 100}, "digest": "t1"},
+        "gates": {"gate_raw": {"verdict": "partly", "warnings": 2, "refused": ["2013-12-03"], "page": "raw.html"}},
+        "training": {"reused": False, "artifact_digest": "a1"},
+        "evaluation": {"challenger": {"f1": metric, "roc_auc": metric}, "champion": None, "champion_version": None},
+        "decision": {"verdict": "promote", "reason": "It won.", "gates": [{"gate": "g", "passed": True, "by": 0.09}]},
+        "version": 1,
+        "deployment": {"deploy": {"version": 1, "previous": None}, "verify": {"rows": 500}},
+        "served": {"version": 1, "predictions": [0.25]},
+        "monitoring": {},
+        "metrics_first": ["roc_auc"],
+        "stages": {"data": {"seconds": 12.3}},
+        "addresses": {"Airflow": "http://127.0.0.1:8080"},
+        "store": "/store",
+        **changes,
+    }
+
+
+def test_versions_verdicts_metrics_decision_and_addresses_are_in_it() -> None:
+    text = render(document())
+    for part in (
+        "version 3, 5 partitions 2013-12-01 … 2013-12-05, 5 changed, digest d1",
+        "partly, 2 warnings, refused: 2013-12-03",
+        "0.692 [0.685, 0.699]",
+        "Decision: promote. It won.",
+        "500 holdout rows answered exactly as in the batch",
+        "version 1 answered [0.25]",
+        "data 12.3",
+        "http://127.0.0.1:8080",
+        "file:///store/raw.html",
+    ):
+        assert part in text
+
+
+def test_the_definitions_metrics_come_first() -> None:
+    text = render(document())
+    assert text.index("roc_auc") < text.index("f1 ")
+
+
+def test_what_did_not_happen_is_said_so() -> None:
+    text = render(document(deployment={"deploy": {}, "verify": {}}))
+    assert "features          nothing new" in text
+    assert "Drift: not checked" in text
+    assert "there is none yet" in text
+    assert "deployed" not in text
+
+
+def test_a_champion_is_shown_beside_the_challenger() -> None:
+    metric = {"value": 0.5, "low": None, "high": None}
+    evaluation = {"challenger": {"roc_auc": metric}, "champion": {"roc_auc": metric}, "champion_version": 4}
+    assert "champion (version 4)" in render(document(evaluation=evaluation))
