@@ -42,10 +42,11 @@ airflow: setup ## Airflow's command line in the stack's environment (ARGS="dags 
 test: test-fast test-e2e ## Prove that it works: fast tests first, then the running stack
 
 test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
-	@$(BIN)/python -m pytest -m "not e2e" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -m "not e2e and not faults" -n 2 --dist loadfile
 
 test-e2e: setup ## The whole line in a running Airflow
-	@$(BIN)/python -m pytest -m e2e -x
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --durations 12
+	@$(BIN)/python -m pytest -q -m faults
 
 lint: setup ## Style, types, arrows between rooms, reference page
 	@$(BIN)/ruff check .

@@ -88,7 +88,9 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     life = live(stack, options.model, options.as_of, _say)
     document = summarize(stack, definition, life)
     document["seconds"] = round(time.monotonic() - begin, 1)
-    _write(settings.home / "run.json", document)
+    # The last run, and each model's last run.
+    for file in (settings.home / "run.json", settings.home / "runs" / f"{options.model}.json"):
+        _write(file, document)
     print(render(document))
     print(
         f"\n{options.model} is being served; the whole took {document['seconds']:.0f} s. `make down` stops the stack."
@@ -97,7 +99,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _write(file: Path, document: dict[str, object]) -> None:
-    partial = file.with_suffix(".partial")
+    file.parent.mkdir(exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(document, indent=1, default=str))
     partial.rename(file)
 

@@ -161,7 +161,11 @@ def _ask(stack: Stack, definition: Definition, life: Life) -> dict[str, Any]:
         return response.ok
 
     if not wait_for(served, 20):
-        raise NotServed(definition.model, f"{address} said: {answer.get('why')}")
+        decision = life.output("train", "decide")
+        raise NotServed(
+            definition.model,
+            f"the decision was to {decision.get('verdict')}: {decision.get('reason')} {address} said: {answer['why']}",
+        )
     return answer
 
 

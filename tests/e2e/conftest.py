@@ -1,20 +1,67 @@
-"""One running stack for all end-to-end tests; stopped at the end, whatever happened."""
+"""One running stack for all end-to-end tests, also when two workers share it; stopped at the end, whatever happened."""
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.line import Line
+from tests.e2e.models import relax_training_suite, shorten
+
+SMALL = "flights_small"
 
 
 @pytest.fixture(scope="session")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    """The stack, set up as `make up` does it."""
-    line = Line(tmp_path_factory.mktemp("line"))
-    line.copy_project()
-    started = line.command("up")
-    assert started.returncode == 0, started.stdout + started.stderr
+def line(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Line]:
+    """The stack, set up as `make up` does it: by the worker that comes first, stopped by the one that leaves last."""
+    base = tmp_path_factory.getbasetemp()
+    line = Line((base if worker_id == "master" else base.parent) / "line")
+    with _users(line.home) as count:
+        if count.read() == 0:
+            line.copy_project()
+            started = line.command("up")
+            assert started.returncode == 0, started.stdout + started.stderr
+        count.add(1)
     yield line
-    line.command("down")
+    with _users(line.home) as count:
+        if count.add(-1) == 0:
+            line.command("down")
+
+
+class _Users:
+    """How many workers use the stack, in a file that is locked while it is looked at."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self) -> int:
+        return int(self._file.read_text() or "0")
+
+    def add(self, number: int) -> int:
+        self._file.write_text(str(self.read() + number))
+        return self.read()
+
+
+@contextmanager
+def _users(home: Path) -> Iterator[_Users]:
+    home.mkdir(exist_ok=True)
+    file = home / "users"
+    with file.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield _Users(file)
+
+
+@pytest.fixture(scope="module")
+def small(line: Line) -> str:
+    """A small model as of the archive's end, in production."""
+    if not (line.home / "models" / f"{SMALL}.yaml").exists():
+        line.define(SMALL, "flight_delay", shorten)
+        relax_training_suite(line.home / "expectations", SMALL)
+    line.wait_for_dag(f"{SMALL}.retire")
+    done = line.command("run", "--model", SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return SMALL

@@ -78,9 +78,14 @@ class Line:
         """Airflow's own command line."""
         return self.command("exec", "airflow", *words, seconds=120)
 
-    def summary(self) -> Document:
-        """What the last ``run`` wrote."""
-        return dict(json.loads((self.settings.home / "run.json").read_text()))
+    def land_flights(self) -> None:
+        """The flagship's source files, if no run has landed them yet."""
+        landed = self.command("exec", "python", "-m", "include.datasets", "flight_delay")
+        assert landed.returncode == 0, landed.stdout + landed.stderr
+
+    def summary(self, model: str) -> Document:
+        """What the last ``run`` of a model wrote."""
+        return dict(json.loads((self.settings.home / "runs" / f"{model}.json").read_text()))
 
     def define(self, name: str, base: str, change: Callable[[Document], None]) -> None:
         """A new model: a base definition with changes, its suites, its DAG file."""

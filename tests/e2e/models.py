@@ -12,9 +12,9 @@ WINDOWS = {"window": "10d", "validation": "3d", "holdout": "6d", "rounds": 30, "
 
 
 def shorten(document: Document) -> None:
-    """Windows of days instead of months, no schedule, no pauses before retries; gates that a small model can pass."""
+    """Windows of days instead of months, no pauses before retries; gates that a small model can pass."""
     document["training"] |= WINDOWS
-    document["schedule"] = {}
+    document["schedule"] = {"train": "30 2 * * *"}  # a backfill goes by it
     document["execution"] = {"retries": 3, "retry_delay": "1s"}
     document["evaluation"]["gates"] = [
         {"metric": "roc_auc", "at_least": 0.52},
@@ -26,6 +26,7 @@ def shorten(document: Document) -> None:
 def make_live(document: Document) -> None:
     """A source that goes on: no end, files in a folder of its own."""
     shorten(document)
+    document["monitoring"]["drift"]["window"] = "5d"
     document["source"].pop("ends")
     document["source"]["path"] = "{store}/landing/" + document["model"] + "/{partition}.parquet"
 

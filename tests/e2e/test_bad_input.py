@@ -28,7 +28,7 @@ def test_a_broken_definition_is_one_import_error_and_harms_no_other_model(line: 
 def test_a_corrupted_day_stops_at_the_raw_gate_and_the_next_good_day_passes(line: Line) -> None:
     line.define("flights_corrupt", "flight_delay", make_live)
     files, archive = landing(line, "flights_corrupt"), landing(line, "flights")
-    line.command("exec", "python", "-m", "include.datasets", "flight_delay")
+    line.land_flights()
     good = (archive / "2013-03-02.parquet").read_bytes()
     (files / "2013-03-02.parquet").write_bytes(good[: len(good) // 2])
     shutil.copy(archive / "2013-03-03.parquet", files)

@@ -21,7 +21,7 @@ def first(line: Line) -> tuple[subprocess.CompletedProcess[str], Document]:
     """The first run."""
     done = line.command("run", "--model", "flight_delay")
     assert done.returncode == 0, done.stdout + done.stderr
-    return done, line.summary()
+    return done, line.summary("flight_delay")
 
 
 def test_run_ends_with_a_served_model_and_a_summary(
@@ -43,7 +43,7 @@ def test_run_ends_with_a_served_model_and_a_summary(
 def test_a_second_run_does_nothing_twice(line: Line, first: tuple[subprocess.CompletedProcess[str], Document]) -> None:
     done = line.command("run", "--model", "flight_delay")
     assert done.returncode == 0, done.stdout + done.stderr
-    before, after = first[1], line.summary()
+    before, after = first[1], line.summary("flight_delay")
     assert after["training"]["reused"] is True
     assert after["version"] == before["version"]
     assert after["decision"]["promote"] is False

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 def test_bike_demand_is_served_after_its_run(line: Line) -> None:
     done = line.command("run", "--model", "bike_demand")
     assert done.returncode == 0, done.stdout + done.stderr
-    summary = line.summary()
+    summary = line.summary("bike_demand")
     assert summary["decision"]["promote"] is True
     assert summary["served"]["version"] == summary["version"]
     assert summary["evaluation"]["challenger"]["r2"]["value"] > 0.6
