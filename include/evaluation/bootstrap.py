@@ -1,4 +1,7 @@
-"""Percentile intervals by resampling rows; several models share each resample, so their differences are paired."""
+"""Percentile intervals by resampling; several models share each resample, so their differences are paired.
+
+What is resampled says :mod:`include.evaluation.resampling`: whole partitions, as rows of one share their luck.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from include.evaluation.metrics import Metric
+from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Floats, Scorer
 
 #: Below this share of resamples with a defined value, an interval says nothing and is left out.
@@ -48,31 +52,29 @@ class Estimate:
         return cls(document["value"], document["low"], document["high"], document.get("reason"))
 
 
-def draw(scorers: Mapping[str, Scorer], *, rounds: int, seed: int) -> dict[str, Draws]:
+def draw(
+    scorers: Mapping[str, Scorer], *, rounds: int, seed: int, resampling: Resampling | None = None
+) -> dict[str, Draws]:
     """Metrics of every model on ``rounds`` resamples of their common rows; the resamples are the same for all.
 
     :param scorers: by model; all with the same number of rows, in the same order.
+    :param resampling: how these rows are resampled; each row on its own if left out.
     :returns: by model and metric, shape (rounds,), NaN where a resample leaves the metric undefined.
     """
     rows = next(iter(scorers.values())).rows
-    if any(scorer.rows != rows for scorer in scorers.values()):
+    resampling = resampling or Resampling.of_rows(rows)
+    if any(scorer.rows != rows for scorer in scorers.values()) or resampling.rows != rows:
         raise ValueError("models can only be compared on the same rows")
     random = np.random.default_rng(seed)
     block = max(1, _BLOCK // rows)
     parts: dict[str, list[Draws]] = {name: [] for name in scorers}
     for first in range(0, rounds, block):
-        counts = _counts(random, min(block, rounds - first), rows)
+        counts = resampling.weights(random, min(block, rounds - first))
         for name, scorer in scorers.items():
             parts[name].append(scorer.score(counts))
     return {
         name: {key: np.concatenate([part[key] for part in done]) for key in done[0]} for name, done in parts.items()
     }
-
-
-def _counts(random: np.random.Generator, rounds: int, rows: int) -> Floats:
-    chosen = random.integers(0, rows, size=(rounds, rows))
-    chosen += np.arange(rounds)[:, None] * rows
-    return np.bincount(chosen.ravel(), minlength=rounds * rows).reshape(rounds, rows).astype(np.float64)
 
 
 def points(scorer: Scorer) -> dict[str, float]:

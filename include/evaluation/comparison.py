@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import LUCK_OF_TRAINING, Estimate, draw, estimates, improvement
 from include.evaluation.metrics import metrics_of
+from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Floats, make_scorer
 from include.spec.definition import Task
 
@@ -39,19 +43,28 @@ class Comparison:
 
     :param estimates: by contender (``challenger`` and each reference), then by metric.
     :param improvements: by reference, then by metric: how much better the challenger is (positive is better).
+    :param resampling: how the intervals came about.
     """
 
     rows: int
     estimates: dict[str, MetricEstimates]
     improvements: dict[str, MetricEstimates]
+    resampling: Resampling
 
 
-def compare(judging: Judging, labels: Floats, challenger: Floats, references: Mapping[str, Floats]) -> Comparison:
+def compare(
+    judging: Judging,
+    labels: Floats,
+    challenger: Floats,
+    references: Mapping[str, Floats],
+    partitions: Sequence[str] | NDArray[Any] | None = None,
+) -> Comparison:
     """Judge the challenger beside the references; all arrays have shape (rows,) and the same order of rows.
 
     The interval of the improvement over ``champion`` is widened, since both models owe something to their seeds.
 
     :param references: predictions by name: ``champion``, ``naive``, ``linear``.
+    :param partitions: each row's partition, which are resampled whole; None if no row has to do with another.
     :raises UnusablePredictions: if someone's predictions cannot be evaluated.
     """
     everyone = {CHALLENGER: challenger, **references}
@@ -59,10 +72,12 @@ def compare(judging: Judging, labels: Floats, challenger: Floats, references: Ma
         name: make_scorer(judging.task, labels, values, threshold=judging.threshold, whose=name)
         for name, values in everyone.items()
     }
-    draws = draw(scorers, rounds=judging.rounds, seed=judging.seed)
+    rows = scorers[CHALLENGER].rows
+    resampling = Resampling.of_rows(rows) if partitions is None else Resampling.of_partitions(partitions)
+    draws = draw(scorers, rounds=judging.rounds, seed=judging.seed, resampling=resampling)
     mine = (scorers[CHALLENGER], draws[CHALLENGER])
     return Comparison(
-        rows=scorers[CHALLENGER].rows,
+        rows=rows,
         estimates={name: estimates(scorers[name], draws[name], confidence=judging.confidence) for name in everyone},
         improvements={
             name: {
@@ -77,4 +92,5 @@ def compare(judging: Judging, labels: Floats, challenger: Floats, references: Ma
             }
             for name in references
         },
+        resampling=resampling,
     )

@@ -31,12 +31,12 @@ class GateOutcome:
 
     :param gate: the condition in words.
     :param value: what was held against the bound: the metric's value, or the lower bound of the improvement.
-    :param bound: the bound; the value must reach it (absolute) or exceed it (against).
+    :param bound: the bound; the value must reach it (absolute) or exceed it (against); None if there is no value.
     :param by: how far on the passing side (negative: by how much it failed); None if nothing could be compared.
     :param low: lower end of the interval that belongs to it, for a reader.
     :param high: its upper end.
     :param estimate: the point in that interval.
-    :param note: what else a reader must know.
+    :param note: what else a reader must know; empty if nothing.
     """
 
     gate: str
@@ -48,7 +48,7 @@ class GateOutcome:
     low: float | None = None
     high: float | None = None
     estimate: float | None = None
-    note: str | None = None
+    note: str = ""
 
     def sentence(self) -> str:
         """The outcome in words, by how much included."""
@@ -175,7 +175,7 @@ def apply_gate(task: Task, gate: Gate, evaluation: Mapping[str, Any]) -> list[Ga
 def _absolute(metric: Metric, estimate: Estimate, bound: float, *, at_least: bool) -> GateOutcome:
     words = f"{metric.title} {'at least' if at_least else 'at most'} {bound:g}"
     if estimate.value is None:
-        return GateOutcome(words, metric.name, False, None, bound, None, note=f"undefined: {estimate.reason}")
+        return GateOutcome(words, metric.name, False, None, None, None, note=f"undefined: {estimate.reason}")
     by = estimate.value - bound if at_least else bound - estimate.value
     return GateOutcome(
         words, metric.name, by >= 0, estimate.value, bound, by, estimate.low, estimate.high, estimate.value
@@ -186,15 +186,13 @@ def _against(metric: Metric, gate: Gate, evaluation: Mapping[str, Any]) -> GateO
     words = _words(metric, gate)
     comparison = evaluation["comparison"]
     if gate.against == "champion" and comparison["status"] == "none":
-        return GateOutcome(words, metric.name, True, None, gate.margin, None, note="no champion yet")
+        return GateOutcome(words, metric.name, True, None, None, None, note="no champion yet")
     if gate.against == "champion" and comparison["status"] in ("self", "unfair"):
-        return GateOutcome(
-            words, metric.name, False, None, gate.margin, None, note=f"not compared: {comparison['reason']}"
-        )
+        return GateOutcome(words, metric.name, False, None, None, None, note=f"not compared: {comparison['reason']}")
     estimate = Estimate.from_document(evaluation["improvements"][str(gate.against)][metric.name])
     if estimate.low is None:
         note = f"no interval: {estimate.reason}"
-        return GateOutcome(words, metric.name, False, None, gate.margin, None, note=note)
+        return GateOutcome(words, metric.name, False, None, None, None, note=note)
     by = estimate.low - gate.margin
     return GateOutcome(
         words, metric.name, by > 0, estimate.low, gate.margin, by, estimate.low, estimate.high, estimate.value,

@@ -53,6 +53,11 @@ class Holdout:
     inputs: pd.DataFrame
     train: pd.DataFrame
 
+    @property
+    def partitions(self) -> NDArray[np.str_]:
+        """Each row's partition key, shape (rows,)."""
+        return self.frame["partition"].to_numpy(dtype=np.str_)
+
     def event_times(self, column: str) -> NDArray[np.datetime64]:
         """Local event times, shape (rows,)."""
         return self.frame[column].to_numpy(dtype="datetime64[us]")

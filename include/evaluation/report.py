@@ -62,8 +62,8 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
     """Measure the challenger, the baselines and the champion on the holdout rows.
 
     :returns: JSON: ``rows``, ``challenger``, ``baselines``, ``improvements`` (by reference, positive is better),
-        ``comparison`` (with the champion: status, rows, reason, both models' metrics), ``champion`` (its metrics, or
-        null), ``fair``, ``unfair_reason``, ``slices``, ``curves`` and how all of it was judged.
+        ``comparison`` (with the champion: status, rows, reason, resampling, both models' metrics), ``champion`` (its
+        metrics, or null), ``fair``, ``unfair_reason``, ``slices``, ``curves`` and how all of it was judged.
     :raises UnusablePredictions: if someone's predictions cannot be evaluated.
     """
     judging = judging_of(definition)
@@ -73,7 +73,7 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
     everywhere = rival.predictions is not None and rival.fairness.status == "fair"
     if everywhere and rival.predictions is not None:
         references["champion"] = rival.predictions
-    measured = compare(judging, holdout.labels, holdout.predictions, references)
+    measured = compare(judging, holdout.labels, holdout.predictions, references, holdout.partitions)
     met = measured if everywhere else _on_common_rows(judging, holdout, rival)
     return {
         "model": definition.model,
@@ -86,6 +86,7 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
             "rounds": judging.rounds,
             "confidence": judging.confidence,
             "seed": judging.seed,
+            "resampling": measured.resampling.to_document(),
         },
         "challenger": _document(measured.estimates["challenger"], order),
         "baselines": {one.name: _document(measured.estimates[one.name], order) for one in baselines},
@@ -112,7 +113,7 @@ def _on_common_rows(judging: Judging, holdout: Holdout, rival: Rival) -> Compari
         return None
     usable = rival.fairness.usable
     champion = {"champion": rival.predictions[usable]}
-    return compare(judging, holdout.labels[usable], holdout.predictions[usable], champion)
+    return compare(judging, holdout.labels[usable], holdout.predictions[usable], champion, holdout.partitions[usable])
 
 
 def _meeting(rival: Rival, met: Comparison | None, order: list[str]) -> dict[str, Any]:
@@ -124,6 +125,7 @@ def _meeting(rival: Rival, met: Comparison | None, order: list[str]) -> dict[str
         "rows": met.rows if met else 0,
         "excluded": int((~fairness.usable).sum()),
         "reason": fairness.reason,
+        "resampling": met.resampling.to_document() if met else None,
         "challenger": _document(met.estimates["challenger"], order) if met else None,
     }
     return {
@@ -154,7 +156,9 @@ def _slices(definition: Definition, judging: Judging, holdout: Holdout, rival: R
     usable = rival.fairness.usable if rival.predictions is not None else np.ones(len(holdout.frame), dtype=bool)
     columns = pd.DataFrame({name: _column(holdout, name) for name in names})[usable]
     references = {"champion": rival.predictions[usable]} if rival.predictions is not None else {}
-    found = judge_slices(judging, columns, holdout.labels[usable], holdout.predictions[usable], references)
+    found = judge_slices(
+        judging, columns, holdout.labels[usable], holdout.predictions[usable], references, holdout.partitions[usable]
+    )
     return [one.to_document(judging) for one in found]
 
 
@@ -183,4 +187,6 @@ def step_output(report: Mapping[str, Any], *, path: str, page: str) -> dict[str,
     """
     kept = ("challenger", "champion", "champion_version", "baselines", "improvements", "rows", "fair", "unfair_reason")
     comparison = {key: value for key, value in report["comparison"].items() if key != "challenger"}
-    return {"report": path, "page": page, **{key: report[key] for key in kept}, "comparison": comparison}
+    resampling = report["judging"]["resampling"]
+    kept_report = {key: report[key] for key in kept}
+    return {"report": path, "page": page, **kept_report, "comparison": comparison, "resampling": resampling}

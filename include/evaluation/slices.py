@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import Estimate
 from include.evaluation.comparison import Comparison, Judging, compare
@@ -59,11 +60,17 @@ def _documents(estimates: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any
 
 
 def judge_slices(
-    judging: Judging, columns: pd.DataFrame, labels: Floats, challenger: Floats, references: Mapping[str, Floats]
+    judging: Judging,
+    columns: pd.DataFrame,
+    labels: Floats,
+    challenger: Floats,
+    references: Mapping[str, Floats],
+    partitions: NDArray[Any] | None = None,
 ) -> list[Slice]:
     """Judge each of the most frequent values of each column.
 
     :param columns: the slices' columns, one row for each label, in the same order.
+    :param partitions: each row's partition; None if no row has to do with another.
     :returns: in the order of the columns, then by falling number of rows.
     """
     quick = replace(judging, rounds=min(judging.rounds, _ROUNDS))
@@ -78,7 +85,9 @@ def judge_slices(
                 )
                 continue
             parts = {name: predictions[chosen] for name, predictions in references.items()}
-            found.append(Slice(str(column), value, rows, compare(quick, labels[chosen], challenger[chosen], parts)))
+            where = None if partitions is None else partitions[chosen]
+            compared = compare(quick, labels[chosen], challenger[chosen], parts, where)
+            found.append(Slice(str(column), value, rows, compared))
     return found
 
 

@@ -37,6 +37,7 @@ def write_evaluation_page(path: Path, report: Document) -> Path:
         metrics=_metrics(report),
         contenders=[_CONTENDERS[name] for name in _present(report)],
         meeting=_meeting(report),
+        cautions=_intervals(report),
         gates=[_gate(gate) for gate in report["gates"]],
         charts=_charts(report),
         confusion=_confusion(report),
@@ -76,11 +77,27 @@ def _facts(report: Document) -> list[tuple[str, object]]:
         ("Holdout rows", report["rows"]),
         ("Champion", against),
         ("Compared with it on", comparison["rows"] or "no rows"),
-        ("Intervals", f"{format_percent(judging['confidence'], 0)}, {judging['rounds']:,} resamples"),
+        ("Intervals", f"{format_percent(judging['confidence'], 0)}, {_resamples(judging)}"),
     ]
     if report["task"] == "binary_classification":
         facts.append(("Threshold", judging["threshold"]))
     return facts
+
+
+def _resamples(judging: Document) -> str:
+    """How many resamples of what."""
+    drawn = judging["resampling"]
+    what = "single rows" if drawn["unit"] == "row" else f"{drawn['units']:,} whole {drawn['unit']}s"
+    return f"{judging['rounds']:,} resamples of {what}"
+
+
+def _intervals(report: Document) -> list[str]:
+    """What a reader must know of the intervals: why single rows are resampled, if they are."""
+    reasons = [report["judging"]["resampling"]["reason"]]
+    among = report["comparison"]["resampling"]
+    if among is not None:
+        reasons.append(among["reason"])
+    return [f"Intervals come from single rows: {reason}" for reason in dict.fromkeys(reasons) if reason]
 
 
 def _present(report: Document) -> list[str]:
@@ -135,7 +152,7 @@ def _gate(gate: Document) -> dict[str, Any]:
         "value": format_value(gate["value"]),
         "bound": format_value(gate["bound"]),
         "by": "–" if gate["by"] is None else ("+" if gate["by"] >= 0 else "") + format_value(gate["by"]),
-        "note": gate["note"] or "",
+        "note": gate["note"],
         "chart": _interval(gate),
     }
 

@@ -54,14 +54,15 @@ def make_definition(task: str = "binary_classification", gates: list[dict[str, A
     )
 
 
-def make_holdout(task: str = "binary_classification", rows: int = 1500) -> Holdout:
+def make_holdout(task: str = "binary_classification", rows: int = 1500, days: int = 14) -> Holdout:
     random = np.random.default_rng(0)
     x = random.normal(size=rows)
     carrier = random.choice(["AA", "UA", "<b>DL</b>"], rows, p=[0.6, 0.39, 0.01])
     chance = 1 / (1 + np.exp(-x - (carrier == "AA") + 1))
     binary = task == "binary_classification"
     label = (random.random(rows) < chance).astype(float) if binary else 3 * x + random.normal(size=rows)
-    frame = pd.DataFrame({"feature_x": x, "feature_carrier": carrier, "carrier": carrier, "label": label})
+    columns = {"feature_x": x, "feature_carrier": carrier, "carrier": carrier, "label": label}
+    frame = pd.DataFrame(columns | {"partition": [f"2013-01-{1 + row % days:02}" for row in range(rows)]})
     predictions = chance if binary else 3 * x
     return Holdout(Path(), frame, label, predictions, frame[["carrier"]], frame)
 
@@ -69,7 +70,7 @@ def make_holdout(task: str = "binary_classification", rows: int = 1500) -> Holdo
 def make_report(task: str = "binary_classification", **changes: Any) -> dict[str, Any]:
     """A report with a champion that is a little worse."""
     gates = None if task == "binary_classification" else [{"metric": "rmse", "against": "champion"}]
-    definition, holdout = make_definition(task, gates), make_holdout(task)
+    definition, holdout = make_definition(task, gates), make_holdout(task, days=changes.pop("days", 14))
     noise = np.random.default_rng(1).normal(0, 0.4, len(holdout.labels))
     champion = np.clip(holdout.predictions + noise, 0.01, 0.99) if gates is None else holdout.predictions + 10 * noise
     rival = Rival(3, Fairness("fair", np.ones(len(holdout.labels), dtype=bool), None), champion)
@@ -125,6 +126,20 @@ def test_metrics_gates_confusion_curves_slices_and_origin_are_there(tmp_path: Pa
     assert "at least 30 are needed" in page
     assert "ROC AUC less than 0.02 worse than the linear baseline" in page
     assert "2013-06-01T00:00:00-04:00 to 2013-09-01" in page
+
+
+def test_the_page_says_what_the_resamples_are_made_of(tmp_path: Path) -> None:
+    page = written(tmp_path, make_report())
+
+    assert "200 resamples of 14 whole partitions" in page
+    assert "too narrow" not in page
+
+
+def test_intervals_from_single_rows_are_named_as_such_with_the_reason(tmp_path: Path) -> None:
+    page = written(tmp_path, make_report(days=3))
+
+    assert "200 resamples of single rows" in page
+    assert "come from 3 partitions, and fewer than 10 cannot be resampled whole" in page
 
 
 def test_regression_shows_residuals_instead_of_a_confusion_matrix(tmp_path: Path) -> None:

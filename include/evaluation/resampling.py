@@ -1,0 +1,83 @@
+"""What a resample is made of: whole partitions, since rows of one partition share their luck; rows only if need be.
+
+The cluster bootstrap (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8; Field and Welsh,
+Bootstrapping Clustered Data, J. R. Statist. Soc. B 69, 2007): flights of one day meet the same storm, so a holdout of
+28 days holds 28 independent pieces of evidence, not 24,000. See ``ADR-fair-comparison.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.evaluation.scoring import Floats
+
+#: Fewest groups that are resampled whole. With fewer the resamples are too much alike, and intervals far too narrow.
+FEWEST_GROUPS: Final = 10
+#: Characters of a partition's key that name its day: hours of one day share their luck too.
+_DAY: Final = len("2013-10-01")
+
+Unit = Literal["partition", "day", "row"]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How resamples of some rows are drawn.
+
+    :param unit: what is drawn: whole partitions, whole days (of hourly partitions), or single rows.
+    :param units: how many of them there are.
+    :param groups: shape (rows,): each row's unit, 0 to units - 1; None if rows are drawn.
+    :param reason: why single rows are drawn, in a sentence for a person; None if they are not.
+    """
+
+    unit: Unit
+    units: int
+    groups: NDArray[np.intp] | None
+    reason: str | None = None
+
+    @classmethod
+    def of_rows(cls, rows: int, reason: str | None = None) -> Resampling:
+        """Rows that have nothing to do with each other, or of whose partitions there are too few."""
+        return cls("row", rows, None, reason)
+
+    @classmethod
+    def of_partitions(cls, partitions: Sequence[str] | NDArray[Any]) -> Resampling:
+        """Whole partitions, hours together as their days; rows if there are fewer than :data:`FEWEST_GROUPS`.
+
+        :param partitions: each row's partition key, shape (rows,).
+        """
+        keys = np.asarray(partitions, dtype=str)
+        days = np.asarray(keys, dtype=f"<U{_DAY}") if keys.size else keys
+        names, groups = np.unique(keys, return_inverse=True)
+        day_names, day_groups = np.unique(days, return_inverse=True)
+        if FEWEST_GROUPS <= day_names.size < names.size:
+            return cls("day", int(day_names.size), day_groups)
+        if names.size >= FEWEST_GROUPS:
+            return cls("partition", int(names.size), groups)
+        few = f"{names.size} partition{'' if names.size == 1 else 's'}"
+        reason = (
+            f"the rows come from {few}, and fewer than {FEWEST_GROUPS} cannot be resampled whole. Rows of one "
+            "partition resemble each other, so these intervals are too narrow: make the holdout longer."
+        )
+        return cls.of_rows(int(keys.size), reason)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.units if self.groups is None else int(self.groups.size)
+
+    def weights(self, random: np.random.Generator, rounds: int) -> Floats:
+        """How often each row is in each resample: counts of shape (rounds, rows)."""
+        chosen = random.integers(0, self.units, size=(rounds, self.units))
+        chosen += np.arange(rounds)[:, None] * self.units
+        counted = np.bincount(chosen.ravel(), minlength=rounds * self.units).reshape(rounds, self.units)
+        counts = counted.astype(np.float64)
+        return counts if self.groups is None else counts[:, self.groups]
+
+    def to_document(self) -> dict[str, Any]:
+        """JSON: ``unit``, ``units``, ``reason``."""
+        return {"unit": self.unit, "units": self.units, "reason": self.reason}
