@@ -69,14 +69,24 @@ def answer_drift(
             return Answer(True, "This check has started this retraining already.", start.start_id)
     if not rules.on_drift:
         return Answer(False, "The definition does not retrain on drift.")
-    if as_of < champion_as_of:
-        return Answer(False, f"The champion is newer (as of {champion_as_of.isoformat()}) than this check.")
+    if as_of <= champion_as_of:
+        return Answer(False, _nothing_new(as_of, champion_as_of))
     recent = [start for start in starts if start.window_end > window_end - rules.cooldown]
     if recent:
         last = max(start.window_end for start in recent)
         when = f"drift up to {last.isoformat()} has started a retraining already"
         return Answer(False, f"{when}, and the cooldown is {format_duration(rules.cooldown)} of data time.")
     return Answer(True, "A retraining starts.", _start_id(model, window_end, champion_version))
+
+
+def _nothing_new(as_of: datetime, champion_as_of: datetime) -> str:
+    """Why a retraining as of this check would not bring anything."""
+    trained = f"version is trained as of {champion_as_of.isoformat()}"
+    if as_of < champion_as_of:
+        return f"No retraining: the champion's {trained}, which is newer than this check."
+    return (
+        f"No retraining: the champion's {trained} already, so one could only reproduce it; newer data must come first."
+    )
 
 
 def _start_id(model: str, window_end: datetime, champion_version: int) -> str:

@@ -73,6 +73,14 @@ def test_a_check_older_than_the_champion_starts_nothing() -> None:
     assert "newer" in ask(champion_as_of=NOW + DAY).reason
 
 
+def test_a_champion_that_is_trained_as_of_the_check_could_only_be_reproduced() -> None:
+    answer = ask(champion_as_of=NOW)
+
+    assert (answer.retrain, answer.start_id) == (False, None)
+    assert "could only reproduce it" in answer.reason
+    assert ask(champion_as_of=NOW - DAY).retrain
+
+
 def test_a_definition_may_forbid_it() -> None:
     assert not ask(rules=Retrain(on_drift=False)).retrain
 

@@ -53,6 +53,14 @@ def test_days_with_longer_distances_are_drift_and_start_a_retraining(world: Worl
     assert "far" in output["reason"]
 
 
+def test_drift_that_the_champion_is_trained_on_is_drift_but_starts_no_retraining(world: World) -> None:
+    world.crown(world.train(22), DAYS)
+    output = monitor(world, DAYS)
+
+    assert (output["drift"], output["retrain"], output["start_id"]) == (True, False, None)
+    assert "could only reproduce it" in output["reason"]
+
+
 def test_nothing_newer_than_the_as_of_is_looked_at(world: World) -> None:
     world.crown(world.train(22), 22)
 
