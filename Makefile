@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status airflow test test-fast test-e2e lint format lock bench reference
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e lint format lock bench reference
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ down: setup ## Stop the stack; its state stays in .noria
 
 status: setup ## Say what of the stack runs, and where
 	@$(BIN)/python -m include.stack status
+
+clean: setup ## Stop the stack and delete its state: databases, lake, models, logs
+	@$(BIN)/python -m include.stack clean
 
 airflow: setup ## Airflow's command line in the stack's environment (ARGS="dags list")
 	@$(BIN)/python -m include.stack exec airflow $(ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +26,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server.start()
     yield server
     server.stop()
-    shutil.rmtree(server.data.parent, ignore_errors=True)
+    server.delete()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from include.spec.loader import find_definition
 from include.stack.environment import Stack
 from include.stack.instance import load_instance
 from include.stack.life import live
-from include.stack.lifecycle import addresses, down, status, up
+from include.stack.lifecycle import addresses, down, remove, status, up
 from include.stack.services import BIN
 from include.stack.summary import render, summarize
 
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="start everything and leave it running").set_defaults(command=_up)
     commands.add_parser("down", help="stop everything").set_defaults(command=_down)
     commands.add_parser("status", help="say what runs").set_defaults(command=_status)
+    commands.add_parser("clean", help="stop everything and delete all state").set_defaults(command=_clean)
     execute = commands.add_parser("exec", help="run a command, such as airflow, in the stack's environment")
     execute.add_argument("words", nargs=argparse.REMAINDER)
     execute.set_defaults(command=_exec)
@@ -60,6 +61,11 @@ def _up(_: argparse.Namespace, settings: Settings) -> int:
 
 def _down(_: argparse.Namespace, settings: Settings) -> int:
     down(settings, _say)
+    return 0
+
+
+def _clean(_: argparse.Namespace, settings: Settings) -> int:
+    remove(settings, _say)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -48,8 +49,8 @@ def up(settings: Settings, say: Say, environment: Mapping[str, str] | None = Non
         stack.postgres.start()
         _prepare_databases(stack, say)
         if restarted:
-            # Whatever still runs holds connections to a PostgreSQL that is gone.
-            stack = _stop_services(stack)
+            # Whatever still runs holds connections to a PostgreSQL that is gone. The server goes on answering.
+            stack = _stop_services(stack, keep="server")
         return _start_services(stack, say)
 
 
@@ -63,6 +64,16 @@ def down(settings: Settings, say: Say) -> None:
         stack = _stop_services(Stack.of(settings, instance), say)
         stack.postgres.stop()
     say("The stack is down; its state stays in " + str(settings.home))
+
+
+def remove(settings: Settings, say: Say) -> None:
+    """Stop the stack and delete everything that it keeps: databases, lake, models, logs."""
+    instance = load_instance(settings.home)
+    if instance is not None:
+        down(settings, say)
+        Stack.of(settings, instance).postgres.delete()
+    shutil.rmtree(settings.home, ignore_errors=True)
+    say(f"Deleted {settings.home}")
 
 
 def status(settings: Settings) -> dict[str, str]:
@@ -92,14 +103,17 @@ def _start_services(stack: Stack, say: Say) -> Stack:
     if missing:
         say("Starting " + ", ".join(service.name for service in missing))
     for service in missing:
+        stop(stack.instance.processes.get(service.name))  # what a killed one may have left behind
         stack = _remember(stack, stack.instance.with_process(service.name, start(service)))
     for service in services(stack):
         wait_until_ready(service, stack.instance.processes[service.name], _READY_SECONDS)
     return stack
 
 
-def _stop_services(stack: Stack, say: Say | None = None) -> Stack:
+def _stop_services(stack: Stack, say: Say | None = None, keep: str = "") -> Stack:
     for service in reversed(services(stack)):
+        if service.name == keep:
+            continue
         if is_alive(stack.instance.processes.get(service.name)) and say:
             say(f"Stopping {service.name}")
         stop(stack.instance.processes.get(service.name))

@@ -110,6 +110,13 @@ class Postgres:
         if (self.data / "PG_VERSION").exists() and self.is_running():
             self._run("pg_ctl", "-w", "-m", "fast", "-D", str(self.data), "stop")
 
+    def delete(self) -> None:
+        """Delete its data and socket for good; it must be stopped."""
+        for folder in (self.data, self.socket):
+            shutil.rmtree(folder, ignore_errors=True)
+        if self.user:
+            shutil.rmtree(self.data.parent, ignore_errors=True)
+
     def is_running(self) -> bool:
         """Whether its postmaster lives."""
         return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0

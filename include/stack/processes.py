@@ -75,17 +75,40 @@ def wait_until_ready(service: Service, identity: ProcessIdentity, seconds: float
 
 
 def stop(identity: ProcessIdentity | None, seconds: float = 15) -> None:
-    """End it and all its descendants: SIGTERM first, SIGKILL for what is left after ``seconds``."""
-    process = _find(identity)
-    if process is None:
+    """End it and all that it started: SIGTERM to it first, SIGKILL for what is left after ``seconds``.
+
+    A service that was killed may leave children behind, and these hold its port: they are ended as well.
+    """
+    if identity is None:
         return
-    family = [process, *_descendants(process)]
-    _signal(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs([process], timeout=seconds)
-    leftover = [*alive, *(child for child in family[1:] if child.is_running())]
-    for child in leftover:
-        _signal(child, signal.SIGKILL)
+    process = _find(identity)
+    if process is None and psutil.pid_exists(identity.pid):
+        return  # The id has been given away again, which happens only when nobody is left of the session.
+    family = _family(identity, process)
+    if process is not None:
+        _signal(process, signal.SIGTERM)
+        psutil.wait_procs([process], timeout=seconds)
+    leftover = [member for member in family if member.is_running()]
+    for member in leftover:
+        _signal(member, signal.SIGKILL)
     psutil.wait_procs(leftover, timeout=5)
+
+
+def _family(identity: ProcessIdentity, process: psutil.Process | None) -> list[psutil.Process]:
+    """The process, its descendants, and whoever else is in the session that it was started in."""
+    found = {process.pid: process, **{child.pid: child for child in _descendants(process)}} if process else {}
+    for other in psutil.process_iter():
+        if other.pid not in found and _in_session_of(identity, other):
+            found[other.pid] = other
+    return list(found.values())
+
+
+def _in_session_of(identity: ProcessIdentity, other: psutil.Process) -> bool:
+    """Whether a process belongs to the session; a session's id is not given away again while it has members."""
+    try:
+        return os.getsid(other.pid) == identity.pid and other.create_time() >= identity.started - 1
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

@@ -107,7 +107,7 @@ def _bench() -> Iterator[Bench]:
         yield Bench(settings, definition, as_of)
     finally:
         postgres.stop()
-        shutil.rmtree(postgres.data.parent, ignore_errors=True)
+        postgres.delete()
         shutil.rmtree(folder, ignore_errors=True)
 
 

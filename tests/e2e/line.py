@@ -34,9 +34,8 @@ class Line:
     @property
     def variables(self) -> dict[str, str]:
         """Environment of the commands, as a person with a folder of their own would set it."""
-        ports = {"NORIA_AIRFLOW_PORT": "18080", "NORIA_MLFLOW_PORT": "15000", "NORIA_SERVER_PORT": "18090"}
         folders = {f"NORIA_{name.upper()}": str(self.home / name) for name in ("models", "expectations", "dags")}
-        return {**os.environ, "NORIA_HOME": str(self.home / "noria"), **folders, **ports}
+        return {**os.environ, "NORIA_HOME": str(self.home / "noria"), **folders}
 
     @property
     def settings(self) -> Settings:

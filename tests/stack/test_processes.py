@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from include.stack.lifecycle import wait_for
 from include.stack.processes import Service, ServiceFailed, is_alive, start, stop, wait_until_ready
 
 
@@ -50,6 +52,22 @@ def test_stopping_ends_children_and_what_ignores_the_polite_signal(tmp_path: Pat
     stop(identity, seconds=0.5)
     assert not is_alive(identity)
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_a_killed_service_left_behind_is_ended_too(tmp_path: Path) -> None:
+    parent = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+        "open(os.environ['FOLDER'] + '/child', 'w').write(str(child.pid)); "
+    )
+    sample = service(tmp_path, "import os; " + parent + READY + "time.sleep(60)")
+    identity = start(sample)
+    wait_until_ready(sample, identity, 20)
+    child = psutil.Process(int((tmp_path / "child").read_text()))
+    os.kill(identity.pid, signal.SIGKILL)
+    wait_for(lambda: not is_alive(identity), 10)
+    assert child.is_running()
+    stop(identity)
+    assert not child.is_running()
 
 
 def test_a_service_that_ends_while_starting_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
