@@ -21,9 +21,10 @@ _SHARE_DEFINED: Final = 0.9
 #: Cells of a block of counts: some megabytes, so that it stays in the processor's cache.
 _BLOCK: Final = 400_000
 
-#: Two trainings of one model with other seeds truly differ, on generated data by about as much as resampling the rows
-#: of a holdout says (so the variance doubles). An interval on rows alone took that luck for skill: it let 8 of 100
-#: equal challengers win. See ``tests/evaluation/test_decision.py``.
+#: Two trainings of one model with other seeds truly differ, on flights by about as much as resampling the days of a
+#: holdout says, so the variance doubles (Nadeau and Bengio, Inference for the generalization error, 2003: the variance
+#: of training adds to that of the test rows). Without it up to 17 of 100 equal challengers would win; measured in
+#: ``ADR-fair-comparison.md``, kept by ``tests/evaluation/test_equal_models.py``.
 LUCK_OF_TRAINING: Final = math.sqrt(2)
 
 Draws = dict[str, Floats]

@@ -118,10 +118,12 @@ def test_models_with_other_numbers_of_rows_are_not_compared() -> None:
         draw({"a": scorer(*sample(10)), "b": scorer(*sample(11))}, rounds=1, seed=0)
 
 
-def test_a_thousand_resamples_of_twelve_thousand_rows_take_seconds() -> None:
+def test_two_hundred_resamples_of_twelve_thousand_rows_take_a_second_or_two() -> None:
     labels, scores = sample(12_000)
-    others = {name: np.clip(scores + 0.01 * index, 0, 1) for index, name in enumerate(("champion", "linear"))}
+    champion = np.clip(scores + 0.01, 0, 1)
     started = time.process_time()
-    compare(judging(1000), labels, scores, others)
+    compare(
+        judging(200), labels, scores, {"champion": champion}, [f"2013-10-{1 + row % 28:02}" for row in range(12_000)]
+    )
 
-    assert time.process_time() - started < 12
+    assert time.process_time() - started < 4

@@ -16,7 +16,7 @@ from include.spec.definition import Gate
 AS_OF = datetime(2013, 10, 1, 4, tzinfo=UTC)
 BEATS_CHAMPION = Gate(metric="roc_auc", against="champion")
 NO_ONE = Standing()
-JUDGING = Judging(task="binary_classification", threshold=0.3, rounds=400, confidence=0.95, seed=7)
+JUDGING = Judging(task="binary_classification", threshold=0.3, rounds=150, confidence=0.95, seed=7)
 
 
 def evaluation(
@@ -39,7 +39,7 @@ def evaluation(
     }
 
 
-def sample(skill: float, seed: int = 0, rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+def sample(skill: float, seed: int = 0, rows: int = 2000) -> tuple[np.ndarray, np.ndarray]:
     """Labels (always the same) and scores of a model of that skill."""
     labels = (np.random.default_rng(99).random(rows) < 0.25).astype(float)
     noise = np.random.default_rng(seed).normal(0, 0.2, rows)

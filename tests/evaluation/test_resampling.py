@@ -68,7 +68,7 @@ def test_rows_of_other_partitions_than_the_scorers_are_refused() -> None:
 
 def test_where_a_days_rows_share_their_luck_only_whole_days_give_intervals_that_hold_the_truth() -> None:
     held = {"rows": 0, "days": 0}
-    for seed in range(100):
+    for seed in range(60):
         random = np.random.default_rng(seed)
         luck = np.repeat(random.normal(0, 1, 28), 50)
         error = luck + random.normal(0, 1, luck.size)
@@ -78,12 +78,12 @@ def test_where_a_days_rows_share_their_luck_only_whole_days_give_intervals_that_
             ("rows", None),
             ("days", Resampling.of_partitions(np.repeat(days(28, 28), 50))),
         ):
-            draws = draw({"m": scorer}, rounds=200, seed=seed, resampling=resampling)["m"]
+            draws = draw({"m": scorer}, rounds=100, seed=seed, resampling=resampling)["m"]
             found = estimates(scorer, draws, confidence=0.95)["mae"]
             held[name] += found.low <= truth <= found.high  # type: ignore[operator]
 
-    assert held["days"] >= 85
-    assert held["rows"] < 60
+    assert held["days"] >= 50
+    assert held["rows"] < 36
 
 
 def test_a_comparison_says_how_its_intervals_came_about() -> None:

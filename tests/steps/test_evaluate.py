@@ -60,8 +60,8 @@ def test_the_champion_predicts_the_very_same_rows(world: World, evaluate: Evalua
     assert low < high
 
 
-def test_a_champion_of_another_seed_gives_its_own_logged_predictions(world: World, evaluate: Evaluate) -> None:
-    champion = world.train(22, seed=8)
+def test_another_champion_gives_its_own_logged_predictions(world: World, evaluate: Evaluate) -> None:
+    champion = world.train(22, rounds=1)
     world.crown(champion, 22)
     output = evaluate(world.train(22), 22)
     predicted = pd.read_parquet(world.settings.store / champion["predictions"])
@@ -83,7 +83,7 @@ def test_only_rows_that_the_champion_has_not_seen_are_compared(world: World, eva
 
 
 def test_a_champion_that_has_seen_all_rows_is_no_fair_comparison(world: World, evaluate: Evaluate) -> None:
-    world.crown(world.train(30), 30)
+    world.crown(world.train(30, rounds=1), 30)
     output = evaluate(world.train(22), 22)
 
     assert not output["fair"]
