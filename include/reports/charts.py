@@ -39,7 +39,7 @@ class _Plane:
         return [
             f'<rect x="{self.LEFT}" y="{self.TOP}" width="{self.SIZE}" height="{self.SIZE}" style="{_LINE}"/>',
             f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
-            f'style="{_LINE};stroke-dasharray:4 4"/>',
+            f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>',
             _text(self.LEFT, bottom + 14, f"{self.x[0]:.3g}", "start"),
             _text(right, bottom + 14, f"{self.x[1]:.3g}", "end"),
             _text(self.LEFT - 5, bottom, f"{self.y[0]:.3g}", "end"),
@@ -78,9 +78,12 @@ def calibration_chart(groups: Sequence[Mapping[str, float]], *, probability: boo
     return plane.draw("Calibration", [*plane.frame("predicted", "observed"), *parts])
 
 
-def histogram(edges: Sequence[float], counts: Sequence[int]) -> Markup:
-    """One histogram with its ends written below."""
-    width, height = 320, 120
+def histogram(edges: Sequence[float], counts: Sequence[int], *, title: str = "") -> Markup:
+    """One histogram, as high as the other charts, with its ends, zero and its title written below.
+
+    :param title: what is counted, with its unit.
+    """
+    width, height = 320, _Plane.TOP + _Plane.SIZE
     most = max([*counts, 1])
     step = width / max(len(counts), 1)
     bars = [
@@ -96,7 +99,8 @@ def histogram(edges: Sequence[float], counts: Sequence[int]) -> Markup:
             f'<line x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height}" style="{_LINE};stroke:var(--soft)"/>',
             _text(x, height + 14, "0"),
         ]
-    return _svg(width, height + 20, "Histogram", [*bars, *zero, *ends])
+    named = [_text(width / 2, height + 28, title)] if title else []
+    return _svg(width, height + _Plane.BELOW, "Histogram", [*bars, *zero, *ends, *named])
 
 
 def paired_bars(bins: Sequence[Mapping[str, Any]]) -> Markup:

@@ -37,6 +37,7 @@ def write_evaluation_page(path: Path, report: Document) -> Path:
         metrics=_metrics(report),
         contenders=[_CONTENDERS[name] for name in _present(report)],
         meeting=_meeting(report),
+        drawn=_drawn(report["judging"]["resampling"]),
         cautions=_intervals(report),
         gates=[_gate(gate) for gate in report["gates"]],
         charts=_charts(report),
@@ -70,25 +71,21 @@ def _verdict(report: Document) -> tuple[str, str, str]:
 def _facts(report: Document) -> list[tuple[str, object]]:
     comparison = report["comparison"]
     against = "none" if report["champion_version"] is None else f"version {report['champion_version']}"
-    judging = report["judging"]
     facts: list[tuple[str, object]] = [
         ("Model", report["model"]),
-        ("As of", report["as_of"]),
+        ("As of", str(report["as_of"])[:16].replace("T", " ")),
         ("Holdout rows", report["rows"]),
         ("Champion", against),
-        ("Compared with it on", comparison["rows"] or "no rows"),
-        ("Intervals", f"{format_percent(judging['confidence'], 0)}, {_resamples(judging)}"),
+        ("Intervals", format_percent(report["judging"]["confidence"], 0)),
     ]
-    if report["task"] == "binary_classification":
-        facts.append(("Threshold", judging["threshold"]))
+    if report["champion_version"] is not None:
+        facts.insert(4, ("Compared with it on", comparison["rows"] or "no rows"))
     return facts
 
 
-def _resamples(judging: Document) -> str:
-    """How many resamples of what."""
-    drawn = judging["resampling"]
-    what = "single rows" if drawn["unit"] == "row" else f"{drawn['units']:,} whole {drawn['unit']}s"
-    return f"{judging['rounds']:,} resamples of {what}"
+def _drawn(resampling: Document) -> str:
+    """What the resamples behind the intervals are made of."""
+    return "single rows" if resampling["unit"] == "row" else f"{resampling['units']:,} whole {resampling['unit']}s"
 
 
 def _intervals(report: Document) -> list[str]:
@@ -169,7 +166,11 @@ def _charts(report: Document) -> list[tuple[str, str, Markup]]:
     if report["task"] == "regression":
         left = curves["residuals"]
         return [
-            ("Residuals", "Prediction − label; right of 0 is too high.", histogram(**left["histogram"])),
+            (
+                "Residuals",
+                "Prediction − label; right of 0 is too high.",
+                histogram(**left["histogram"], title="prediction − label"),
+            ),
             (
                 "Calibration",
                 "Tenths of the rows by prediction.",

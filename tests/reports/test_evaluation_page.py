@@ -47,7 +47,7 @@ def make_definition(task: str = "binary_classification", gates: list[dict[str, A
                 "metrics": metrics,
                 "gates": GATES if gates is None else gates,
                 "slices": ["carrier"],
-                "bootstrap_rounds": 200,
+                "bootstrap_rounds": 100,
                 "threshold": 0.3,
             },
         }
@@ -131,14 +131,14 @@ def test_metrics_gates_confusion_curves_slices_and_origin_are_there(tmp_path: Pa
 def test_the_page_says_what_the_resamples_are_made_of(tmp_path: Path) -> None:
     page = written(tmp_path, make_report())
 
-    assert "200 resamples of 14 whole partitions" in page
+    assert "from 100 resamples of 14 whole partitions" in page
     assert "too narrow" not in page
 
 
 def test_intervals_from_single_rows_are_named_as_such_with_the_reason(tmp_path: Path) -> None:
     page = written(tmp_path, make_report(days=3))
 
-    assert "200 resamples of single rows" in page
+    assert "from 100 resamples of single rows" in page
     assert "come from 3 partitions, and fewer than 10 cannot be resampled whole" in page
 
 
