@@ -22,7 +22,7 @@ def run(call: StepCall) -> Document:
 
     :param call: ``inputs``: ``{"training": output of the step train}``.
     :returns: ``report``, ``page`` (relative to the store), ``challenger``, ``champion``, ``baselines``,
-        ``improvements``, ``comparison``, ``champion_version``, ``rows``, ``fair``, ``unfair_reason``.
+        ``improvements``, ``comparison``, ``champion_version``, ``rows``, ``fair``, ``unfair_reason``, ``resampling``.
     :raises NothingHeldOut: if there is no holdout row.
     :raises ChampionAway: if the champion's files cannot be had; there is no decision without them.
     """
