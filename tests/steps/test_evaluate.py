@@ -48,6 +48,14 @@ def test_report_page_and_check_result_are_written(world: World, evaluate: Evalua
     assert len(json.dumps(output)) < 20_000
 
 
+def test_a_holdout_of_three_days_is_resampled_by_rows_and_everyone_is_told(world: World, evaluate: Evaluate) -> None:
+    output = evaluate(world.train(22), 22)
+
+    assert output["resampling"]["unit"] == "row"
+    assert "from 3 partitions, and fewer than 10" in output["resampling"]["reason"]
+    assert "Intervals come from single rows: the rows come from 3 partitions" in report_of(world, output)
+
+
 def test_the_champion_predicts_the_very_same_rows(world: World, evaluate: Evaluate) -> None:
     champion = world.train(18)
     version = world.crown(champion, 18)
