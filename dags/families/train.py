@@ -56,6 +56,9 @@ def build_train(definition: Definition) -> DAG:
         task_id="gate_predictions",
         inputs={"stage": "predictions", "training": train.output},
     )
+    publish_predictions = step(
+        dag, definition, "publish", task_id="publish_predictions", inputs={"gate": gate_predictions.output}
+    )
     evaluate = step(dag, definition, "evaluate", inputs={"training": train.output}, pool=pool)
     decide = step(dag, definition, "decide", inputs={"training": train.output, "evaluation": evaluate.output})
     register = step(
@@ -75,5 +78,5 @@ def build_train(definition: Definition) -> DAG:
     )
     resolved >> await_data >> assemble
     gate_training >> train
-    gate_predictions >> evaluate
+    publish_predictions >> evaluate
     return dag

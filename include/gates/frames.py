@@ -34,6 +34,16 @@ def read_frame(path: Path, suite: Suite, subject: str, extra: Sequence[str] = ()
         raise GateBroken(suite.name, subject, f"reading {path}", reason) from error
 
 
+def read_predictions(path: Path, suite: Suite, subject: str) -> pd.DataFrame:
+    """Read staged predictions; suites know the partition that a row comes from as ``partition``.
+
+    :raises GateBroken: if the file cannot be read.
+    """
+    from include.lake.columns import DATA_PARTITION, PARTITION, ROW
+
+    return read_frame(path, suite, subject, [DATA_PARTITION, ROW]).rename(columns={DATA_PARTITION: PARTITION})
+
+
 def read_training_set(directory: Path, suite: Suite, extra: Sequence[str] = ()) -> pd.DataFrame:
     """Read a training set's three parts as one frame with the column ``part``.
 

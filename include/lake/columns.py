@@ -16,6 +16,9 @@ DIGEST: Final = "_digest"
 INPUTS: Final = "_inputs"
 PARTITION_COLUMNS: Final = (PARTITION, DIGEST, INPUTS)
 LABEL: Final = "label"
+# The predictions table is partitioned by training; this names the partition that a row comes from.
+DATA_PARTITION: Final = "data_partition"
+PREDICTION: Final = "prediction"
 FEATURE_PREFIX: Final = "feature_"
 RESERVED: Final = frozenset({ROW, *PARTITION_COLUMNS})
 

@@ -14,7 +14,7 @@ from include.errors import Refused
 from include.settings import Settings
 
 _MODEL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_KEY: Final = re.compile(r"\d{4}-\d{2}(-\d{2}(T\d{2}(\+1)?)?)?")
+_KEY: Final = re.compile(r"\d{4}-\d{2}(-\d{2}(T\d{2}(\+1)?)?)?|[0-9a-f]{16}")
 TABLES: Final = ("raw", "features", "predictions")
 
 
@@ -48,12 +48,12 @@ def checked_table(table: str) -> str:
 
 
 def checked_key(key: str) -> str:
-    """The partition key, if it has the form of one.
+    """The partition key, if it has the form of one: of time, or 16 hex digits that name a training.
 
     :raises UnsafeName: if not.
     """
     if not _KEY.fullmatch(key):
-        raise UnsafeName("partition key", key, "2013-10, 2013-10-01 or 2013-10-01T05")
+        raise UnsafeName("partition key", key, "2013-10, 2013-10-01, 2013-10-01T05 or 16 hex digits")
     return key
 
 

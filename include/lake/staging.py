@@ -39,7 +39,7 @@ class ManifestUnreadable(Refused):
 class StagedPartition:
     """One partition of an attempt.
 
-    :param key: the partition's key.
+    :param key: the partition's key: of time, or for predictions the training's.
     :param status: staged (a new file is there), unchanged (already published from the same inputs), refused, missing.
     :param path: staged Parquet file relative to the store (status staged; also refused, if its rows could be read).
     :param rows: number of rows; 0 if there are none or they are unknown.
@@ -72,7 +72,7 @@ class StagedManifest:
     """Everything that one attempt staged for one table.
 
     :param model: the model's name.
-    :param table: ``raw`` or ``features``.
+    :param table: ``raw``, ``features`` or ``predictions``.
     :param attempt: unique name of the attempt that staged it.
     :param as_of: the run's instant, ISO 8601 with offset.
     :param partitions: in key order.

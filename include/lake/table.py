@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from include.errors import Refused
 from include.lake.columns import DIGEST, INPUTS, PARTITION
 from include.lake.connections import quote_name
 from include.lake.paths import table_folder
-from include.lake.staging import StagedManifest, combined_digest
+from include.lake.staging import StagedManifest, StagedPartition, combined_digest
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,15 +37,19 @@ class NoSuchVersion(Refused):
     def __init__(self, model: str, table: str, wanted: str) -> None:
         self.model = model
         self.table = table
+        family = "train" if table == "predictions" else "data"
         super().__init__(
-            f"The {table} table of {model} has no {wanted}. Run the DAG {model}.data first, or name a version that "
-            "its history shows."
+            f"The {table} table of {model} has no {wanted}. Run the DAG {model}.{family} first, or name a version "
+            "that its history shows."
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionRecord:
-    """A published partition: key, digest of its rows, digest of what it was made from, number of rows."""
+    """A published partition: key, digest of its rows, digest of what it was made from, number of rows.
+
+    Keys are of time, but for predictions: there each training is a partition.
+    """
 
     key: str
     digest: str
@@ -97,6 +102,14 @@ class LakeTable:
         wanted = None if keys is None else set(keys)
         records = self.partitions(version).values()
         return combined_digest((r.key, r.digest) for r in records if wanted is None or r.key in wanted)
+
+    def published_file(self, staged: StagedPartition) -> Path | None:
+        """The newest version's file with a staged partition's rows, if they are published from the same inputs."""
+        record = self.partitions().get(staged.key)
+        if record is None or (record.digest, record.inputs) != (staged.digest, staged.inputs):
+            return None
+        [name] = self.dataset(keys=[staged.key]).files
+        return self.folder / str(name).lstrip("/")
 
     def publish(self, staged: StagedManifest, *, attempt: str, gate: Mapping[str, Any]) -> Published:
         """Publish what a gate accepted; see :func:`include.lake.publishing.publish`."""

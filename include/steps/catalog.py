@@ -15,7 +15,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "prepare": "Computes the features of published raw partitions and stages them.",
     "audit": "Ends a data run: red when a partition was refused or missing, with their names.",
     "assemble": "Builds the training set as of a date: only rows and labels that were known then, in one total order.",
-    "train": "Trains the model reproducibly and logs it to MLflow; a known fingerprint is reused.",
+    "train": "Trains reproducibly, logs to MLflow, stages the holdout predictions; a known fingerprint is reused.",
     "evaluate": "Measures challenger, champion and baselines on the same holdout rows, with intervals and slices.",
     "decide": "Applies the definition's gates and says which passed, and by how much.",
     "register": "Registers the version in MLflow with what it was made from and what was decided.",

@@ -10,19 +10,22 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import Refused
 from include.steps.protocol import Document, StepCall
+from include.steps.verdicts import NAMED, record_verdicts
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from include.gates.result import GateResult
     from include.gates.suite import Suite
     from include.lake.staging import StagedManifest, StagedPartition
 
 log = logging.getLogger("noria.steps.gate")
 
-_NAMED = 20
 _CURES = {
     "raw": "Correct the source, then run {model}.data for {subject} again.",
     "features": "Correct the feature's expression or the source, then run {model}.data for {subject} again.",
@@ -35,9 +38,9 @@ def run(call: StepCall) -> Document:
     """Judge a stage by its suite.
 
     :param call: ``inputs``: ``stage``, and ``staged`` (raw, features: reference of a manifest), ``training_set``
-        (training) or ``training`` (predictions: output of the step train).
-    :returns: ``stage``, ``verdict``, ``warnings``, ``page``; for partitions also ``staged`` (the gated manifest),
-        ``accepted`` and ``refused``.
+        (training) or ``training`` (predictions: output of the step train, with its ``staged``).
+    :returns: ``stage``, ``verdict``, ``warnings``, ``page``; for what is published also ``staged`` (the gated
+        manifest); for partitions of time also ``accepted`` and ``refused``.
     :raises GateRefused: if nothing was accepted.
     :raises GateBroken: if the gate could not be evaluated.
     """
@@ -51,14 +54,9 @@ def run(call: StepCall) -> Document:
 def _judge_staged(call: StepCall, suite: Suite) -> Document:
     """Judge each staged partition alone."""
     from include.gates.errors import GateRefused
-    from include.lake.staging import read_manifest, write_manifest
+    from include.lake.staging import write_manifest
 
-    manifest = read_manifest(call.settings, call.inputs["staged"])
-    if manifest.table != suite.stage or manifest.model != call.definition.model:
-        raise Refused(
-            f"The {suite.stage} gate of {call.definition.model} was given what is staged for the table "
-            f"{manifest.table} of {manifest.model}. Give it the output of the step that stages {suite.stage}."
-        )
+    manifest = _manifest(call, suite, call.inputs["staged"])
     results = _results(call, suite, manifest)
     refused = {result.subject: result.reason for result in results if result.verdict == "refused"}
     accepted = len(manifest.accepted) - sum(partition.key in refused for partition in manifest.accepted)
@@ -66,21 +64,49 @@ def _judge_staged(call: StepCall, suite: Suite) -> Document:
     page = _write_pages(call, suite, manifest, results, subject)
     verdict = _verdict(manifest, refused, accepted)
     warnings = sum(len(result.warnings) for result in results)
-    gate = {"stage": suite.stage, "verdict": verdict, "suite": suite.name, "suite_digest": suite.digest, "page": page}
-    _record(call, suite, subject, verdict, results, page)
+    record_verdicts(call, suite, subject, verdict, results, page)
     if not accepted and manifest.partitions:
         reason = _why_nothing(manifest, results)
         raise GateRefused(suite.stage, subject, reason, call.settings.store / page, _cure(call, suite, subject))
-    staged = write_manifest(call.settings, manifest.judged(refused, gate), "gated.json")
+    gated = manifest.judged(refused, _gate_word(suite, verdict, page))
+    staged = write_manifest(call.settings, gated, "gated.json")
     return {
         "stage": suite.stage,
         "verdict": verdict,
         "staged": staged,
         "accepted": accepted,
-        "refused": list(refused)[:_NAMED],
+        "refused": list(refused)[:NAMED],
         "warnings": warnings,
         "page": page,
     }
+
+
+def _manifest(call: StepCall, suite: Suite, staged: Mapping[str, Any]) -> StagedManifest:
+    from include.lake.staging import read_manifest
+
+    manifest = read_manifest(call.settings, staged)
+    if manifest.table != suite.stage or manifest.model != call.definition.model:
+        raise Refused(
+            f"The {suite.stage} gate of {call.definition.model} was given what is staged for the table "
+            f"{manifest.table} of {manifest.model}. Give it the output of the step that stages {suite.stage}."
+        )
+    return manifest
+
+
+def _gate_word(suite: Suite, verdict: str, page: str) -> dict[str, Any]:
+    """What the gated manifest keeps of the verdict."""
+    return {"stage": suite.stage, "verdict": verdict, "suite": suite.name, "suite_digest": suite.digest, "page": page}
+
+
+def _rows_file(call: StepCall, manifest: StagedManifest, partition: StagedPartition) -> Path:
+    """The staged file, or, if the gate runs once more after publishing, the file in the table with these rows."""
+    from include.lake.paths import from_store
+    from include.lake.table import LakeTable
+
+    staged = from_store(call.settings, partition.path or "")
+    if staged.is_file():
+        return staged
+    return LakeTable(call.settings, manifest.model, manifest.table).published_file(partition) or staged
 
 
 def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[GateResult]:
@@ -88,7 +114,6 @@ def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[Gat
     from include.gates.engine import Evaluator
     from include.gates.frames import read_frame
     from include.gates.result import unreadable
-    from include.lake.paths import from_store
 
     staged = manifest.of_status("staged")
     started = time.monotonic()
@@ -100,7 +125,7 @@ def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[Gat
             problem = partition.problem or "no rows were staged for it"
             results.append(unreadable(suite, partition.key, problem, partition.rows or None))
             continue
-        frame = read_frame(from_store(call.settings, partition.path), suite, partition.key, entity)
+        frame = read_frame(_rows_file(call, manifest, partition), suite, partition.key, entity)
         results.append(evaluator.judge(frame, subject=partition.key, identify=entity))
     log.info("judged %d partitions by %s in %.1f s", len(staged), suite.name, time.monotonic() - started)
     return results
@@ -110,18 +135,12 @@ def _write_pages(
     call: StepCall, suite: Suite, manifest: StagedManifest, results: Sequence[GateResult], subject: str
 ) -> str:
     """Write quarantine folders with their pages, then the stage's page and its JSON; return the page's path."""
-    from include.gates.quarantine import resolve
     from include.reports.gate_page import GatePage
 
     partitions = {partition.key: partition for partition in manifest.partitions}
-    files = {}
+    files: dict[str, str] = {}
     for result in results:
-        partition = partitions[result.subject]
-        if result.verdict == "refused":
-            files[result.subject] = _quarantine(call, suite, partition, result)
-        else:
-            note = {"accepted_by": suite.stage, "attempt": call.attempt, "as_of": call.as_of.isoformat()}
-            resolve(call.settings, manifest.model, result.subject, suite.stage, note)
+        files |= _keep(call, suite, partitions[result.subject], result)
     refused = [result.subject for result in results if result.verdict == "refused"]
     page = GatePage(
         model=manifest.model,
@@ -135,6 +154,17 @@ def _write_pages(
         files=files,
     )
     return _write_page(call, suite, subject.replace(" ", "_"), results, page)
+
+
+def _keep(call: StepCall, suite: Suite, partition: StagedPartition, result: GateResult) -> dict[str, str]:
+    """Quarantine what is refused and return its place by subject; resolve an older refusal of what is accepted."""
+    from include.gates.quarantine import resolve
+
+    if result.verdict == "refused":
+        return {result.subject: _quarantine(call, suite, partition, result)}
+    note = {"accepted_by": suite.stage, "attempt": call.attempt, "as_of": call.as_of.isoformat()}
+    resolve(call.settings, call.definition.model, partition.key, suite.stage, note)
+    return {}
 
 
 def _quarantine(call: StepCall, suite: Suite, partition: StagedPartition, result: GateResult) -> str:
@@ -151,41 +181,51 @@ def _quarantine(call: StepCall, suite: Suite, partition: StagedPartition, result
         subject=partition.key,
         as_of=call.as_of,
         cure=_cure(call, suite, partition.key),
-        remarks={partition.key: partition.notes},
-        files={partition.key: str(kept or partition.source or folder)},
+        remarks={result.subject: partition.notes},
+        files={result.subject: str(kept or partition.source or folder)},
     )
     write_gate_page(folder / PAGE, [result], page)
     return str(kept or folder)
 
 
 def _judge_whole(call: StepCall, suite: Suite) -> Document:
-    """Judge a training set or predictions as one."""
+    """Judge a training set or predictions as one; what is staged goes on with the verdict, or into quarantine."""
     from include.gates.engine import Evaluator
     from include.gates.errors import GateRefused
+    from include.lake.staging import write_manifest
     from include.reports.gate_page import GatePage
 
-    subject = "the training set" if suite.stage == "training" else "the holdout predictions"
-    identify, frame = _whole_frame(call, suite)
+    manifest = _manifest(call, suite, call.inputs["training"]["staged"]) if suite.stage == "predictions" else None
+    subject = "the training set" if manifest is None else "the holdout predictions"
+    identify, frame = _whole_frame(call, suite, subject, manifest)
     result = Evaluator(suite).judge(frame, subject=subject, identify=identify)
     model, cure = call.definition.model, _cure(call, suite, subject)
-    about = GatePage(model=model, stage=suite.stage, subject=subject, as_of=call.as_of, cure=cure)
+    files = {} if manifest is None else _keep(call, suite, manifest.partitions[0], result)
+    about = GatePage(model=model, stage=suite.stage, subject=subject, as_of=call.as_of, cure=cure, files=files)
     page = _write_page(call, suite, f"{call.as_of.astimezone(UTC):%Y-%m-%dT%H%M%SZ}", [result], about)
-    _record(call, suite, subject, result.verdict, [result], page)
+    record_verdicts(call, suite, subject, result.verdict, [result], page)
     if result.verdict == "refused":
         raise GateRefused(suite.stage, subject, result.reason, call.settings.store / page, cure)
-    return {"stage": suite.stage, "verdict": "passed", "warnings": len(result.warnings), "page": page}
+    output = {"stage": suite.stage, "verdict": "passed", "warnings": len(result.warnings), "page": page}
+    if manifest is None:
+        return output
+    gated = manifest.judged({}, _gate_word(suite, "passed", page))
+    return output | {"staged": write_manifest(call.settings, gated, "gated.json")}
 
 
-def _whole_frame(call: StepCall, suite: Suite) -> tuple[list[str], Any]:
-    from include.gates.frames import read_frame, read_training_set
+def _whole_frame(
+    call: StepCall, suite: Suite, subject: str, manifest: StagedManifest | None
+) -> tuple[list[str], pd.DataFrame]:
+    """The columns that identify a row, and the rows."""
+    from include.gates.frames import read_predictions, read_training_set
     from include.lake.paths import from_store
 
-    if suite.stage == "training":
+    if manifest is None:
         directory = from_store(call.settings, str(call.inputs["training_set"]["directory"]))
         entity = list(call.definition.source.entity)
         return entity, read_training_set(directory, suite, entity)
-    path = from_store(call.settings, str(call.inputs["training"]["predictions"]))
-    return ["partition", "_row"], read_frame(path, suite, "the holdout predictions", ["partition", "_row"])
+    path = _rows_file(call, manifest, manifest.partitions[0])
+    return ["partition", "_row"], read_predictions(path, suite, subject)
 
 
 def _write_page(call: StepCall, suite: Suite, name: str, results: Sequence[GateResult], page: Any) -> str:
@@ -208,43 +248,6 @@ def _write_page(call: StepCall, suite: Suite, name: str, results: Sequence[GateR
     write_atomically(folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False))
     path = write_gate_page(folder / f"{name}.html", results, page)
     return path.relative_to(call.settings.store).as_posix()
-
-
-def _record(call: StepCall, suite: Suite, subject: str, verdict: str, results: Sequence[GateResult], page: str) -> None:
-    """Keep the verdict as a row, and one more for each partition of a range that was refused or gave warnings."""
-    from include.registry.results import record_check
-
-    rows = [(subject, verdict, _summary(results))]
-    if [result.subject for result in results] != [subject]:
-        striking = [result for result in results if result.verdict == "refused" or result.warnings]
-        rows += [(result.subject, result.verdict, _summary([result])) for result in striking]
-    for name, word, details in rows:
-        record_check(
-            call.settings,
-            model=call.definition.model,
-            kind="gate",
-            stage=suite.stage,
-            as_of=call.as_of,
-            subject=name,
-            verdict=word,
-            details=details | {"suite_digest": suite.digest, "attempt": call.attempt},
-            page=page,
-        )
-
-
-def _summary(results: Sequence[GateResult]) -> dict[str, Any]:
-    """What a result row keeps: counts, and the expectations that are not met (at most 20), without rows."""
-    failed = [check for result in results for check in (*result.critical_failures, *result.warnings)]
-    return {
-        "judged": len(results),
-        "rows": sum(result.rows or 0 for result in results),
-        "refused": [result.subject for result in results if result.verdict == "refused"][:_NAMED],
-        "problem": next((result.problem for result in results if result.problem), None),
-        "warnings": sum(len(result.warnings) for result in results),
-        "failed": [
-            {"severity": check.severity, "expected": check.expected, "found": check.found} for check in failed[:_NAMED]
-        ],
-    }
 
 
 def _verdict(manifest: StagedManifest, refused: Mapping[str, str], accepted: int) -> str:

@@ -1,6 +1,6 @@
 """Step ``publish``: publishes what the gate accepted, in one atomic commit. Running it again changes nothing.
 
-Inputs: ``gate`` (the output of the gate, of either table).
+Inputs: ``gate`` (the output of the gate, of any of the three tables).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def run(call: StepCall) -> Document:
     log.info("%s: version %d, %d changed", table.label, published.version, len(published.changed))
     if published.dropped:
         log.warning(
-            "%s: the columns changed; %d partitions of the old kind left this version (ingest them again): %s … %s",
+            "%s: the columns changed; %d partitions of the old kind left this version (stage them again): %s … %s",
             table.label,
             len(published.dropped),
             published.dropped[0],

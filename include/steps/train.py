@@ -1,4 +1,7 @@
-"""Step train: a reproducible model, logged to MLflow; what was trained before is not trained again."""
+"""Step train: a reproducible model, logged to MLflow, and its holdout predictions, staged for the gate.
+
+What was trained before is not trained again; its predictions are staged all the same.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +23,29 @@ class NoTrainingSet(NoriaError):
 def run(call: StepCall) -> Document:
     """Train on ``inputs["training_set"]``, or return what an equal training gave.
 
-    :returns: fingerprint, run, model address and digest, predictions, and the version (with its status) if this
-        fingerprint is registered; a barred version stays barred.
+    :returns: fingerprint, run, model address and digest, predictions, ``staged`` (reference of their manifest), and
+        the version (with its status) if this fingerprint is registered; a barred version stays barred.
+    :raises SuiteError: if the predictions suite cannot be read; known before anything is trained.
     """
     # Threads that wait asleep: on shared cores XGBoost's spinning ones cost tens of times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from include.gates.suite import load_suite
     from include.registry.versions import find_by_fingerprint
+    from include.training.predictions import stage_predictions
     from include.training.run import find_equal, prepare_job, train_and_log
     from include.training.tracking import Tracker
 
-    job = prepare_job(call.settings, call.definition, call.as_of, _training_set(call.inputs))
-    tracker = Tracker(call.settings.tracking_url)
-    registered = find_by_fingerprint(call.settings, call.definition.model, job.fingerprint.value)
+    settings, model = call.settings, call.definition.model
+    training_set = _training_set(call.inputs)
+    suite = load_suite(settings, model, "predictions")
+    job = prepare_job(settings, call.definition, call.as_of, training_set)
+    tracker = Tracker(settings.tracking_url)
+    registered = find_by_fingerprint(settings, model, job.fingerprint.value)
     output = find_equal(job, tracker, registered.run_id if registered else None) or train_and_log(job, tracker)
     if registered is not None:
         output |= {"version": registered.version, "version_status": registered.status}
-    return output
+    staged = stage_predictions(settings, model, call.as_of, output, attempt=call.attempt, suite_digest=suite.digest)
+    return output | {"staged": staged}
 
 
 def _training_set(inputs: Mapping[str, Any]) -> Mapping[str, Any]:

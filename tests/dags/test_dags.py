@@ -67,8 +67,8 @@ def test_every_run_settles_its_instant_first(bag: DagBag) -> None:
         ),
         (
             "train",
-            "resolve_as_of await_data assemble gate_training train gate_predictions evaluate decide register "
-            "start_deployment",
+            "resolve_as_of await_data assemble gate_training train gate_predictions publish_predictions evaluate "
+            "decide register start_deployment",
         ),
         ("deploy", "resolve_as_of deploy verify"),
         ("rollback", "resolve_as_of rollback"),

@@ -27,7 +27,7 @@ def test_a_backfill_trains_models_as_of_each_date_and_none_replaces_the_newer_ch
     assert line.finish(f"{small}.data", "earlier") == "success"
     created = line.airflow(
         *("backfill", "create", "--dag-id", f"{small}.train"),
-        *("--from-date", "2013-12-11", "--to-date", "2013-12-15"),
+        *("--from-date", "2013-12-11", "--to-date", "2013-12-16"),
     )
     assert created.returncode == 0, created.stdout + created.stderr
 
@@ -84,3 +84,14 @@ def _champion(line: Line, model: str) -> int:
 def _served(line: Line, model: str) -> int | None:
     answer = requests.get(f"{line.settings.server_url}/models/{model}", timeout=5)
     return int(answer.json()["version"]) if answer.ok else None
+
+
+def test_a_retired_model_is_no_longer_served_and_its_history_stays(line: Line, small: str) -> None:
+    line.trigger(f"{small}.retire", "by-hand", {"reason": "replaced by another model", "actor": "ana"})
+    assert line.finish(f"{small}.retire", "by-hand") == "success"
+    address = f"{line.settings.server_url}/models/{small}/predict"
+    gone = {404, 410}
+    wait(lambda: requests.post(address, json={"rows": [{}]}, timeout=5).status_code in gone, 15, "it still answers")
+    assert len(line.rows("SELECT 1 FROM model_version WHERE model = :m", m=small)) == 6
+    last = line.rows("SELECT action, actor FROM deployment_ledger WHERE model = :m ORDER BY id DESC LIMIT 1", m=small)
+    assert last == [{"action": "retire", "actor": "ana"}]

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from include.lake.connections import open_duckdb
+from include.lake.digests import file_checksum
 from include.lake.locks import LockUnavailable, advisory_lock
 from include.lake.paths import from_store
 from include.lake.publishing import NotGated, Published, StagedFileChanged, TableChanged
@@ -52,6 +53,25 @@ def test_published_rows_can_be_scanned(stored_settings: Settings) -> None:
     assert rows == [(TWO, i, i) for i in range(5)]
     assert (published.rows, published.changed) == (10, (ONE, TWO))
     assert published.digest == raw_table(stored_settings).digest()
+
+
+def test_rows_that_were_published_are_found_again_by_what_was_staged(stored_settings: Settings) -> None:
+    for day in (ONE, TWO):
+        land(stored_settings, day)
+    staged = staged_manifest(stored_settings, [ONE, TWO])
+    table = raw_table(stored_settings)
+    assert table.published_file(staged.partitions[0]) is None
+    table.publish(staged, attempt="try-1", gate=PASSED)
+    for partition in staged.partitions:
+        file = table.published_file(partition)
+        assert file is not None
+        assert file_checksum(file) == partition.checksum
+    assert table.published_file(replace(staged.partitions[0], inputs="0" * 32)) is None
+
+
+def test_a_table_of_predictions_that_is_not_there_names_the_training(settings: Settings) -> None:
+    with pytest.raises(NoSuchVersion, match=r"orders\.train"):
+        LakeTable(settings, "orders", "predictions").version()
 
 
 def test_a_table_that_was_never_published_says_so(settings: Settings) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from include.lake.cleaning import clean_staging
 from include.lake.connections import open_duckdb
-from include.lake.paths import UnsafeName, from_store, staging_folder, table_folder
+from include.lake.paths import UnsafeName, checked_key, from_store, staging_folder, table_folder
 from include.lake.quarantine import quarantine_partition
 from include.lake.staging import ManifestUnreadable, StagedPartition, new_manifest, read_manifest, write_manifest
 from include.settings import Settings
@@ -62,6 +62,17 @@ def test_references_cannot_leave_the_store(settings: Settings) -> None:
     for path in ("../x.json", "/etc/passwd", "a/../../x"):
         with pytest.raises(UnsafeName):
             from_store(settings, path)
+
+
+@pytest.mark.parametrize("key", ["2013-10", "2013-10-01", "2013-11-03T01+1", "00ff" * 4, "1" * 16])
+def test_keys_are_of_time_or_name_a_training(key: str) -> None:
+    assert checked_key(key) == key
+
+
+@pytest.mark.parametrize("key", ["", "..", "2013-10-01/x", "00ff" * 4 + "0", "00FF" * 4, "00ff", "2013-10-01x"])
+def test_keys_of_any_other_form_are_refused(key: str) -> None:
+    with pytest.raises(UnsafeName, match="partition key"):
+        checked_key(key)
 
 
 @pytest.mark.parametrize("model", ["../x", "A", "", "a/b", "a" * 64])

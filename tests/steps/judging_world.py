@@ -109,7 +109,7 @@ def write_suites(settings: Settings) -> Settings:
     (folder / "late").mkdir(parents=True)
     row = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}, "severity": "critical"}
     row["meta"] = {"notes": "A partition has rows."}
-    for stage in ("raw", "features"):
+    for stage in ("raw", "features", "predictions"):
         suite = {"name": f"late.{stage}", "expectations": [row]}
         (folder / "late" / f"{stage}.json").write_text(json.dumps(suite))
     return replace(settings, expectations=folder)

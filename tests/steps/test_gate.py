@@ -24,6 +24,7 @@ from include.spec.definition import Definition
 from include.spec.loader import load_definition
 from include.steps import gate
 from include.steps.protocol import StepCall
+from include.training.predictions import stage_predictions
 
 pytestmark = pytest.mark.database
 
@@ -243,14 +244,47 @@ def test_a_training_set_is_judged_whole(settings: Settings, run: Any) -> None:
     assert "Refused" in (settings.store / output["page"]).read_text()
 
 
-def test_predictions_are_judged_whole(settings: Settings, run: Any) -> None:
+def predicted(settings: Settings, *values: float) -> dict[str, Any]:
+    """A training's outputs, as far as the gate reads them, with these predictions staged."""
     path = settings.store / "predictions.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows(1, 2).assign(partition="2013-03-01").to_parquet(path)
-    assert run(stage="predictions", training={"predictions": "predictions.parquet"})["verdict"] == "passed"
-    rows(1, -2).assign(partition="2013-03-01").to_parquet(path)
-    with pytest.raises(GateRefused, match="predictions gate refused the holdout predictions"):
-        run(stage="predictions", training={"predictions": "predictions.parquet"})
+    rows(*values).assign(partition="2013-03-01").to_parquet(path, index=False)
+    outputs = {"fingerprint": "ab" * 32, "artifact_digest": "a", "training_set": {"digest": "t"}}
+    outputs["predictions"] = "predictions.parquet"
+    return {"staged": stage_predictions(settings, "tiny", AS_OF, outputs, attempt="a1", suite_digest="s")}
+
+
+def test_predictions_are_judged_whole_and_go_on_with_a_gated_manifest(settings: Settings, run: Any) -> None:
+    output = run(stage="predictions", training=predicted(settings, 1, 2))
+    assert output | {"staged": None} == {
+        "stage": "predictions",
+        "verdict": "passed",
+        "warnings": 0,
+        "page": "reports/tiny/gates/predictions/2013-03-04T000000Z.html",
+        "staged": None,
+    }
+    gated = read_manifest(settings, output["staged"])
+    assert gated.gate is not None
+    assert (gated.table, gated.gate["verdict"], gated.gate["page"]) == ("predictions", "passed", output["page"])
+    assert [(partition.key, partition.rows) for partition in gated.accepted] == [("ab" * 8, 2)]
+    with pytest.raises(Refused, match="output of the step that stages predictions"):
+        run(stage="predictions", training={"staged": staged(settings, d01=rows(1))})
+
+
+def test_refused_predictions_are_quarantined_as_a_whole_and_leave_no_gated_manifest(
+    settings: Settings, run: Any
+) -> None:
+    training = predicted(settings, 1, -2)
+    with pytest.raises(GateRefused, match="predictions gate refused the holdout predictions") as caught:
+        run(stage="predictions", training=training)
+    folder = settings.store / "quarantine" / "tiny" / ("ab" * 8)
+    assert pd.read_parquet(folder / "rows.parquet").prediction.tolist() == [1, -2]
+    sample = json.loads((folder / "gate.json").read_text())["gate"]["checks"][0]["samples"]
+    assert sample == [{"partition": "2013-03-01", "_row": 1, "prediction": -2.0}]
+    assert str(folder / "rows.parquet") in caught.value.page.read_text()
+    assert str(folder / "rows.parquet") in (folder / "page.html").read_text()
+    assert not (settings.store / training["staged"]["manifest"]).with_name("gated.json").exists()
+    assert [row.verdict for row in find_checks(settings, "tiny")] == ["refused"]
 
 
 def test_an_unknown_stage_is_refused(run: Any) -> None:

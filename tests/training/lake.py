@@ -23,14 +23,14 @@ AS_OF = datetime(2013, 1, 18, 5, tzinfo=UTC)  # midnight in New York
 
 
 def with_suites(settings: Settings, folder: Path, model: str = "late") -> Settings:
-    """Settings whose raw and features suites accept everything."""
+    """Settings whose suites accept everything."""
     anything = {
         "type": "expect_table_row_count_to_be_between",
         "kwargs": {"min_value": 0},
         "severity": "critical",
         "meta": {"notes": "Anything will do."},
     }
-    for stage in ("raw", "features"):
+    for stage in ("raw", "features", "predictions"):
         path = folder / "expectations" / model / f"{stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"name": f"{model}.{stage}", "expectations": [anything]}))
