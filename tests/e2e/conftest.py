@@ -61,6 +61,7 @@ def small(line: Line) -> str:
     if not (line.home / "models" / f"{SMALL}.yaml").exists():
         line.define(SMALL, "flight_delay", shorten)
         relax_training_suite(line.home / "expectations", SMALL)
+    line.land_flights()
     line.wait_for_dag(f"{SMALL}.retire")
     done = line.command("run", "--model", SMALL)
     assert done.returncode == 0, done.stdout + done.stderr

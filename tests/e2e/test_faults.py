@@ -31,6 +31,7 @@ def faulty(line: Line) -> str:
     """A small model that no other test uses."""
     line.define(MODEL, "flight_delay", shorten)
     relax_training_suite(line.home / "expectations", MODEL)
+    line.land_flights()
     line.wait_for_dag(f"{MODEL}.retire")
     return MODEL
 
