@@ -21,7 +21,10 @@ def summarize(stack: Stack, definition: Definition, life: Life) -> dict[str, Any
         "model": life.model,
         "as_of": life.as_of.isoformat(),
         "landed": life.landed,
-        "data": {name: life.output("data", f"publish_{name}") for name in ("raw", "features")},
+        "data": {
+            **{name: life.output("data", f"publish_{name}") for name in ("raw", "features")},
+            "predictions": life.output("train", "publish_predictions"),
+        },
         "training_set": train.get("training_set", life.output("train", "assemble")),
         "gates": {task: life.output(family, task) for family, task in _GATES},
         "training": {key: value for key, value in train.items() if key != "training_set"},
@@ -75,11 +78,10 @@ def _data(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  landing           {document['landed']}"
     for name, published in document["data"].items():
         if published:
-            yield (
-                f"  {name:<18}version {published.get('version')}, {published.get('partitions', 0)} partitions "
-                f"{published.get('first')} … {published.get('last')}, {published.get('changed', 0)} changed, "
-                f"digest {published.get('digest')}"
-            )
+            first, last = published.get("first"), published.get("last")
+            span = f"{first}" if first == last else f"{published.get('partitions', 0)} partitions {first} … {last}"
+            changed = f"{published.get('changed', 0)} changed"
+            yield f"  {name:<18}version {published.get('version')}, {span}, {changed}, digest {published.get('digest')}"
         else:
             yield f"  {name:<18}nothing new"
     training_set = document["training_set"]

@@ -10,7 +10,7 @@ import pytest
 
 from include.errors import Refused
 from include.gates import SuiteError, check_columns, load_suite, read_suite
-from include.settings import Settings
+from include.settings import PROJECT, Settings
 
 
 def expectation(kind: str = "expect_column_values_to_be_between", **changes: Any) -> dict[str, Any]:
@@ -133,5 +133,5 @@ def test_reading_a_suite_imports_nothing_heavy() -> None:
         "load_suite(Settings.from_environment({}), 'flight_delay', 'raw'); "
         "print([name for name in ('pandas', 'numpy', 'great_expectations') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert done.stdout.strip() == "[]"
