@@ -105,6 +105,14 @@ def new_instance(environment: Mapping[str, str]) -> Instance:
     )
 
 
+def with_free_ports(instance: Instance) -> Instance:
+    """A copy whose ports are free: one that somebody else has taken since is replaced by the next free one."""
+    ports: dict[str, int] = {}
+    for service, port in instance.ports.items():
+        ports[service] = _first_free(port, set(ports.values()))
+    return replace(instance, ports=ports)
+
+
 def _choose_ports(environment: Mapping[str, str]) -> dict[str, int]:
     chosen: dict[str, int] = {}
     for service, default in _DEFAULT_PORTS.items():

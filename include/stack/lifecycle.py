@@ -18,7 +18,7 @@ from include.errors import NoriaError
 from include.registry.database import ensure_schema
 from include.settings import PROJECT, Settings
 from include.stack.environment import Stack
-from include.stack.instance import Instance, load_instance, new_instance, save_instance
+from include.stack.instance import Instance, load_instance, new_instance, save_instance, with_free_ports
 from include.stack.processes import is_alive, start, stop, wait_until_ready
 from include.stack.services import BIN, services
 
@@ -51,6 +51,8 @@ def up(settings: Settings, say: Say, environment: Mapping[str, str] | None = Non
         if restarted:
             # Whatever still runs holds connections to a PostgreSQL that is gone. The server goes on answering.
             stack = _stop_services(stack, keep="server")
+        if not any(is_alive(identity) for identity in stack.instance.processes.values()):
+            stack = _move_to_free_ports(_stop_services(stack))
         return _start_services(stack, say)
 
 
@@ -96,6 +98,13 @@ def addresses(stack: Stack) -> dict[str, str]:
         "MLflow": stack.settings.tracking_url,
         "Inference server": f"{stack.settings.server_url}/docs",
     }
+
+
+def _move_to_free_ports(stack: Stack) -> Stack:
+    """While nothing of the stack runs, a port that somebody else took meanwhile can be given up."""
+    instance = with_free_ports(stack.instance)
+    save_instance(stack.settings.home, instance)
+    return Stack.of(stack.settings, instance)
 
 
 def _start_services(stack: Stack, say: Say) -> Stack:

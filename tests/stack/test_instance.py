@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from include.stack.instance import (
     load_instance,
     new_instance,
     save_instance,
+    with_free_ports,
 )
 
 
@@ -60,6 +62,14 @@ def test_a_port_asked_for_by_name_is_taken_or_refused_but_never_replaced(taken_p
 def test_a_port_that_is_no_number_is_one_clear_error() -> None:
     with pytest.raises(NoPort, match=r"NORIA_SERVER_PORT is 'http'"):
         new_instance({"NORIA_SERVER_PORT": "http"})
+
+
+def test_a_port_that_somebody_took_meanwhile_is_replaced_and_the_others_stay(taken_port: int) -> None:
+    instance = new_instance({})
+    moved = with_free_ports(replace(instance, ports={**instance.ports, "mlflow": taken_port}))
+    assert moved.ports["mlflow"] > taken_port
+    assert moved.ports["airflow"] == instance.ports["airflow"]
+    assert len(set(moved.ports.values())) == 3
 
 
 def test_a_process_can_be_forgotten() -> None:
