@@ -112,7 +112,7 @@ def _start_services(stack: Stack, say: Say) -> Stack:
     if missing:
         say("Starting " + ", ".join(service.name for service in missing))
     for service in missing:
-        stop(stack.instance.processes.get(service.name))  # what a killed one may have left behind
+        stop([stack.instance.processes.get(service.name)])  # what a killed one may have left behind
         stack = _remember(stack, stack.instance.with_process(service.name, start(service)))
     for service in services(stack):
         wait_until_ready(service, stack.instance.processes[service.name], _READY_SECONDS)
@@ -120,14 +120,13 @@ def _start_services(stack: Stack, say: Say) -> Stack:
 
 
 def _stop_services(stack: Stack, say: Say | None = None, keep: str = "") -> Stack:
-    for service in reversed(services(stack)):
-        if service.name == keep:
-            continue
-        if is_alive(stack.instance.processes.get(service.name)) and say:
-            say(f"Stopping {service.name}")
-        stop(stack.instance.processes.get(service.name))
-        stack = _remember(stack, stack.instance.with_process(service.name, None))
-    return stack
+    known = {name: process for name, process in stack.instance.processes.items() if name != keep}
+    alive = [name for name, process in known.items() if is_alive(process)]
+    if alive and say:
+        say("Stopping " + ", ".join(alive))
+    stop(known.values())
+    kept = {name: process for name, process in stack.instance.processes.items() if name == keep}
+    return _remember(stack, replace(stack.instance, processes=kept))
 
 
 def _remember(stack: Stack, instance: Instance) -> Stack:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,33 +74,32 @@ def wait_until_ready(service: Service, identity: ProcessIdentity, seconds: float
         time.sleep(0.2)
 
 
-def stop(identity: ProcessIdentity | None, seconds: float = 15) -> None:
-    """End it and all that it started: SIGTERM to it first, SIGKILL for what is left after ``seconds``.
+def stop(identities: Iterable[ProcessIdentity | None], seconds: float = 15) -> None:
+    """End services and all that they started: SIGTERM to each first, SIGKILL for what is left after ``seconds``.
 
     A service that was killed may leave children behind, and these hold its port: they are ended as well.
     """
-    if identity is None:
-        return
-    process = _find(identity)
-    if process is None and psutil.pid_exists(identity.pid):
-        return  # The id has been given away again, which happens only when nobody is left of the session.
-    family = _family(identity, process)
-    if process is not None:
+    family = [member for identity in identities if identity is not None for member in _family(identity)]
+    asked = [process for process, is_service in family if is_service]
+    for process in asked:
         _signal(process, signal.SIGTERM)
-        psutil.wait_procs([process], timeout=seconds)
-    leftover = [member for member in family if member.is_running()]
-    for member in leftover:
-        _signal(member, signal.SIGKILL)
+    psutil.wait_procs(asked, timeout=seconds)
+    leftover = [process for process, _ in family if process.is_running()]
+    for process in leftover:
+        _signal(process, signal.SIGKILL)
     psutil.wait_procs(leftover, timeout=5)
 
 
-def _family(identity: ProcessIdentity, process: psutil.Process | None) -> list[psutil.Process]:
-    """The process, its descendants, and whoever else is in the session that it was started in."""
-    found = {process.pid: process, **{child.pid: child for child in _descendants(process)}} if process else {}
+def _family(identity: ProcessIdentity) -> list[tuple[psutil.Process, bool]]:
+    """The service, if it lives, with True; its descendants and who else is in its session, with False."""
+    process = _find(identity)
+    if process is None and psutil.pid_exists(identity.pid):
+        return []  # The id has been given away again, which happens only when nobody is left of the session.
+    found = {child.pid: child for child in _descendants(process)} if process else {}
     for other in psutil.process_iter():
-        if other.pid not in found and _in_session_of(identity, other):
+        if other.pid != identity.pid and other.pid not in found and _in_session_of(identity, other):
             found[other.pid] = other
-    return list(found.values())
+    return [*([(process, True)] if process else []), *((other, False) for other in found.values())]
 
 
 def _in_session_of(identity: ProcessIdentity, other: psutil.Process) -> bool:

@@ -26,6 +26,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[L
             started = line.command("up")
             assert started.returncode == 0, started.stdout + started.stderr
         count.add(1)
+        count.add(1)
     yield line
     with _users(line.home) as count:
         if count.add(-1) == 0:

@@ -1,4 +1,4 @@
-"""Runs started by the form, by cron and by a backfill; deployment and rollback by hand."""
+"""Runs started by the form and by a backfill; deployment, rollback and retirement by hand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 import requests
 
 from include.stack.airflow_api import FINISHED, AirflowRefused
-from tests.e2e.line import Document, Line, wait
-from tests.e2e.models import shorten
+from tests.e2e.line import Line, wait
 
 pytestmark = pytest.mark.e2e
 
@@ -59,21 +58,15 @@ def test_deployment_and_rollback_by_hand_are_recorded_and_reach_the_server(line:
     assert {"actor": "ben", "reason": "wrong answers in the evening"} in ledger
 
 
-def test_cron_starts_the_data_run_and_an_archive_is_not_an_error(line: Line, small: str) -> None:
-    def every_minute(document: Document) -> None:
-        shorten(document)
-        document["schedule"] = {"data": "* * * * *"}
-
-    line.define("flights_cron", small, every_minute)
-    line.wait_for_dag("flights_cron.data")
-
-    def scheduled() -> list[str]:
-        runs = line.api.runs("flights_cron.data")
-        return [run["state"] for run in runs if run["run_type"] == "scheduled" and run["state"] in FINISHED]
-
-    wait(lambda: bool(scheduled()), 150, "no scheduled run ended")
-    (line.home / "dags" / "flights_cron.py").unlink()
-    assert set(scheduled()) == {"success"}
+def test_a_retired_model_is_no_longer_served_and_its_history_stays(line: Line, small: str) -> None:
+    line.trigger(f"{small}.retire", "by-hand", {"reason": "replaced by another model", "actor": "ana"})
+    assert line.finish(f"{small}.retire", "by-hand") == "success"
+    address = f"{line.settings.server_url}/models/{small}/predict"
+    gone = {404, 410}
+    wait(lambda: requests.post(address, json={"rows": [{}]}, timeout=5).status_code in gone, 15, "it still answers")
+    assert len(line.rows("SELECT 1 FROM model_version WHERE model = :m", m=small)) == 6
+    last = line.rows("SELECT action, actor FROM deployment_ledger WHERE model = :m ORDER BY id DESC LIMIT 1", m=small)
+    assert last == [{"action": "retire", "actor": "ana"}]
 
 
 def _champion(line: Line, model: str) -> int:
@@ -84,14 +77,3 @@ def _champion(line: Line, model: str) -> int:
 def _served(line: Line, model: str) -> int | None:
     answer = requests.get(f"{line.settings.server_url}/models/{model}", timeout=5)
     return int(answer.json()["version"]) if answer.ok else None
-
-
-def test_a_retired_model_is_no_longer_served_and_its_history_stays(line: Line, small: str) -> None:
-    line.trigger(f"{small}.retire", "by-hand", {"reason": "replaced by another model", "actor": "ana"})
-    assert line.finish(f"{small}.retire", "by-hand") == "success"
-    address = f"{line.settings.server_url}/models/{small}/predict"
-    gone = {404, 410}
-    wait(lambda: requests.post(address, json={"rows": [{}]}, timeout=5).status_code in gone, 15, "it still answers")
-    assert len(line.rows("SELECT 1 FROM model_version WHERE model = :m", m=small)) == 6
-    last = line.rows("SELECT action, actor FROM deployment_ledger WHERE model = :m ORDER BY id DESC LIMIT 1", m=small)
-    assert last == [{"action": "retire", "actor": "ana"}]

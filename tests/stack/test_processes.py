@@ -35,7 +35,7 @@ def test_a_started_service_is_alive_until_it_is_stopped(tmp_path: Path) -> None:
     identity = start(sample)
     wait_until_ready(sample, identity, 20)
     assert is_alive(identity)
-    stop(identity)
+    stop([identity])
     assert not is_alive(identity)
 
 
@@ -49,7 +49,7 @@ def test_stopping_ends_children_and_what_ignores_the_polite_signal(tmp_path: Pat
     identity = start(sample)
     wait_until_ready(sample, identity, 20)
     child = int((tmp_path / "child").read_text())
-    stop(identity, seconds=0.5)
+    stop([identity], seconds=0.5)
     assert not is_alive(identity)
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
@@ -66,7 +66,7 @@ def test_what_a_killed_service_left_behind_is_ended_too(tmp_path: Path) -> None:
     os.kill(identity.pid, signal.SIGKILL)
     wait_for(lambda: not is_alive(identity), 10)
     assert child.is_running()
-    stop(identity)
+    stop([identity])
     assert not child.is_running()
 
 
@@ -82,7 +82,7 @@ def test_a_service_that_is_never_ready_is_told_and_not_waited_for_endlessly(tmp_
     begin = time.monotonic()
     with pytest.raises(ServiceFailed, match="was not ready within 1 s"):
         wait_until_ready(sample, identity, 1)
-    stop(identity)
+    stop([identity])
     assert time.monotonic() - begin < 20
 
 
@@ -92,6 +92,6 @@ def test_another_process_with_the_same_id_is_neither_taken_for_it_nor_stopped(tm
     wait_until_ready(sample, identity, 20)
     earlier = replace(identity, started=identity.started - 100)
     assert not is_alive(earlier)
-    stop(earlier)
+    stop([earlier])
     assert is_alive(identity)
-    stop(identity)
+    stop([identity])
