@@ -110,10 +110,10 @@ class Stack:
             "SCHEDULER": {
                 # A chain of short tasks spends most of its time in this sleep (default 1 s).
                 "SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-                # After a kill -9 the task of a dead process is noticed within a minute, not five.
-                "TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+                # After a kill -9 the task of a dead process is noticed within half a minute, not five.
+                "TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
                 "TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-                "ORPHANED_TASKS_CHECK_INTERVAL": "20",
+                "ORPHANED_TASKS_CHECK_INTERVAL": "10",
             },
             # An ended task is noticed within this time (default 5 s), which a chain of short tasks would pay each time.
             "WORKERS": {"MIN_HEARTBEAT_INTERVAL": "1"},
