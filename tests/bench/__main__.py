@@ -78,7 +78,7 @@ class Bench:
         words = [step, "--model", _MODEL, "--as-of", self.as_of.isoformat(), "--inputs", json.dumps(inputs)]
         environment = {**self.environment(), "NORIA_RESULT": str(result)}
         command = [sys.executable, "-m", "include.steps", *words]
-        done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"The step {step} failed:\n{done.stderr}")
         return dict(json.loads(result.read_text()))
@@ -170,12 +170,14 @@ def _serves(address: str) -> bool:
 
 
 def _compare_answers(bench: Bench, training: Document) -> None:
+    import mlflow
     from mlflow.artifacts import download_artifacts
 
     from include.training.packaged_model import TabularModel
 
     rows = first_rows(bench.settings.store / training["training_set"]["directory"] / "holdout_inputs.parquet", 100)
-    folder = download_artifacts(training["model_uri"], tracking_uri=bench.settings.tracking_url)
+    mlflow.set_tracking_uri(bench.settings.tracking_url)
+    folder = download_artifacts(training["model_uri"])
     model = TabularModel.open(Path(folder) / "artifacts")
     with _server(bench) as address, requests.Session() as session:
         live = address.replace(f"/models/{_MODEL}", "/health/live")
