@@ -12,7 +12,7 @@ from include.reports.layout import format_percent, format_value, write_page
 Document = Mapping[str, Any]
 _HEADS = {
     "drift": ("bad", "The newest data has drifted"),
-    "no drift": ("good", "The newest data looks like the training data"),
+    "no drift": ("good", "No drift: the newest data is within the limits"),
     "not enough data": ("warn", "Not enough data to tell"),
 }
 

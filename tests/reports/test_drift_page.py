@@ -54,7 +54,7 @@ def written(folder: Path, report: dict[str, Any]) -> str:
     ("shift", "rows", "head"),
     [
         (2.0, 1000, "The newest data has drifted"),
-        (0.0, 1000, "The newest data looks like the training data"),
+        (0.0, 1000, "No drift: the newest data is within the limits"),
         (0.0, 40, "Not enough data to tell"),
         (0.0, 0, "Not enough data to tell"),
     ],
