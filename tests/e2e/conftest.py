@@ -22,17 +22,28 @@ def line(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[L
     line = Line((base if worker_id == "master" else base.parent) / "line")
     with _users(line.home) as count:
         if count.read() == 0:
-            line.copy_project()
-            started = line.command("up")
-            assert started.returncode == 0, started.stdout + started.stderr
-            # Tests of several models share the stack: one training at a time would make them wait for each other.
-            line.api.call("PATCH", "/pools/noria_training", json={"slots": 2})
+            _start(line)
         count.add(1)
     yield line
     with _users(line.home) as count:
         if count.add(-1) == 0:
             stopped = line.command("down")
             assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+
+
+def _start(line: Line) -> None:
+    line.copy_project()
+    started = line.command("up")
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        # Tests of several models share the stack: one training at a time would make them wait for each other.
+        pool = {**line.api.call("GET", "/pools/noria_training"), "slots": 2}
+        body = {key: pool[key] for key in ("name", "slots", "description", "include_deferred")}
+        body["pool"] = body.pop("name")
+        line.api.call("PATCH", "/pools/noria_training", json=body, params={"update_mask": "slots"})
+    except BaseException:
+        line.command("down")
+        raise
 
 
 class _Users:
