@@ -48,7 +48,7 @@ test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
 	@$(BIN)/python -m pytest -q -m "not e2e and not faults" -n 2 --dist loadfile
 
 test-e2e: setup ## The whole line in a running Airflow
-	@$(BIN)/python -m pytest -q -m e2e -n 3 --dist loadfile --durations 12
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --durations 12
 	@$(BIN)/python -m pytest -q -m faults
 
 lint: setup ## Style, types, arrows between rooms, reference page
