@@ -29,6 +29,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[L
         if count.add(-1) == 0:
             stopped = line.command("down")
             assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+            line.stack.postgres.delete()  # as root it lies outside the test's folder
 
 
 def _start(line: Line) -> None:
