@@ -46,10 +46,6 @@ class FollowedRun:
     tasks: dict[str, TaskState]
     outputs: dict[str, Any] = field(default_factory=dict)
 
-    def skipped(self, task: str) -> bool:
-        """Whether the task had nothing to do."""
-        return task in self.tasks and self.tasks[task].state == "skipped"
-
 
 class Follower:
     """Runs DAGs one after another and shows their tasks as they end."""

@@ -58,10 +58,9 @@ class Instance:
     secrets: Mapping[str, str]
     processes: Mapping[str, ProcessIdentity] = field(default_factory=dict)
 
-    def with_process(self, service: str, identity: ProcessIdentity | None) -> Instance:
-        """A copy that remembers (or forgets) the process of a service."""
-        others = {name: process for name, process in self.processes.items() if name != service}
-        return replace(self, processes=others if identity is None else {**others, service: identity})
+    def with_process(self, service: str, identity: ProcessIdentity) -> Instance:
+        """A copy that remembers the process of a service."""
+        return replace(self, processes={**self.processes, service: identity})
 
 
 def _file(home: Path) -> Path:

@@ -35,13 +35,13 @@ class SetupFailed(NoriaError):
         super().__init__(f"{what} failed:\n{output.strip()[-3000:]}")
 
 
-def up(settings: Settings, say: Say, environment: Mapping[str, str] | None = None) -> Stack:
+def up(settings: Settings, say: Say) -> Stack:
     """Bring the whole stack up and wait until every part is ready.
 
     :raises NoriaError: naming the part that did not start, with the end of its log.
     """
     with _only_one(settings.home):
-        instance = load_instance(settings.home) or new_instance(os.environ if environment is None else environment)
+        instance = load_instance(settings.home) or new_instance(os.environ)
         save_instance(settings.home, instance)
         stack = Stack.of(settings, instance)
         say("Starting PostgreSQL")

@@ -70,8 +70,3 @@ def test_a_port_that_somebody_took_meanwhile_is_replaced_and_the_others_stay(tak
     assert moved.ports["mlflow"] > taken_port
     assert moved.ports["airflow"] == instance.ports["airflow"]
     assert len(set(moved.ports.values())) == 3
-
-
-def test_a_process_can_be_forgotten() -> None:
-    instance = new_instance({}).with_process("server", ProcessIdentity(pid=1, started=0.0))
-    assert "server" not in instance.with_process("server", None).processes
