@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -32,6 +32,9 @@ class Settings:
         (``NORIA_DATABASE_URL``); may hold a password, so it is never printed.
     :param tracking_url: MLflow's address (``NORIA_TRACKING_URL``).
     :param server_url: the inference server's address (``NORIA_SERVER_URL``).
+    :param server_token: bearer token with which steps call that server (``NORIA_SERVER_TOKEN``), if it asks for one.
+    :param server_tokens: file of the tokens that this machine's server accepts (``NORIA_SERVER_TOKENS``): JSON
+        ``{"predict": [...], "admin": [...]}``; without it the server asks for none.
     """
 
     home: Path
@@ -42,6 +45,8 @@ class Settings:
     database_url: str
     tracking_url: str
     server_url: str
+    server_token: str | None = field(default=None, repr=False)
+    server_tokens: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -57,4 +62,6 @@ class Settings:
             database_url=env.get("NORIA_DATABASE_URL", _DEFAULT_DATABASE),
             tracking_url=env.get("NORIA_TRACKING_URL", _DEFAULT_TRACKING),
             server_url=env.get("NORIA_SERVER_URL", _DEFAULT_SERVER),
+            server_token=env.get("NORIA_SERVER_TOKEN") or None,
+            server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
         )

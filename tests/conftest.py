@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,11 @@ import pytest
 
 from include.settings import Settings
 from include.stack.postgres import Postgres
+
+
+def pytest_runtest_setup() -> None:
+    """MLflow leaves a mock of Databricks' utilities among the modules, over which hypothesis trips."""
+    sys.modules.pop("dbutils", None)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from include.spec.definition import Definition, PartitionSize
 from include.spec.duration import format_duration
 from include.spec.problems import Finding, KeyPath, choose
+from include.spec.windows import shortest_window
 
 _DAY: Final = timedelta(days=1)
 _STEPS: Final[dict[PartitionSize, timedelta]] = {"hour": timedelta(hours=1), "day": _DAY, "month": _DAY}
@@ -73,7 +74,7 @@ def _archive(definition: Definition) -> Iterator[Finding]:
         return
     training = definition.training
     span = source.ends - source.starts + _DAY
-    asked = training.window + training.validation + training.holdout + definition.label.known_after
+    asked = shortest_window(definition) + training.validation + training.holdout + definition.label.known_after
     if asked > span:
         what = (
             f"window, validation, holdout and label.known_after need {asked / _DAY:g}d, "
@@ -90,6 +91,11 @@ def _windows(definition: Definition) -> Iterator[Finding]:
         (("training", "holdout"), training.holdout),
         (("monitoring", "drift", "window"), definition.monitoring.drift.window),
     ]
+    if training.shortest_window is not None:
+        places.append((("training", "shortest_window"), training.shortest_window))
+        if training.shortest_window > training.window:
+            what = f"it is longer than training.window ({format_duration(training.window)})"
+            yield Finding(("training", "shortest_window"), what, "Write a shorter time, or remove it.")
     step = _STEPS[size]
     for keys, value in places:
         if not value:
@@ -112,7 +118,7 @@ def _execution(definition: Definition) -> Iterator[Finding]:
 
 
 def _schedules(definition: Definition) -> Iterator[Finding]:
-    for name in ("data", "train", "monitor"):
+    for name in ("data", "train", "monitor", "score"):
         cron = getattr(definition.schedule, name)
         if cron is not None and not _is_cron(cron):
             cure = 'Write minute, hour, day of month, month and day of week, such as "0 2 * * *" for 2:00 every night.'

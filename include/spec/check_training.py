@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from include.spec.definition import Definition, Gate, Scalar, Task
+from include.spec.definition import Definition, Gate, Task
 from include.spec.problems import Finding, KeyPath, choose
+from include.spec.section import Scalar
 
 METRICS: Final[dict[Task, tuple[str, ...]]] = {
     "binary_classification": ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "log_loss", "brier"),

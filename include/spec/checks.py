@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from include.spec.check_production import production_findings
 from include.spec.check_times import time_findings
-from include.spec.check_training import training_findings
+from include.spec.check_training import METRICS, training_findings
 from include.spec.definition import Definition
 from include.spec.expressions import Expression, ExpressionError, check_expression
 from include.spec.problems import Finding, KeyPath, choose
@@ -31,6 +32,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from _feature_module(definition, folder)
     yield from time_findings(definition)
     yield from training_findings(definition)
+    yield from production_findings(definition, METRICS[definition.task])
     if expressions:
         yield from _expressions(definition)
 

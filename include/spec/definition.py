@@ -5,38 +5,18 @@ The descriptions here are the source of the reference page (``python -m include.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from typing import Annotated, Any, Literal
+from datetime import timedelta
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
-from include.spec.duration import format_duration, parse_duration
+from include.spec.production import Deployment, Serving
+from include.spec.section import Day, Duration, Scalar, Section
 
-
-def _parse_day(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise ValueError(f"{value!r} is not a day; write it as year-month-day, such as 2013-01-31") from None
-
-
-Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str, when_used="json")
-]
-Day = Annotated[date, BeforeValidator(_parse_day)]
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
 FeatureType = Literal["numeric", "category", "boolean"]
 PartitionSize = Literal["hour", "day", "month"]
 Task = Literal["binary_classification", "regression"]
-Scalar = bool | int | float | str
-
-
-class Section(BaseModel):
-    """A part of a definition: unknown keys are refused, values cannot change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Source(Section):
@@ -103,6 +83,11 @@ class Training(Section):
     """How the model is trained, on what windows of the past."""
 
     window: Duration = Field(description="Length of the training part.")
+    shortest_window: Duration | None = Field(
+        None,
+        description="While the source's past is shorter than `window`, train on what there is, if it is at least this "
+        "long. Left out: never on less than `window`.",
+    )
     validation: Duration = Field(description="Length of the validation part, which follows it (early stopping).")
     holdout: Duration = Field(description="Length of the holdout part, which follows that (evaluation only).")
     seed: int = Field(7, ge=0, description="Seed of everything random.")
@@ -144,12 +129,6 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals.")
 
 
-class Deployment(Section):
-    """How a version goes into production."""
-
-    verify_rows: int = Field(500, ge=1, description="Holdout rows sent through the live server after a deployment.")
-
-
 class Drift(Section):
     """When the newest data counts as drifted."""
 
@@ -178,6 +157,7 @@ class Schedule(Section):
     data: str | None = Field(None, description="When data is ingested.")
     train: str | None = Field(None, description="When the model is trained.")
     monitor: str | None = Field(None, description="When drift is checked.")
+    score: str | None = Field(None, description="When the champion scores the last complete partition.")
 
 
 class Execution(Section):
@@ -205,6 +185,7 @@ class Definition(Section):
     training: Training = Field(description="How it is trained.")
     evaluation: Evaluation = Field(description="How a challenger is judged.")
     deployment: Deployment = Field(Deployment(), description="How a version goes into production.")
+    serving: Serving = Field(Serving(), description="What the inference server takes and keeps.")
     monitoring: Monitoring = Field(Monitoring(), description="The drift check.")
     schedule: Schedule = Field(Schedule(), description="When its DAGs run.")
     execution: Execution = Field(Execution(), description="How Airflow runs its steps.")

@@ -68,7 +68,7 @@ _NAMED_FUNCTIONS: Final = _names(
 _TYPES: Final = _names(
     """
     BOOLEAN TINYINT SMALLINT INT BIGINT INT128 UTINYINT USMALLINT UINT UBIGINT FLOAT DOUBLE DECIMAL TEXT VARCHAR
-    DATE TIMESTAMP TIME
+    DATE TIMESTAMP TIMESTAMPNTZ TIME
     """
 )
 _UNCERTAIN: Final = _names(
@@ -169,7 +169,7 @@ def _check_operator(sql: str, kind: str, node: exp.Expr) -> None:
     if kind == "In" and not node.expressions:
         raise ExpressionError(sql, "IN is not followed by a list of values", "Write `x IN (1, 2)`.")
     if kind == "DataType" and node.this.name not in _TYPES | {"INTERVAL"}:
-        known = ", ".join(sorted(_TYPES - {"INT128", "TEXT"}))
+        known = ", ".join(sorted(_TYPES - {"INT128", "TEXT", "TIMESTAMPNTZ"}))
         raise ExpressionError(sql, f"a cast to {node.sql(dialect='duckdb')} is not allowed", f"The types are: {known}.")
 
 

@@ -137,7 +137,8 @@ def _type_name(annotation: Any) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
-        return "empty"
+        made = field.get_default(call_default_factory=True, validated_data={})
+        return f"`[{', '.join(stage.name for stage in made)}]`" if made else "empty"
     if field.default is PydanticUndefined:
         return "**required**"
     return _value(field.default)

@@ -44,12 +44,17 @@ class TrainingWindows:
 
 
 def training_windows(definition: Definition, as_of: datetime) -> TrainingWindows:
-    """The windows as of an instant; the holdout ends where labels are known by then."""
+    """The windows as of an instant; the holdout ends where labels are known by then.
+
+    While the source is young the training part begins with it, if that is at least ``training.shortest_window``.
+    """
     calendar, training = PartitionCalendar.of(definition), definition.training
     end = earlier(calendar, as_of, definition.label.known_after)
     holdout = earlier(calendar, end, training.holdout)
     validation = earlier(calendar, holdout, training.validation)
     start = earlier(calendar, validation, training.window)
+    if start < calendar.first.start <= earlier(calendar, validation, shortest_window(definition)):
+        start = calendar.first.start
     return TrainingWindows(Window(start, validation), Window(validation, holdout), Window(holdout, end))
 
 
@@ -72,10 +77,16 @@ def needed_partitions(definition: Definition, as_of: datetime) -> list[Partition
 def first_trainable(definition: Definition) -> datetime:
     """The first ``as_of`` at which the source reaches as far back as the windows do."""
     calendar, training = PartitionCalendar.of(definition), definition.training
-    span = training.window + training.validation + training.holdout + definition.label.known_after
+    span = shortest_window(definition) + training.validation + training.holdout + definition.label.known_after
     moment = calendar.instant(calendar.local(calendar.first.start) + span)
     partition = calendar.containing(moment)
     return moment if partition.start == moment else partition.end
+
+
+def shortest_window(definition: Definition) -> timedelta:
+    """The shortest training part that the definition accepts."""
+    training = definition.training
+    return training.window if training.shortest_window is None else training.shortest_window
 
 
 def earlier(calendar: PartitionCalendar, instant: datetime, duration: timedelta) -> datetime:

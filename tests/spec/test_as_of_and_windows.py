@@ -143,6 +143,18 @@ def test_partitions_before_the_source_are_left_out_where_some_may_be_missing(loa
         needed_partitions(definition, datetime.fromisoformat("2013-04-21T00:00:00-04:00"))
 
 
+def test_a_young_source_is_trained_on_from_its_start_if_that_is_long_enough(load: Load) -> None:
+    definition = load(("window: 90d", "window: 90d\n  shortest_window: 60d"))
+    first = first_trainable(definition)
+    assert first.isoformat() == "2013-03-24T00:00:00-04:00"
+    windows = training_windows(definition, first)
+    assert windows.train.start == PartitionCalendar.of(definition).first.start
+    assert windows.train.end - windows.train.start >= timedelta(days=60) - timedelta(hours=1)
+    assert needed_partitions(definition, first)[0].key == "2013-01-01"
+    with pytest.raises(NotEnoughPast, match="2013-03-24T00:00:00-04:00"):
+        needed_partitions(definition, datetime.fromisoformat("2013-03-23T00:00:00-04:00"))
+
+
 def test_a_month_can_be_a_partition(load: Load) -> None:
     definition = load(("partition: day", "partition: month"), ("{partition}.parquet", "x.parquet"))
     needed = needed_partitions(definition, datetime.fromisoformat("2013-10-01T00:00:00-04:00"))

@@ -113,6 +113,7 @@ PHRASES = [
     "extract(hour FROM t)", "extract(doy FROM t)", "(i // 100) * 60 + i % 100", "i // 2", "-i // 2", "i / 2", "1 / 2",
     "-i % 4", "- - i", "i - -1", "-i ^ 2", "2 ^ 3 ^ 2", "2 ** 3", "i::double / 3", "-i::integer", "i::varchar || s",
     "CAST(i AS DECIMAL(10,2))", "try_cast(s AS double)", "t::date", "date '2013-02-03'", "t + INTERVAL 1 DAY", "u - t",
+    "t > timestamp '2013-02-03 04:05:06'",
     "date_diff('hour', t, u)", "a > 15", "a = 3.5 AND NOT f",
     "a != b OR f", "NOT a BETWEEN 1 AND 2", "a NOT IN (1, 3.5)",
     "strftime(t, '%-d %j %U %W %A %a %p %I %f %y %B %b %x %%')",

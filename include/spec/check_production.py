@@ -1,0 +1,60 @@
+"""Checks of the sections deployment and serving: columns and metrics that exist, limits that can be met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from include.spec.definition import ColumnType, Definition
+from include.spec.problems import Finding, KeyPath, choose
+from include.spec.production import Limit
+
+_NUMBERS: Final = ("integer", "number")
+_VALUE_TYPES: Final[dict[ColumnType, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "timestamp": (),
+}
+
+
+def production_findings(definition: Definition, metrics: tuple[str, ...]) -> Iterator[Finding]:
+    """What is wrong with the sections ``deployment`` and ``serving``.
+
+    :param metrics: the metrics that the task has.
+    """
+    places: list[tuple[KeyPath, str | None]] = [
+        (("deployment", "stages", position), stage.metric)
+        for position, stage in enumerate(definition.deployment.stages)
+    ]
+    places.append((("deployment", "rollback", "metric"), definition.deployment.rollback.metric))
+    for keys, metric in places:
+        if metric is not None and metric not in metrics:
+            what = f"there is no metric {metric!r} for the task {definition.task}"
+            yield Finding(keys, what, choose(metric, metrics, kind="metrics"))
+    for position, name in enumerate(definition.serving.personal):
+        yield from _column(("serving", "personal", position), name, definition)
+    for name, limit in definition.serving.limits.items():
+        keys = ("serving", "limits", name)
+        unknown = list(_column(keys, name, definition))
+        yield from unknown or _limit(keys, limit, definition.source.columns[name])
+
+
+def _column(keys: KeyPath, name: str, definition: Definition) -> Iterator[Finding]:
+    columns = definition.source.columns
+    if name not in columns:
+        yield Finding(keys, f"there is no column {name!r}", choose(name, columns, kind="columns in source.columns"))
+
+
+def _limit(keys: KeyPath, limit: Limit, kind: ColumnType) -> Iterator[Finding]:
+    ranged = limit.minimum is not None or limit.maximum is not None
+    if not ranged and limit.values is None:
+        yield Finding(keys, "the limit limits nothing", "Give minimum, maximum or values.")
+    if ranged and kind not in _NUMBERS:
+        yield Finding(keys, f"a {kind} has no minimum or maximum", "Give values, or remove it.")
+    if limit.minimum is not None and limit.maximum is not None and limit.minimum > limit.maximum:
+        yield Finding(keys, "the minimum is larger than the maximum", "Swap them.")
+    for value in limit.values or ():
+        if not isinstance(value, _VALUE_TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
+            yield Finding((*keys, "values"), f"{value!r} is no {kind}", f"List values of the type {kind}.")
