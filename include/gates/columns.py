@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from include.gates.suite import Stage
+from include.spec.columns import input_columns
 from include.spec.definition import Definition
+
+_INFERENCE = (
+    "request_id", "row", "at", "version", "role", "answered", "asked", "deployment", "revision", "entity", "protocol",
+    "prediction", "latency_us", "champion_latency_us", "error", "rows_in_request", "segment", "position", "day",
+)  # fmt: skip
+_FEEDBACK = (
+    "request_id", "row", "entity", "label", "at", "received_at", "segment", "position", "item", "day",
+)  # fmt: skip
 
 
 def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
@@ -13,6 +22,14 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
     if stage == "predictions":
         return ("_row", "partition", "label", "prediction")
     source = definition.source
+    if stage == "scoring":
+        return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, *input_columns(definition)]))
+    if stage == "scores":
+        return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, "prediction", "model_version"]))
+    if stage == "inference":
+        return (*_INFERENCE, *(f"input_{name}" for name in input_columns(definition)))
+    if stage == "feedback":
+        return _FEEDBACK
     module = definition.feature_module
     features = module.columns if module else definition.features
     named = [*source.entity, source.event_time, *definition.evaluation.slices]

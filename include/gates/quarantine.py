@@ -19,22 +19,31 @@ RESOLVED: Final = "resolved.json"
 
 
 def quarantine(
-    settings: Settings, model: str, partition: StagedPartition, result: GateResult, *, own_file: bool
+    settings: Settings,
+    model: str,
+    partition: StagedPartition,
+    result: GateResult,
+    *,
+    own_file: bool,
+    scores: bool = False,
 ) -> Path:
     """Replace the partition's quarantine folder and return it; the caller writes the page into it.
 
     ``rows.parquet`` are the staged rows; if they could not be read, ``source.*`` is the source file.
 
     :param own_file: whether the source file holds this partition only; a file of many partitions is only named.
+    :param scores: whether batch scoring refused it.
     """
     gate = result.to_document() | {"source": partition.source, "notes": list(partition.notes)}
     kept = partition if own_file else replace(partition, source=None)
-    return quarantine_partition(settings, model, kept.refused(result.reason), gate)
+    return quarantine_partition(settings, model, kept.refused(result.reason), gate, scores=scores)
 
 
-def resolve(settings: Settings, model: str, key: str, stage: str, note: dict[str, Any]) -> None:
+def resolve(
+    settings: Settings, model: str, key: str, stage: str, note: dict[str, Any], *, scores: bool = False
+) -> None:
     """Mark a partition's older quarantine as resolved, if this stage refused it then and accepts it now."""
-    folder = quarantine_folder(settings, model, key)
+    folder = quarantine_folder(settings, model, key, scores=scores)
     try:
         refused_by = json.loads((folder / VERDICT).read_text())["gate"]["stage"]
     except (OSError, ValueError, KeyError):

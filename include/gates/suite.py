@@ -20,9 +20,14 @@ from include.gates.errors import SuiteError
 from include.gates.vocabulary import FORMS, Form, argument_problem, named_columns
 from include.settings import Settings
 
-Stage = Literal["raw", "features", "training", "predictions"]
+Stage = Literal["raw", "features", "training", "predictions", "scoring", "scores", "inference", "feedback"]
 Severity = Literal["critical", "warning"]
 STAGES: Final[tuple[Stage, ...]] = ("raw", "features", "training", "predictions")
+"""Stages that need a suite."""
+SCORING_STAGES: Final[tuple[Stage, ...]] = ("scoring", "scores")
+"""Stages of batch scoring, which borrow a suite if they have none: see :mod:`include.gates.scoring`."""
+LOG_STAGES: Final[tuple[Stage, ...]] = ("inference", "feedback")
+"""Stages of the request log; a model without a suite for one of them passes it."""
 _MODEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -85,9 +90,10 @@ def load_suite(settings: Settings, model: str, stage: str) -> Suite:
 
     :raises SuiteError: naming file and expectation, if there is anything in it that a gate must not act on.
     """
-    if not _MODEL.fullmatch(model) or stage not in STAGES:
+    known = (*STAGES, *SCORING_STAGES, *LOG_STAGES)
+    if not _MODEL.fullmatch(model) or stage not in known:
         problem = f"there is no suite for model {model!r} and stage {stage!r}."
-        raise SuiteError(settings.expectations, "", problem, f"The stages are: {', '.join(STAGES)}.")
+        raise SuiteError(settings.expectations, "", problem, f"The stages are: {', '.join(known)}.")
     return read_suite(settings.expectations / model / f"{stage}.json", stage)
 
 

@@ -20,6 +20,7 @@ from include.lake.columns import arrow_schema, raw_columns
 from include.lake.connections import open_duckdb, query_batches, quote_name, quote_text
 from include.lake.conversion import Conversion
 from include.lake.digests import file_checksum, inputs_digest
+from include.lake.faults import FILE_FAULTS, cause, file_stamp, is_ours
 from include.lake.outcomes import missing, refused, staged, unchanged
 from include.lake.paths import from_store
 from include.lake.source_files import (
@@ -42,17 +43,6 @@ from include.spec.definition import Definition
 RAW_FORMAT: Final = 1  # raised when the same file would give other raw rows
 _FILES_AT_ONCE: Final = 64
 _BYTES_AT_ONCE: Final = 256 << 20
-# A broken file makes DuckDB raise almost anything; these, though, are faults of ours, and are not blamed on the data.
-_FILE_FAULTS: Final = (duckdb.Error, pa.ArrowException, OSError)
-_OUR_FAULTS: Final = (
-    duckdb.BinderException,
-    duckdb.CatalogException,
-    duckdb.InterruptException,
-    duckdb.OutOfMemoryException,
-    duckdb.ParserException,
-    duckdb.PermissionException,
-    duckdb.ResourceInUseException,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +124,7 @@ class FilesSource:
         path = partition_source(self.settings, self.definition, key)
         if not path.is_file():
             return missing(key, path)
-        stamp = _stamp(path)
+        stamp = file_stamp(path)
         inputs = self._inputs(file_checksum(path))
         record = known.get(key)
         if record is not None and record.inputs == inputs:
@@ -152,12 +142,12 @@ class FilesSource:
         connection = self._connect(batch[0].file.path)
         try:
             return self._load(connection, batch)
-        except _FILE_FAULTS as error:
-            if _is_ours(error):
+        except FILE_FAULTS as error:
+            if is_ours(error):
                 raise
             if len(batch) == 1:
                 path = batch[0].file.path
-                problem = f"{path} cannot be read: {_cause(error)}. Deliver it again and ingest the partition again."
+                problem = f"{path} cannot be read: {cause(error)}. Deliver it again and ingest the partition again."
                 return [refused(batch[0].key, path, problem, batch[0].inputs)]
         finally:
             connection.close()
@@ -190,7 +180,7 @@ class FilesSource:
 
     def _file_result(self, arrival: _Arrival, written: WrittenPartition) -> StagedPartition:
         file = arrival.file
-        if _stamp(file.path) != arrival.stamp:
+        if file_stamp(file.path) != arrival.stamp:
             problem = f"{file.path} was changed while it was read. Ingest the partition again when it is complete."
             return refused(arrival.key, file.path, problem, arrival.inputs)
         return staged(arrival.key, file, arrival.inputs, written, column_notes(file, self.definition))
@@ -225,10 +215,10 @@ class FilesSource:
         connection = self._connect(path)
         try:
             return self._cut(connection, file, keys, known)
-        except _FILE_FAULTS as error:
-            if _is_ours(error):
+        except FILE_FAULTS as error:
+            if is_ours(error):
                 raise
-            problem = f"{path} cannot be read: {_cause(error)}. Deliver it again and ingest again."
+            problem = f"{path} cannot be read: {cause(error)}. Deliver it again and ingest again."
             return [refused(key, path, problem) for key in keys]
         finally:
             connection.close()
@@ -327,19 +317,3 @@ def _register_groups(connection: duckdb.DuckDBPyConnection, columns: dict[str, l
 def _relation(batch: Sequence[_Arrival]) -> str:
     scan = scan_sql([arrival.file for arrival in batch])
     return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan} s JOIN groups g ON s.{FILE_NAME} = g._path)"  # noqa: S608
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """Size and time of a file, which tell whether it was written to in between."""
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether it is a fault of the program or the machine (such as a full disk), not of the file."""
-    return isinstance(error, _OUR_FAULTS) or (isinstance(error, OSError) and error.errno is not None)
-
-
-def _cause(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:300] or type(error).__name__

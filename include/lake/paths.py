@@ -15,7 +15,7 @@ from include.settings import Settings
 
 _MODEL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _KEY: Final = re.compile(r"\d{4}-\d{2}(-\d{2}(T\d{2}(\+1)?)?)?|[0-9a-f]{16}")
-TABLES: Final = ("raw", "features", "predictions")
+TABLES: Final = ("raw", "features", "predictions", "scores", "inference", "feedback")
 
 
 class UnsafeName(Refused):
@@ -48,7 +48,7 @@ def checked_table(table: str) -> str:
 
 
 def checked_key(key: str) -> str:
-    """The partition key, if it has the form of one: of time, or 16 hex digits that name a training.
+    """The partition key, if it has the form of one: of time, or 16 hex digits that name a training or a file.
 
     :raises UnsafeName: if not.
     """
@@ -69,9 +69,13 @@ def staging_folder(settings: Settings, model: str, table: str, attempt: str) -> 
     return settings.store / "staging" / checked_model(model) / checked_table(table) / f"{readable}-{unique}"
 
 
-def quarantine_folder(settings: Settings, model: str, key: str) -> Path:
-    """Folder of a refused partition."""
-    return settings.store / "quarantine" / checked_model(model) / checked_key(key)
+def quarantine_folder(settings: Settings, model: str, key: str, *, scores: bool = False) -> Path:
+    """Folder of a refused partition.
+
+    :param scores: whether batch scoring refused it; what the data's own gates refused lies apart from that.
+    """
+    folder = settings.store / "quarantine" / checked_model(model)
+    return (folder / "scores" if scores else folder) / checked_key(key)
 
 
 def temporary_folder(settings: Settings) -> Path:

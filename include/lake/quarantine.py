@@ -16,7 +16,9 @@ from include.settings import Settings
 _TOO_LARGE_TO_COPY = 1 << 30
 
 
-def quarantine_partition(settings: Settings, model: str, partition: StagedPartition, gate: Mapping[str, Any]) -> Path:
+def quarantine_partition(
+    settings: Settings, model: str, partition: StagedPartition, gate: Mapping[str, Any], *, scores: bool = False
+) -> Path:
     """Keep a refused partition: ``rows.parquet`` (if its rows could be read) or the source file, and ``gate.json``.
 
     Written beside and moved into place, so that a killed step leaves no half; an earlier refusal of the same
@@ -24,9 +26,10 @@ def quarantine_partition(settings: Settings, model: str, partition: StagedPartit
 
     :param partition: the refused partition (its ``path`` or ``source`` names the data).
     :param gate: what refused it, as JSON.
+    :param scores: whether batch scoring refused it.
     :returns: the partition's quarantine folder; a page may be added to it.
     """
-    folder = quarantine_folder(settings, model, partition.key)
+    folder = quarantine_folder(settings, model, partition.key, scores=scores)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

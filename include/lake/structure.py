@@ -80,20 +80,23 @@ def fault_problem(
     read: Sequence[Conversion],
     definition: Definition,
     counts: Counts,
+    *,
+    again: str = "ingest the partition again",
 ) -> str | None:
     """The sentence for a group's faults, with examples from its file; None if there are none.
 
     :param relation: as for :func:`count_faults`, of this group only.
+    :param again: what to do when the file is repaired.
     """
     if counts.bad:
-        return _wrong_types(connection, file, relation, read, definition, counts)
+        return f"{_wrong_types(connection, file, relation, read, definition, counts)} Repair the file and {again}."
     time = _event_time(read, definition)
     name = definition.source.event_time
     if counts.without_time:
         rows = _examples(connection, relation, f"({time}) IS NULL", "NULL")
         return (
             f"{file.path} has {counts.without_time} row(s) without {name}, the event time (row {_rows(rows)}); "
-            "without it a row belongs to no partition. Repair the file and ingest the partition again."
+            f"without it a row belongs to no partition. Repair the file and {again}."
         )
     if counts.outside:
         part = quote_text(definition.source.partition)
@@ -120,7 +123,7 @@ def _wrong_types(
         shown = ", ".join(f"row {row}: {value!r}" for row, value in rows)
         kind = definition.source.columns[item.name]
         parts.append(f"column {item.name} is no {kind} in {counts.bad[item.name]} row(s) ({shown})")
-    return f"{file.path} has wrongly typed values: {'; '.join(parts)}. Repair the file and ingest the partition again."
+    return f"{file.path} has wrongly typed values: {'; '.join(parts)}."
 
 
 def _event_time(read: Sequence[Conversion], definition: Definition) -> str:

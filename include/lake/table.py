@@ -37,7 +37,7 @@ class NoSuchVersion(Refused):
     def __init__(self, model: str, table: str, wanted: str) -> None:
         self.model = model
         self.table = table
-        family = "train" if table == "predictions" else "data"
+        family = {"predictions": "train", "scores": "score"}.get(table, "data")
         super().__init__(
             f"The {table} table of {model} has no {wanted}. Run the DAG {model}.{family} first, or name a version "
             "that its history shows."
@@ -48,7 +48,8 @@ class NoSuchVersion(Refused):
 class PartitionRecord:
     """A published partition: key, digest of its rows, digest of what it was made from, number of rows.
 
-    Keys are of time, but for predictions: there each training is a partition.
+    Keys are of time, but for predictions: there each training is a partition. A partition of scores is one of the raw
+    table's, or a file.
     """
 
     key: str
@@ -58,7 +59,7 @@ class PartitionRecord:
 
 
 class LakeTable:
-    """The table ``name`` (raw, features or predictions) of a model."""
+    """The table ``name`` (raw, features, predictions or scores) of a model."""
 
     def __init__(self, settings: Settings, model: str, name: str) -> None:
         self.settings = settings

@@ -107,6 +107,7 @@ class StagingWriter:
 
     def _open(self, key: str) -> _OpenFile:
         path = self._folder / f"{checked_key(key)}.parquet"
+        path.unlink(missing_ok=True)  # a table may have adopted an equal try's file by a link: never write into it
         return _OpenFile(path=path, schema=self._schema, digest=RowsDigest(self._schema))
 
     def _finish(self, file: _OpenFile) -> WrittenPartition:

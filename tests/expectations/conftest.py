@@ -14,6 +14,7 @@ from include.datasets import land
 from include.features.select import features_sql
 from include.lake.columns import DUCKDB_TYPES
 from include.settings import Settings
+from include.spec.columns import input_columns
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
 
@@ -32,7 +33,7 @@ def _raw(connection: duckdb.DuckDBPyConnection, definition: Definition, store: P
 
 
 def _frames(settings: Settings, model: str) -> Frames:
-    """Raw and features of all days; a training set; predictions of a model that is good but not perfect."""
+    """Raw, features, requests and labels of all days; a training set; predictions of a good but not perfect model."""
     definition = find_definition(settings, model)
     land(settings, model)
     connection = duckdb.connect()
@@ -48,7 +49,25 @@ def _frames(settings: Settings, model: str) -> Frames:
     noise = np.random.default_rng(7).uniform(size=len(holdout))
     guess = 0.2 * holdout.label + 0.3 * noise if model == "flight_delay" else 0.8 * holdout.label + 40 * noise
     predictions = holdout[["partition", "label"]].assign(_row=np.arange(len(holdout)), prediction=guess)
-    return {"raw": raw, "features": features, "training": training, "predictions": predictions}
+    return {
+        "raw": raw, "features": features, "training": training, "predictions": predictions,
+        "inference": _inference(raw, definition, 0.2 if model == "flight_delay" else 120.0),
+        "feedback": features[["label", "partition"]].dropna().assign(request_id="r", row=0, entity=None),
+    }  # fmt: skip
+
+
+def _inference(raw: pd.DataFrame, definition: Definition, prediction: float) -> pd.DataFrame:
+    """Every row of the source asked for once, as the request log keeps it."""
+    inputs = raw[list(input_columns(definition))].add_prefix("input_")
+    return inputs.assign(
+        partition=raw["partition"],
+        request_id=[f"r{number}" for number in range(len(raw))],
+        row=0,
+        version=1,
+        role="champion",
+        prediction=prediction,
+        latency_us=np.arange(len(raw)) % 400 + 90,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,93 @@
+"""Which files a scoring's ``path`` names: a pattern below the store or below the folder of the definition's source."""
+
+from __future__ import annotations
+
+import glob
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from include.errors import Refused
+from include.settings import Settings
+from include.spec.definition import Definition
+
+MOST_FILES: Final = 10_000
+
+
+class FilesOutside(Refused):
+    """A path leads out of the folders that scoring may read."""
+
+    def __init__(self, path: str, folders: list[Path]) -> None:
+        self.path = path
+        allowed = " or ".join(str(folder) for folder in folders)
+        super().__init__(
+            f"The path {path!r} does not lie below {allowed}. Put the files there, or write a path relative to the "
+            "store, such as landing/new/*.parquet."
+        )
+
+
+class NoFiles(Refused):
+    """The pattern names no file."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        super().__init__(
+            f"There is no file {pattern}. Deliver it, or correct the path; * stands for any name, ** for any folders."
+        )
+
+
+class TooManyFiles(Refused):
+    """The pattern names more files than one run takes."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        super().__init__(f"{pattern} names more than {MOST_FILES:,} files; score them in several runs.")
+
+
+def find_files(settings: Settings, definition: Definition, path: str) -> list[Path]:
+    """The files that a pattern names, sorted; hidden ones (``.name``, ``_name``) are left out.
+
+    :param path: relative to the store or absolute, with ``*``, ``?``, ``[…]`` and ``**``.
+    :raises FilesOutside: if the pattern, or a file behind a link, lies outside the allowed folders.
+    :raises NoFiles: if nothing matches.
+    :raises TooManyFiles: if more match than one run takes.
+    """
+    pattern = settings.store / path
+    folders = allowed_folders(settings, definition)
+    if ".." in PurePosixPath(path).parts or not _inside(_fixed_part(pattern), folders):
+        raise FilesOutside(path, folders)
+    found = (Path(name) for name in glob.iglob(str(pattern), recursive=True))
+    files = sorted(islice((file for file in found if _is_data(file)), MOST_FILES + 1))
+    if not files:
+        raise NoFiles(str(pattern))
+    if len(files) > MOST_FILES:
+        raise TooManyFiles(str(pattern))
+    outside = next((file for file in files if not _inside(file, folders)), None)
+    if outside is not None:
+        raise FilesOutside(str(outside), folders)
+    return files
+
+
+def allowed_folders(settings: Settings, definition: Definition) -> list[Path]:
+    """The folders that scoring may read: the store, and where the definition's source has its files."""
+    template = definition.source.path.replace("{store}", str(settings.store))
+    return list(dict.fromkeys([settings.store, _fixed_part(Path(template.split("{partition}")[0] + "x")).parent]))
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The pattern up to its first part with a wildcard."""
+    fixed = Path(pattern.anchor)
+    for part in pattern.parts[1:]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def _inside(path: Path, folders: list[Path]) -> bool:
+    real = path.resolve()
+    return any(real.is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _is_data(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith((".", "_"))
