@@ -20,7 +20,17 @@ from include.spec.definition import Definition
 from include.training.package import BYTES_DEPEND_ON, library_versions
 
 _ROOM: Final = Path(__file__).resolve().parent
-_SOURCES: Final = ("package.py", "packaged_model.py", "profile.py", "xgboost_trainer.py")
+_SOURCES: Final = (
+    "compiling.py",
+    "package.py",
+    "packaged_model.py",
+    "profile.py",
+    "row_batch.py",
+    "row_path.py",
+    "row_reader.py",
+    "xgboost_trainer.py",
+)
+_COMPILER: Final = _ROOM.parent / "features" / "compiled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +65,7 @@ def make_fingerprint(
         "training_set": training_set["digest"],
         "windows": _in_utc(training_set["windows"]),
         "code": code_digest(),
-        "libraries": library_versions(*BYTES_DEPEND_ON),
+        "libraries": library_versions(*BYTES_DEPEND_ON, "sqlglot"),
         "machine": platform.machine(),
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -65,8 +75,8 @@ def make_fingerprint(
 def code_digest() -> str:
     """Digest (64 hex characters) of the source files that decide on a model's bytes."""
     digest = hashlib.sha256()
-    for name in _SOURCES:
-        digest.update(f"{name}\0{hashlib.sha256((_ROOM / name).read_bytes()).hexdigest()}\n".encode())
+    for path in (*(_ROOM / name for name in _SOURCES), *sorted(_COMPILER.glob("*.py"))):
+        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 

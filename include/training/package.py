@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from include.errors import NoriaError, Refused
 from include.spec.definition import ColumnType, Definition, FeatureType
+from include.spec.expressions import check_expression
 
 if TYPE_CHECKING:
     import pandas as pd
     import xgboost
 
 CODE = Path(__file__).with_name("packaged_model.py")
+SHORT_WAY = tuple(Path(__file__).with_name(name) for name in ("row_batch.py", "row_path.py", "row_reader.py"))
 FORMAT = 1
 
 _MODEL = "model.ubj"
 _FEATURES = "features.json"
 _PROFILE = "profile.json"
 _MODULE = "feature_module.py"
+_COMPILED = "compiled_features.py"
 _REQUIRED = (_MODEL, _FEATURES, _PROFILE)
+_OPTIONAL = (_MODULE, _COMPILED, *(path.name for path in SHORT_WAY))
 
 
 class PackageIncomplete(NoriaError):
@@ -89,11 +93,26 @@ def describe_model(
                 "type": kind,
                 "expression": definition.features[name].expression if module is None else None,
                 "categories": list(categories.get(name, ())) if kind == "category" else None,
+                "reads": sorted(check_expression(definition.features[name].expression).columns)
+                if module is None
+                else None,
             }
             for name, kind in feature_types.items()
         ],
         "select": select,
         "feature_module": {"inputs": list(module.inputs)} if module is not None else None,
+        "serving": _describe_serving(definition),
+    }
+
+
+def _describe_serving(definition: Definition) -> dict[str, Any]:
+    """What the server holds a request against, and which columns name and hide an entity."""
+    serving, source = definition.serving, definition.source
+    return {
+        "entity": {name: source.columns[name] for name in source.entity},
+        "limits": {name: limit.model_dump(mode="json", exclude_none=True) for name, limit in serving.limits.items()},
+        "unseen_categories": serving.unseen_categories,
+        "personal": list(serving.personal),
     }
 
 
@@ -105,13 +124,29 @@ def write_package(
     profile: Mapping[str, Any],
     feature_module: Path | None = None,
 ) -> None:
-    """Write ``model.ubj``, ``features.json``, ``profile.json`` and the feature module's source into a folder."""
+    """Write booster, description, profile, the code of the short way and the feature module's source to a folder."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / _MODEL).write_bytes(bytes(booster.save_raw(raw_format="ubj")))
     (directory / _FEATURES).write_text(canonical_json(description), encoding="utf-8")
     (directory / _PROFILE).write_text(canonical_json(profile), encoding="utf-8")
+    for path in SHORT_WAY:
+        (directory / path.name).write_bytes(path.read_bytes())
     if feature_module is not None:
         (directory / _MODULE).write_bytes(feature_module.read_bytes())
+
+
+def add_compiled(
+    directory: Path, description: Mapping[str, Any], source: str | None, compiled: Mapping[str, Any]
+) -> None:
+    """Write the compiled features beside a written package, and into ``features.json`` what is known of them.
+
+    :param source: of the compiled features; None if they are not admitted, then none are left there.
+    :param compiled: ``admitted``, ``reason`` and ``rows``.
+    """
+    (directory / _FEATURES).write_text(canonical_json({**description, "compiled": dict(compiled)}), encoding="utf-8")
+    (directory / _COMPILED).unlink(missing_ok=True)
+    if source is not None:
+        (directory / _COMPILED).write_text(source, encoding="utf-8")
 
 
 def artifact_digest(model_directory: Path) -> str:
@@ -129,9 +164,9 @@ def artifact_digest(model_directory: Path) -> str:
 def _package_files(directory: Path) -> dict[str, Path]:
     logged = (directory / "MLmodel").exists()
     folder = directory / "artifacts" if logged else directory
-    files = {name: folder / name for name in (*_REQUIRED, _MODULE)}
+    files = {name: folder / name for name in (*_REQUIRED, *_OPTIONAL)}
     files[CODE.name] = directory / CODE.name if logged else CODE
-    missing = [name for name, path in files.items() if name != _MODULE and not path.is_file()]
+    missing = [name for name, path in files.items() if name not in _OPTIONAL and not path.is_file()]
     if missing:
         raise PackageIncomplete(directory, missing)
     return {name: path for name, path in files.items() if path.is_file()}

@@ -2,15 +2,16 @@
 
 MLflow logs this very file (models from code), so it must stay self-contained: it imports the standard library,
 numpy, pandas, duckdb, xgboost and mlflow.pyfunc, and nothing of this repository. Beside it lie ``model.ubj``
-(XGBoost), ``features.json`` (inputs, feature SQL, categories) and, for a model with a feature module, its source.
-Training encodes its matrices with the same functions, so that there is one way from features to numbers.
+(XGBoost), ``features.json`` (inputs, feature SQL, categories, limits), ``row_path.py``, ``row_reader.py`` and
+``row_batch.py`` (the short way for a few rows), ``compiled_features.py`` if the feature SQL could be compiled and was
+proven equal, and, for a model with a feature module, its source. Training encodes its matrices with the same
+functions, so that there is one way from features to numbers.
 """
 
-import difflib
 import json
 import math
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,15 @@ SQL_TYPES = {
 _EXPECTED = {
     "string": "text",
     "integer": "a whole number of 64 bits",
-    "number": "a number",
+    "number": "a finite number",
     "boolean": "true or false",
     "timestamp": "an ISO 8601 date and time such as 2013-10-01T05:00:00",
 }
 _INTEGERS = range(-(2**63), 2**63)
+#: Up to here the compiled features are faster than DuckDB, which costs some milliseconds a call.
+COMPILED_ROWS = 256
+#: Beyond it rows are read and computed column by column.
+FEW_ROWS = 1
 
 
 class InputError(ValueError):
@@ -100,11 +105,15 @@ def _string(value: Any) -> str:
     return str(value)
 
 
-def _timestamp(value: Any, zone: ZoneInfo) -> np.datetime64:
-    """A local time without zone, to the microsecond; an aware value is brought to the source's zone first."""
+def _timestamp(value: Any, zone: ZoneInfo) -> datetime | np.datetime64:
+    """A local time without zone, to the microsecond; an aware value is brought to the source's zone first.
+
+    It is a datetime, except for years that Python's datetime does not have.
+    """
     if isinstance(value, np.datetime64):
-        local: np.datetime64 = value.astype("datetime64[us]")
-        return local
+        far = value.astype("datetime64[us]")
+        plain = far.item()
+        return plain if isinstance(plain, datetime) else far
     if isinstance(value, str):
         value = datetime.fromisoformat(value.strip())
     if isinstance(value, pd.Timestamp):
@@ -115,19 +124,34 @@ def _timestamp(value: Any, zone: ZoneInfo) -> np.datetime64:
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - local time without zone is meant
     if value.tzinfo is not None:
         value = value.astimezone(zone).replace(tzinfo=None)
-    return np.datetime64(value, "us")
+    local: datetime = value
+    return local
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+}
+
+
+def typed_value(value: Any, kind: str, zone: ZoneInfo) -> Any:
+    """A value as its declared type, null as None.
+
+    :raises TypeError, ValueError, OverflowError: if it is not of the type.
+    """
+    if is_null(value):
+        return None
+    return _timestamp(value, zone) if kind == "timestamp" else _READERS[kind](value)
 
 
 def _typed(values: Sequence[Any], kind: str, field: str, zone: ZoneInfo) -> list[Any]:
     """Each value as its declared type, null as None."""
-    readers = {"string": _string, "integer": _integer, "number": _number, "boolean": _boolean}
     typed: list[Any] = []
     for row, value in enumerate(values):
         try:
-            if is_null(value):
-                typed.append(None)
-            else:
-                typed.append(_timestamp(value, zone) if kind == "timestamp" else readers[kind](value))
+            typed.append(typed_value(value, kind, zone))
         except (TypeError, ValueError, OverflowError) as error:
             given = repr(value)
             shown = given if len(given) <= 60 else f"{given[:60]}…"
@@ -152,7 +176,11 @@ def column(values: pd.Series, kind: str, field: str, zone: ZoneInfo) -> Any:
     if _already_typed(values, kind):
         plain = values.to_numpy()
         return plain.astype({"timestamp": "datetime64[us]", "integer": "int64", "number": "float64"}.get(kind, "bool"))
-    typed = _typed(values.tolist(), kind, field, zone)
+    return _array(_typed(values.tolist(), kind, field, zone), kind)
+
+
+def _array(typed: list[Any], kind: str) -> Any:
+    """Values of a declared type as an array that DuckDB reads as that type."""
     if kind == "string":
         return np.array(typed, dtype=object)
     if kind == "timestamp":
@@ -242,15 +270,28 @@ def _as_offline(values: pd.Series) -> pd.Series:
     return values.astype("str") if values.dtype == object else values
 
 
+def _load_code(name: str, path: Path) -> Any:
+    """A packaged source file as a module that nothing else can import, so that two versions do not mix."""
+    module = types.ModuleType(f"noria_{name}")
+    code = compile(path.read_text(encoding="utf-8"), path.name, "exec")
+    exec(code, module.__dict__)  # noqa: S102 - the model's own code, which its artifact digest covers
+    return module
+
+
 class TabularModel(PythonModel):
     """A trained model with its feature computation.
 
-    ``predict`` takes a DataFrame of raw rows (MLflow's way), ``predict_rows`` a list of JSON rows (the server's way).
-    Both go through the same typed columns, the same SQL and the same matrix, so that their answers are equal bit by
-    bit, alone or in a batch. Safe to call from several threads.
+    ``predict`` takes a DataFrame of raw rows (MLflow's way), ``predict_rows`` a list of JSON rows and
+    ``predict_columns`` columns (the server's ways, which hold values against the definition's limits). A few rows go
+    through the compiled features if they were proven equal, everything else through DuckDB; all answers are equal bit
+    by bit, alone or in a batch. Safe to call from several threads.
     """
 
     InputError = InputError
+    #: Required inputs and their types, in order.
+    columns: dict[str, str]
+    #: Columns that identify a row, and their types; those that are no inputs may come in a row, and are checked.
+    entity: dict[str, str]
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load from the artifacts that MLflow hands over."""
@@ -265,24 +306,61 @@ class TabularModel(PythonModel):
 
     def _load(self, files: Mapping[str, Path]) -> None:
         self.description: dict[str, Any] = json.loads(files["features"].read_text(encoding="utf-8"))
-        self.columns: dict[str, str] = self.description["columns"]
+        self.columns = self.description["columns"]
         self.features: list[dict[str, Any]] = self.description["features"]
         self._zone = ZoneInfo(self.description["time_zone"])
         self._booster = xgboost.Booster({"nthread": 1})
         self._booster.load_model(bytearray(files["model"].read_bytes()))
         self._compute: Any = None
         if self.description.get("feature_module"):
-            module = types.ModuleType("noria_feature_module")
-            code = compile(files["feature_module"].read_text(encoding="utf-8"), "feature_module.py", "exec")
-            exec(code, module.__dict__)  # noqa: S102 - the definition's own feature module, packaged with the model
-            self._compute = module.compute
+            self._compute = _load_code("feature_module", files["feature_module"]).compute
+        self._load_row_path(files)
         self._connection = _open_connection()
         casts = (
             f"CAST({_quoted(name)} AS {SQL_TYPES[kind]}) AS {_quoted(name)}" for name, kind in self.columns.items()
         )
         self._query = f"SELECT {self.description['select']} FROM (SELECT {', '.join(casts)} FROM raw_rows)"  # noqa: S608
 
-    # -- the two ways in --
+    def _load_row_path(self, files: Mapping[str, Path]) -> None:
+        """The short way for a few rows; a folder of an older package takes the code that lies beside this file."""
+        path, reader, batch = (
+            _load_code(name, files.get(name) or Path(__file__).with_name(f"{name}.py"))
+            for name in ("row_path", "row_reader", "row_batch")
+        )
+        self._path = path
+        serving = self.description.get("serving") or {}
+        self.entity = dict(serving.get("entity") or {})
+        self._limits = {name: reader.Limit(limit) for name, limit in (serving.get("limits") or {}).items()}
+        self._refuses_unseen = serving.get("unseen_categories") == "refuse"
+        self._reader = reader.RowReader(
+            self.columns,
+            self.entity,
+            limits=self._limits,
+            convert=lambda value, kind: typed_value(value, kind, self._zone),
+            expected=_EXPECTED,
+            refuse=InputError,
+        )
+        self._columns_of = batch.ColumnReader(self.columns, self.entity, self._limits)
+        self._encode_any = self._path.make_encoder(self.features, refuse_unseen=False)
+        self._encode_strictly = self._path.make_encoder(self.features, refuse_unseen=self._refuses_unseen)
+        self._direct = self._path.direct_booster(self._booster, self.features)
+        self._compiled: Any = None
+        self._batch: Any = None
+        if (self.description.get("compiled") or {}).get("admitted") and "compiled_features" in files:
+            compiled = _load_code("compiled_features", files["compiled_features"])
+            self._compiled = compiled.compute
+            self._batch = self._batch_encoder(batch, files["compiled_features"], compiled)
+
+    def _batch_encoder(self, batch: Any, source: Path, compiled: Any) -> Any:
+        """The loop over columns, None if the direct way to the booster or the loop is not to be had."""
+        if self._direct is None or not self.columns:
+            return None
+        try:
+            return batch.BatchEncoder(source.read_text(encoding="utf-8"), compiled, self.features)
+        except (ValueError, SyntaxError):
+            return None
+
+    # -- the ways in --
 
     def predict(
         self,
@@ -297,23 +375,8 @@ class TabularModel(PythonModel):
         """
         return pd.DataFrame({"prediction": self.predict_frame(model_input)}, index=model_input.index)
 
-    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
-        """Predictions for JSON rows: every input column must be there (null is allowed), and no other.
-
-        :raises InputError: names row and field.
-        """
-        for number, row in enumerate(rows):
-            if not isinstance(row, Mapping):
-                raise InputError(f"expected an object with fields, got {type(row).__name__}", row=number)
-            if row.keys() != self.columns.keys():
-                self._refuse_fields(number, row)
-        frame = {
-            name: self._column(pd.Series([row[name] for row in rows], dtype=object), name) for name in self.columns
-        }
-        return [float(value) for value in self._predict_columns(frame, len(rows))]
-
     def predict_frame(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """Predictions for a DataFrame of raw rows, as an array in the same order.
+        """Predictions for a DataFrame of raw rows, as an array in the same order; limits are not applied.
 
         :raises InputError: if a column is missing or a value has the wrong type.
         """
@@ -324,6 +387,72 @@ class TabularModel(PythonModel):
             )
         return self._predict_columns({name: self._column(frame[name], name) for name in self.columns}, len(frame))
 
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+        """Predictions for JSON rows: every input column must be there (null is allowed), entity columns may be.
+
+        Numbers must be finite, values within the definition's limits.
+
+        :raises InputError: names row and field, and says what is allowed.
+        """
+        if self._takes_batch(len(rows)):
+            columns = self._columns_of.read(rows)
+            answers = None if columns is None else self._batch_answers(columns)
+            if answers is not None:
+                return answers
+        return self._answers(self._reader.read_rows(rows))
+
+    def predict_columns(self, columns: Mapping[str, Any], *, strict: bool = True) -> list[float]:
+        """Predictions for columns of equal length: lists of JSON values, or numpy arrays (there NaN and NaT are null).
+
+        Many rows in typed arrays are never taken apart.
+
+        :param strict: as for :meth:`predict_rows`; else extra columns and values outside of limits are taken.
+        :raises InputError: names row and field, and says what is allowed.
+        """
+        if not strict:
+            frame = pd.DataFrame({name: pd.Series(columns[name]) for name in self.columns if name in columns})
+            return _floats(self.predict_frame(frame))
+        self._reader.check_names(columns, None)
+        rows = self._same_length(columns)
+        whole = all(isinstance(values, np.ndarray) and values.dtype != object for values in columns.values())
+        if rows <= COMPILED_ROWS or not whole:
+            plain = [_plain_values(values) for values in columns.values()]
+            return self.predict_rows([dict(zip(columns, row, strict=True)) for row in zip(*plain, strict=True)])
+        arrays = {name: self._checked_column(values, name) for name, values in columns.items()}
+        return _floats(self._predict_columns({name: arrays[name] for name in self.columns}, rows, strict=True))
+
+    def predict_typed(self, rows: Sequence[Sequence[Any]]) -> list[float]:
+        """Predictions for rows of values in the columns' order that have their declared types (times as datetime).
+
+        Neither limits nor unseen categories are refused; used to prove the short way against the long one.
+        """
+        if self._takes_batch(len(rows)):
+            answers = self._batch_answers(list(zip(*rows, strict=True)), strict=False)
+            if answers is not None:
+                return answers
+        return self._answers([list(row) for row in rows], strict=False)
+
+    def explain_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What each feature adds to the answer (XGBoost's SHAP values), for JSON rows as :meth:`predict_rows` takes.
+
+        :returns: ``scale`` (``log-odds`` or ``value``), ``base`` (what the model answers on average, on that scale),
+            ``contributions`` (for each row feature → number; with ``base`` they sum up to the answer on that scale)
+            and ``predictions``.
+        :raises InputError: names row and field.
+        """
+        read = self._reader.read_rows(rows)
+        matrix = self._matrix(self._arrays(read), len(read), strict=True)
+        names = [feature["name"] for feature in self.features]
+        kinds = ["c" if feature["type"] == "category" else "q" for feature in self.features]
+        table = xgboost.DMatrix(matrix, feature_names=names, feature_types=kinds, enable_categorical=True, nthread=1)
+        shares = self._booster.predict(table, pred_contribs=True).astype(np.float64)
+        return {
+            "scale": "log-odds" if self.description["task"] == "binary_classification" else "value",
+            "base": float(shares[0, -1]) if len(read) else None,
+            "contributions": [dict(zip(names, row[:-1].tolist(), strict=True)) for row in shares],
+            "predictions": probability_or_value(self._booster, matrix).tolist(),
+        }
+
     # -- what both share --
 
     def compute_features(self, frame: pd.DataFrame) -> dict[str, Values]:
@@ -333,10 +462,62 @@ class TabularModel(PythonModel):
     def _column(self, values: pd.Series, name: str) -> Any:
         return column(values, self.columns[name], name, self._zone)
 
-    def _predict_columns(self, columns: Mapping[str, Any], rows: int) -> npt.NDArray[np.float64]:
+    def _takes_batch(self, rows: int) -> bool:
+        return self._batch is not None and FEW_ROWS < rows <= COMPILED_ROWS
+
+    def _batch_answers(self, columns: Sequence[Sequence[Any]], *, strict: bool = True) -> list[float] | None:
+        """Predictions for typed columns by the loop over them; None if a row among them must go another way."""
+        matrix = self._batch.encode(columns, refuse_unseen=strict and self._refuses_unseen)
+        return None if matrix is None else list(self._direct.predict_matrix(matrix))
+
+    def _answers(self, rows: list[list[Any]], *, strict: bool = True) -> list[float]:
+        """Predictions for typed values: compiled for a few rows, by DuckDB where that is not to be had."""
+        if self._compiled is not None and len(rows) <= COMPILED_ROWS:
+            encoded = self._encode_compiled(rows, self._encode_strictly if strict else self._encode_any)
+            if encoded is not None:
+                if self._direct is not None and len(encoded) == 1:
+                    return [self._direct.predict(encoded[0])]
+                matrix = np.array(encoded, dtype=np.float32).reshape(len(rows), len(self.features))
+                return _floats(probability_or_value(self._booster, matrix))
+        return _floats(self._predict_columns(self._arrays(rows), len(rows), strict=strict))
+
+    def _encode_compiled(self, rows: list[list[Any]], encode_row: Callable[[Any], Any]) -> list[list[float]] | None:
+        """The rows' numbers by the compiled features; None if one of them is DuckDB's to compute or to refuse."""
+        encoded = []
+        for number, values in enumerate(rows):
+            try:
+                features = self._compiled(*values)
+            except Exception:  # noqa: BLE001 - whatever the compiled form cannot do exactly, it raises for
+                return None
+            try:
+                encoded.append(encode_row(features))
+            except self._path.UnseenCategory as unseen:
+                raise self._unseen(unseen, number) from unseen
+        return encoded
+
+    def _arrays(self, rows: list[list[Any]]) -> dict[str, Any]:
+        """Checked values by column, as DuckDB reads them."""
+        return {
+            name: _array([row[place] for row in rows], kind) for place, (name, kind) in enumerate(self.columns.items())
+        }
+
+    def _predict_columns(
+        self, columns: Mapping[str, Any], rows: int, *, strict: bool = False
+    ) -> npt.NDArray[np.float64]:
+        return probability_or_value(self._booster, self._matrix(columns, rows, strict=strict))
+
+    def _matrix(self, columns: Mapping[str, Any], rows: int, *, strict: bool) -> Matrix:
+        """The encoded features of typed columns.
+
+        :param strict: refuse unseen categories if the definition says so.
+        """
         if rows == 0:
-            return np.empty(0, dtype=np.float64)
-        return probability_or_value(self._booster, encode(self._features(columns, rows), self.features))
+            return np.empty((0, len(self.features)), dtype=np.float32)
+        computed = self._features(columns, rows)
+        matrix = encode(computed, self.features)
+        if strict and self._refuses_unseen:
+            self._check_seen(computed, matrix)
+        return matrix
 
     def _features(self, columns: Mapping[str, Any], rows: int) -> dict[str, Values]:
         frame = pd.DataFrame(dict(columns), index=pd.RangeIndex(rows))
@@ -355,15 +536,65 @@ class TabularModel(PythonModel):
         computed = self._compute(pd.DataFrame(inputs, index=frame.index))
         return {PREFIX + f["name"]: computed[f["name"]].to_numpy() for f in self.features}
 
-    def _refuse_fields(self, number: int, row: Mapping[str, Any]) -> None:
-        for name in self.columns:
-            if name not in row:
-                raise InputError("is missing; null is allowed", row=number, field=name)
-        for name in row:
-            if name not in self.columns:
-                close = difflib.get_close_matches(str(name), self.columns, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise InputError(f"is no input of this model{hint}", row=number, field=str(name))
+    def _check_seen(self, computed: Mapping[str, Values], matrix: Matrix) -> None:
+        for place, feature in enumerate(self.features):
+            if feature["type"] == "category":
+                values = computed[PREFIX + feature["name"]]
+                for row in np.flatnonzero(np.isnan(matrix[:, place])):
+                    if not is_null(values[row]):
+                        raise self._unseen(self._path.UnseenCategory(place, values[row]), int(row))
+
+    def _unseen(self, unseen: Any, row: int) -> ValueError:
+        """The refusal of a category that training has not seen; it names the column if the feature reads only one."""
+        feature = self.features[unseen.place]
+        reads = feature.get("reads") or []
+        of = "" if reads == [feature["name"]] else f" (feature {feature['name']})"
+        seen = ", ".join(repr(value) for value in feature["categories"][:12])
+        more = len(feature["categories"]) - 12
+        listed = f"{seen} and {more} others" if more > 0 else seen
+        return InputError(
+            f"{unseen}{of}; it knows {listed}, and null", row=row, field=reads[0] if len(reads) == 1 else None
+        )
+
+    def _checked_column(self, values: Values, name: str) -> Any:
+        """One column as an array that DuckDB reads, with its limit checked."""
+        kind = {**self.columns, **self.entity}[name]
+        array = column(pd.Series(values), kind, name, self._zone)
+        plain = np.asarray(array)
+        if kind == "number":
+            infinite = np.flatnonzero(np.isinf(plain))
+            if len(infinite):
+                row = int(infinite[0])
+                raise InputError(f"expected {_EXPECTED[kind]} or null, got {plain[row]}", row=row, field=name)
+        if name in self._limits:
+            row = self._limits[name].first_outside(plain, np.asarray(pd.isna(array)))
+            if row is not None:
+                raise InputError(self._limits[name].problem(plain[row].item()), row=row, field=name)
+        return array
+
+    def _same_length(self, columns: Mapping[str, Any]) -> int:
+        lengths = {name: len(values) for name, values in columns.items()}
+        first, rows = next(iter(lengths.items()), ("", 0))
+        for name, length in lengths.items():
+            if length != rows:
+                raise InputError(f"has {length} values, {first!r} has {rows}", field=name)
+        return rows
+
+
+def _floats(predictions: npt.NDArray[np.float64]) -> list[float]:
+    return [float(value) for value in predictions]
+
+
+def _plain_values(values: Any) -> list[Any]:
+    """A column as a list; nulls of an array (NaN, NaT) as None."""
+    if not isinstance(values, np.ndarray):
+        return list(values)
+    if values.dtype.kind in "Mm":  # the list of nanoseconds would be one of numbers
+        return [None if np.isnat(value) else value for value in values]
+    plain: list[Any] = values.tolist()
+    if values.dtype.kind not in "fO":
+        return plain
+    return [None if value is not None and is_null(value) else value for value in plain]
 
 
 def _quoted(name: str) -> str:

@@ -24,6 +24,7 @@ from include.lake.paths import relative_to_store
 from include.settings import Settings
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
+from include.training.compiling import compile_package
 from include.training.describe import describe, feature_module_path
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
 from include.training.package import PackageIncomplete, artifact_digest, write_package
@@ -139,6 +140,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     with tempfile.TemporaryDirectory(prefix="noria-package-") as folder:
         package = Path(folder) / "package"
         predictions = _package(job, trained, holdout, package)
+        compiled = compile_package(package, job.description, inputs)["compiled"]
         _check_equal(job, holdout, predictions, TabularModel.open(package).predict_frame(inputs))
         _write_predictions(job, holdout, predictions)
         with tracker.run(job.definition, _tags(job)) as run:
@@ -148,6 +150,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
                 "noria.model_uri": model_uri,
                 "noria.artifact_digest": artifact_digest(package),
                 "noria.best_round": str(trained.best_round),
+                "noria.compiled": compiled["reason"] or f"proven equal on {compiled['rows']} rows",
             }
             run.tags(tags)
     finished = FinishedRun(run_id=run.run_id, experiment_id=run.experiment_id, tags=tags)

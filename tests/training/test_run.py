@@ -22,6 +22,7 @@ from include.settings import Settings
 from include.spec.definition import Definition, FeatureModule
 from include.stack.postgres import Postgres
 from include.training import run as training_run
+from include.training.describe import describe
 from include.training.package import artifact_digest
 from include.training.run import Job, PackagedModelDiffers, find_equal, prepare_job, train_and_log
 from include.training.tracking import COMPLETE, Tracker, TrackingAway
@@ -76,6 +77,7 @@ def test_a_training_is_logged_whole_and_an_equal_one_is_reused(
     assert run.data.params["seed"] == "7"
     assert run.data.params["max_depth"] == "4"
     assert run.data.metrics["best_round"] == output["best_round"]
+    assert run.data.tags["noria.compiled"].startswith("proven equal on ")
     assert len(tracker.client.get_metric_history(output["run_id"], "validation_logloss")) >= output["best_round"]
     dataset = run.inputs.dataset_inputs[0].dataset
     assert dataset.digest == job.reference["digest"]
@@ -118,7 +120,12 @@ def test_the_logged_model_needs_nothing_of_this_repository(lake: Settings, track
         "import sys, json, pandas as pd, mlflow.pyfunc\n"
         f"model = mlflow.pyfunc.load_model({str(model)!r})\n"
         "rows = pd.DataFrame(json.load(sys.stdin), dtype=object)\n"
-        "assert not any(name.split('.')[0] == 'include' for name in sys.modules)\n"
+        "inside = model.unwrap_python_model()\n"
+        "assert inside._compiled is not None and inside._direct is not None\n"
+        "plain = rows.astype(object).where(rows.notna(), None).to_dict('records')\n"
+        "alone = [inside.predict_rows([row])[0] for row in plain]\n"
+        "assert alone == model.predict(rows)['prediction'].tolist()\n"
+        "assert not any(name.split('.')[0] in ('include', 'sqlglot') for name in sys.modules)\n"
         "print(json.dumps(model.predict(rows)['prediction'].tolist()))\n"
     )
     inputs = training_run.read_inputs(lake.store / output["training_set"]["directory"])
@@ -193,6 +200,17 @@ def test_what_shapes_the_model_shapes_the_fingerprint(lake: Settings) -> None:
     assert job_of(lake, same).fingerprint.value == base
     for change in ({"seed": 8}, {"rounds": 41}, {"params": {"max_depth": 3}}, {"refit": "validation"}):
         assert job_of(lake, make_definition(training=change)).fingerprint.value != base
+
+
+def test_what_the_server_refuses_is_part_of_a_version_and_how_it_is_deployed_is_not(lake: Settings) -> None:
+    base = job_of(lake).fingerprint.value
+    same = make_definition(serving={"log": {"retention": "7d"}}, deployment={"stages": ["shadow", "champion"]})
+    assert job_of(lake, same).fingerprint.value == base
+    limits = {"seats": {"minimum": 1}}
+    for change in ({"limits": limits}, {"unseen_categories": "refuse"}, {"personal": ["carrier"]}):
+        assert job_of(lake, make_definition(serving=change)).fingerprint.value != base
+    entity = make_definition(source={"entity": ["number"]})
+    assert describe(entity, {})["serving"]["entity"] == {"number": "integer"}
 
 
 def test_an_mlflow_that_is_away_is_tried_again() -> None:
