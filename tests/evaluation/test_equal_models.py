@@ -1,4 +1,7 @@
-"""On real flights: models that differ in their seed only hardly ever replace each other, a better one does."""
+"""On real flights: models that differ in their seed only hardly ever replace each other, a better one does.
+
+And in production, where evidence grows and is looked at again and again: they stay, and faulty ones go.
+"""
 
 from __future__ import annotations
 
@@ -8,62 +11,71 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from include.evaluation.bootstrap import LUCK_OF_TRAINING, Draws, Estimate, draw, estimate, improvement
-from include.evaluation.comparison import Judging, compare
-from include.evaluation.decision import apply_gate
-from include.evaluation.metrics import METRICS
-from include.evaluation.resampling import Resampling
-from include.evaluation.scoring import Scorer, make_scorer
-from include.spec.definition import Gate
-from tests.evaluation.real_flights import WEATHER, Flights, read_flights
+from include.evaluation.bootstrap import draw
+from include.evaluation.comparison import compare
+from include.evaluation.live import Judgement, Labelled, LiveEvidence, Rows, Rules, judge
+from tests.evaluation.contest import BLIND, JUDGING, SEEDS, Contest
 
-SEEDS = tuple(f"seed {seed}" for seed in range(11))
-BLIND = tuple(f"blind {seed}" for seed in range(2))
-JUDGING = Judging(task="binary_classification", threshold=0.3, rounds=150, confidence=0.95, seed=7)
+#: What had come in when the judge looked; it would look more often, but that gives the same answers in between.
+SEEN = (300, 675, 1519, 3417, 7688, 11_533)
+RULES = Rules(
+    stage="canary_10",
+    kind="canary",
+    task="binary_classification",
+    metric="roc_auc",
+    threshold=0.3,
+    requests=12_000,
+    labels=0,
+    time_s=None,
+    length_s=None,
+    error_rate=0.01,
+    p99_ms=None,
+    added_ms=10.0,
+    prediction_shift=0.2,
+    quality_margin=0.02,
+)
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Models of one definition on one real holdout, with the draws that they share.
+class Month:
+    """28 real days of flights and what five models of the flagship's definition say of them."""
 
-    ``seed …``: equal but for their seed. ``blind …``: without the weather, truly worse.
-    """
+    labels: np.ndarray
+    times: np.ndarray
+    said: list[np.ndarray]
+    blind: np.ndarray
 
-    flights: Flights
-    predictions: dict[str, np.ndarray]
-    scorers: dict[str, Scorer]
-    draws: dict[str, Draws]
-
-    def improvement(self, metric: str, challenger: str, champion: str) -> Estimate:
-        """The challenger's lead, as :func:`compare` measures it."""
-        mine, other = ((self.scorers[name], self.draws[name]) for name in (challenger, champion))
-        return improvement(METRICS[metric], mine, other, confidence=JUDGING.confidence, widened=LUCK_OF_TRAINING)
-
-    def promoted(self, metric: str, challenger: str, champion: str) -> bool:
-        """Whether the gate "better than the champion" lets the challenger pass."""
-        own = estimate(self.scorers[challenger], self.draws[challenger], METRICS[metric], confidence=0.95)
-        document = {
-            "challenger": {metric: own.to_document()},
-            "improvements": {"champion": {metric: self.improvement(metric, challenger, champion).to_document()}},
-            "comparison": {"status": "fair", "champion_version": 1, "reason": None},
-        }
-        [outcome] = apply_gate("binary_classification", Gate(metric=metric, against="champion"), document)
-        return outcome.passed
+    def judged(
+        self, challenger: np.ndarray, champion: np.ndarray, *, start: int, labelled: bool = True
+    ) -> tuple[int, Judgement]:
+        """The judge looks as flights come in from row ``start`` on; ends with a rollback or the last look."""
+        for seen in SEEN:
+            rows = slice(start, start + seen)
+            well = np.zeros(seen, dtype=bool)
+            found = judge(
+                LiveEvidence(
+                    rows=Rows(challenger[rows], champion[rows], well, well, self.times[rows]),
+                    labelled=Labelled(self.labels[rows], challenger[rows], champion[rows], self.times[rows])
+                    if labelled
+                    else Labelled(),
+                ),
+                RULES,
+            )
+            if found.verdict == "rollback":
+                break
+        return seen, found
 
 
 @pytest.fixture(scope="module")
-def contest(tmp_path_factory: pytest.TempPathFactory) -> Contest:
-    """Eleven models of the flagship's definition and two that are blind to the weather, on 28 real days."""
-    flights = read_flights(tmp_path_factory.mktemp("flights"))
-    predictions = {name: flights.predictions(seed) for seed, name in enumerate(SEEDS)}
-    predictions |= {name: flights.predictions(seed, without=WEATHER) for seed, name in enumerate(BLIND)}
-    scorers = {
-        name: make_scorer("binary_classification", flights.labels, values, threshold=0.3, whose=name)
-        for name, values in predictions.items()
-    }
-    resampling = Resampling.of_partitions(flights.partitions)
-    draws = draw(scorers, rounds=JUDGING.rounds, seed=JUDGING.seed, resampling=resampling)
-    return Contest(flights, predictions, scorers, draws)
+def month(contest: Contest) -> Month:
+    said = [contest.predictions[name] for name in SEEDS[:5]]
+    times = contest.flights.holdout["scheduled_at"].to_numpy()
+    return Month(contest.flights.labels, times, said, contest.predictions[BLIND[0]])
+
+
+def starts(number: int) -> list[int]:
+    """First rows, spread over the month."""
+    return np.random.default_rng(11).integers(0, 12_000, number).tolist()
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss"])
@@ -107,3 +119,48 @@ def test_resampled_as_single_rows_the_same_models_would_be_promoted_by_luck(cont
     pairs = list(permutations(scorers, 2))
 
     assert sum(by_rows.promoted("roc_auc", *pair) for pair in pairs) > 0.05 * len(pairs)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_of_twenty_challengers_that_differ_by_their_seed_only_at_most_one_is_rolled_back(
+    month: Month, labelled: bool
+) -> None:
+    pairs = list(permutations(range(5), 2))
+    found = [
+        month.judged(month.said[one], month.said[other], start=start, labelled=labelled)[1].verdict
+        for (one, other), start in zip(pairs, starts(len(pairs)), strict=True)
+    ]
+    assert len(pairs) == 20
+    assert found.count("rollback") <= 1
+
+
+def test_noise_that_costs_two_points_of_roc_auc_is_rolled_back_within_some_thousand_labels(month: Month) -> None:
+    random = np.random.default_rng(5)
+    seen = []
+    for seed, start in enumerate(starts(5)):
+        champion = month.said[seed]
+        logit = np.log(champion / (1 - champion))
+        noisy = 1 / (1 + np.exp(-logit - random.normal(0, 0.5 * logit.std(), logit.size)))
+        rows, found = month.judged(noisy, champion, start=start)
+        assert found.verdict == "rollback"
+        assert "ROC AUC" in found.reason
+        seen.append(rows)
+    assert np.median(seen) <= 7688
+
+
+def test_a_shift_of_a_quarter_standard_deviation_without_labels_is_rolled_back_within_some_hundred_rows(
+    month: Month,
+) -> None:
+    seen = []
+    for seed, start in enumerate(starts(5)):
+        champion = month.said[seed]
+        spread = champion[start : start + 675].std()  # of one day; that of the month may be less
+        rows, found = month.judged(np.clip(champion + 0.25 * spread, 0, 1), champion, start=start, labelled=False)
+        assert found.verdict == "rollback"
+        seen.append(rows)
+    assert np.median(seen) <= 675
+
+
+def test_a_model_that_knows_the_weather_is_not_rolled_back_for_one_that_does_not(month: Month) -> None:
+    for seed, start in enumerate(starts(5)):
+        assert month.judged(month.said[seed], month.blind, start=start)[1].verdict != "rollback"

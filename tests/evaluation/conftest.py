@@ -1,0 +1,5 @@
+"""The fixtures of this room."""
+
+from tests.evaluation.contest import contest
+
+__all__ = ["contest"]
