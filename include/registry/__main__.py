@@ -11,6 +11,8 @@ from datetime import datetime
 
 from include.errors import NoriaError, Refused
 from include.registry import outbox, state, versions
+from include.registry.ledger import LedgerEntry
+from include.registry.roles import CHALLENGER_ROLES
 from include.settings import Settings
 
 
@@ -19,8 +21,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, summary in {
         "history": "What was in production, since when and why.",
-        "at": "Which version was champion at an instant.",
-        "rollback": "Bring the previous champion back and bar the version that is rolled back.",
+        "at": "Which versions answered at an instant: the champion, and the challenger with its share.",
+        "rollback": "Bring the previous champion back and bar the version that is rolled back; a challenger under way "
+        "leaves too. With --version of the challenger only that one is taken out.",
         "bar": "Keep a version out of production.",
         "lift-bar": "Allow a barred version in production again.",
         "deliver": "Bring MLflow's aliases to the deployment state.",
@@ -52,22 +55,45 @@ def _history(settings: Settings, model: str) -> list[str]:
     entries = state.history(settings, model)
     if not entries:
         return [f"{model} was never deployed."]
-    lines = [f"{'when':25}  {'action':9} {'from':>5} {'to':>5}  {'actor':16}  reason"]
+    lines = [f"{'when':25}  {'action':9} {'from':>5} {'to':>5}  {'stage':16} {'actor':16}  reason"]
     for entry in entries:
         shown = [("-" if number is None else str(number)) for number in (entry.from_version, entry.to_version)]
         when = entry.at.astimezone().isoformat(timespec="seconds")
-        lines.append(f"{when:25}  {entry.action:9} {shown[0]:>5} {shown[1]:>5}  {entry.actor:16}  {entry.reason}")
-    roles = ", ".join(f"{role} {version}" for role, version in sorted(entries[-1].state.items())) or "nothing"
-    return [*lines, f"Now in production: {roles}."]
+        start = f"{when:25}  {entry.action:9} {shown[0]:>5} {shown[1]:>5}  {_stage(entry):16}"
+        lines.append(f"{start} {entry.actor:16}  {entry.reason}")
+    return [*lines, f"Now in production: {_roles(entries[-1])}."]
+
+
+def _stage(entry: LedgerEntry) -> str:
+    """The stage that was entered or left, and the share there."""
+    name = entry.evidence.get("stage")
+    if name is None:
+        return "-"
+    share = next((entry.shares.get(role, 0.0) for role in CHALLENGER_ROLES if role in entry.state), 0.0)
+    return f"{name}: {share * 100:.4g} %" if share and entry.action == "stage" else str(name)
+
+
+def _roles(entry: LedgerEntry) -> str:
+    def shown(role: str, version: int) -> str:
+        share = entry.shares.get(role, 0.0)
+        return f"{role} {version}" + (f" ({share * 100:.4g} %)" if role in CHALLENGER_ROLES and share else "")
+
+    return ", ".join(shown(role, version) for role, version in sorted(entry.state.items())) or "nothing"
 
 
 def _at(settings: Settings, model: str, text: str) -> str:
     try:
         instant = datetime.fromisoformat(text)
-        found = state.champion_at(settings, model, instant)
+        found = state.state_at(settings, model, instant)
     except ValueError as error:
         raise Refused(f"{text!r} is no instant: {error}. Write it like 2013-10-01T00:00-04:00.") from None
-    return f"{model} at {instant.isoformat()}: " + ("no champion" if found is None else f"version {found}")
+    champion = "no champion" if found.champion is None else f"version {found.champion}"
+    words = f"{model} at {instant.isoformat()}: {champion}"
+    if found.challenger is None:
+        return words
+    if found.share:
+        return f"{words}, and version {found.challenger} for {found.share * 100:.4g} % of the entities ({found.role})"
+    return f"{words}; version {found.challenger} was {found.role} and answered nobody"
 
 
 def _rollback(settings: Settings, options: argparse.Namespace) -> str:
@@ -81,9 +107,13 @@ def _rollback(settings: Settings, options: argparse.Namespace) -> str:
         version=options.version,
     )
     now = "no version" if done.version is None else f"version {done.version}"
+    end = f"(revision {done.revision})."
     if not done.changed:
-        return f"{options.model}: nothing to do, {now} is in production (revision {done.revision})."
-    return f"{options.model}: {now} is in production instead of version {done.replaced} (revision {done.revision})."
+        return f"{options.model}: nothing to do, {now} is in production {end}"
+    if done.withdrawn is not None and done.version == done.replaced:
+        return f"{options.model}: the challenger, version {done.withdrawn}, is out; {now} stays in production {end}"
+    also = "" if done.withdrawn is None else f"; the challenger, version {done.withdrawn}, is out too"
+    return f"{options.model}: {now} is in production instead of version {done.replaced}{also} {end}"
 
 
 def _bar(settings: Settings, options: argparse.Namespace) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.pool import NullPool
 
 from include.errors import NoriaError, TryAgain
-from include.registry import tables
+from include.registry import migrations, tables
 
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 30
@@ -125,7 +125,7 @@ def lock_until_commit(connection: Connection, *names: str) -> None:
 
 
 def ensure_schema(database_url: str) -> None:
-    """Create tables, triggers and the schema's version row unless they exist; any number of processes may race.
+    """Create tables, triggers and the schema's version row, or bring an older schema along; any number may race.
 
     :raises DatabaseAway: the database cannot be reached.
     :raises DatabaseUnusable: the database holds a newer schema than this code knows.
@@ -146,6 +146,8 @@ def ensure_schema(database_url: str) -> None:
                 f"The database {place(database_url)} has schema {found}, this code knows {tables.SCHEMA_VERSION}. "
                 "Update the code; an older version must not write to it."
             )
+        else:
+            migrations.migrate(connection, found)
     _ready.add(database_url)
 
 

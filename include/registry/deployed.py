@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
 from include.registry import database
+from include.registry.roles import CHALLENGER_ROLES
 from include.registry.tables import deployment, deployment_state, model_version
 from include.settings import Settings
 
@@ -17,8 +18,12 @@ from include.settings import Settings
 class DeployedVersion:
     """A version and the role that it holds in production.
 
-    :param since: when it took the role.
+    :param share: part of the entities that it answers, 0 to 1; the champion answers what no challenger does.
+    :param since: when it took the role with this share.
     :param revision: the model's revision at which it took the role.
+    :param plan: what a challenger's stage asks for (:mod:`include.registry.plans`); else empty.
+    :param until: deadline of a challenger's stage.
+    :param deployment: name of the deployment that a challenger belongs to.
     """
 
     model: str
@@ -33,6 +38,15 @@ class DeployedVersion:
     artifact_digest: str
     model_uri: str
     windows: dict[str, Any]
+    plan: dict[str, Any] = field(default_factory=dict)
+    until: datetime | None = None
+    deployment: str | None = None
+
+    @property
+    def stage(self) -> str | None:
+        """Name of a challenger's stage, such as ``canary_10``."""
+        name = self.plan.get("stage")
+        return None if name is None else str(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +62,11 @@ class ModelState:
     retired_at: datetime | None
     roles: dict[str, DeployedVersion]
 
+    @property
+    def challenger(self) -> DeployedVersion | None:
+        """The version on its way to champion, in whatever stage, or None."""
+        return next((self.roles[role] for role in CHALLENGER_ROLES if role in self.roles), None)
+
 
 def champion(settings: Settings, model: str) -> DeployedVersion | None:
     """The version in production, or None.
@@ -62,10 +81,29 @@ def previous(settings: Settings, model: str) -> DeployedVersion | None:
     return _role(settings, model, "previous")
 
 
+def challenger(settings: Settings, model: str) -> DeployedVersion | None:
+    """The version on its way to champion, in whatever stage, or None."""
+    found = read_state(settings, model)
+    return None if found is None else found.challenger
+
+
 def _role(settings: Settings, model: str, role: str) -> DeployedVersion | None:
+    found = read_state(settings, model)
+    return None if found is None else found.roles.get(role)
+
+
+def read_state(settings: Settings, model: str) -> ModelState | None:
+    """The state of one model, or None if it was never deployed.
+
+    :raises DatabaseAway: the database cannot be reached.
+    """
     with database.transaction(settings.database_url) as connection:
-        states = _read(connection, model)
-    return states[model].roles.get(role) if model in states else None
+        return state_in(connection, model)
+
+
+def state_in(connection: Connection, model: str) -> ModelState | None:
+    """The state of one model in the caller's transaction."""
+    return _read(connection, model).get(model)
 
 
 def read_states(settings: Settings, engine: Engine | None = None) -> dict[str, ModelState]:
@@ -86,7 +124,7 @@ def _read(connection: Connection, model: str | None = None) -> dict[str, ModelSt
     state, version = deployment_state.c, model_version.c
     query = select(
         deployment.c.model, deployment.c.revision.label("model_revision"), deployment.c.retired_at,
-        state.role, state.share, state.since, state.revision,
+        state.role, state.share, state.since, state.revision, state.plan, state.until, state.deployment,
         version.version, version.fingerprint, version.run_id, version.as_of, version.artifact_digest,
         version.model_uri, version.windows,
     ).select_from(
@@ -102,5 +140,5 @@ def _read(connection: Connection, model: str | None = None) -> dict[str, ModelSt
         )
         if row.role is not None:
             values = {key: value for key, value in row._mapping.items() if key not in {"model_revision", "retired_at"}}
-            found.roles[row.role] = DeployedVersion(**values)
+            found.roles[row.role] = DeployedVersion(**{**values, "plan": row.plan or {}})
     return states

@@ -49,6 +49,6 @@ def connect(settings: Settings) -> MlflowClient:
     return MlflowClient(settings.tracking_url, settings.tracking_url)
 
 
-def summary(error: Exception) -> str:
+def summary(error: BaseException) -> str:
     """One line of an error of MLflow, short enough for a message."""
     return " ".join(str(error).split())[:300].rstrip(". ") or type(error).__name__

@@ -10,18 +10,19 @@ from sqlalchemy import Connection, func, select
 from include.errors import TryAgain
 from include.registry import database
 from include.registry.mlflow_client import connect, summary
+from include.registry.roles import CHALLENGER_ROLES
 from include.registry.tables import deployment_state, outbox
 from include.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-ALIASES = ("champion", "previous")
+ALIASES = ("champion", "previous", "challenger")
 _log = logging.getLogger(__name__)
 
 
 def deliver(settings: Settings, model: str | None = None) -> list[str]:
-    """Bring MLflow's aliases ``champion`` and ``previous`` to the deployment state of now.
+    """Bring MLflow's aliases ``champion``, ``previous`` and ``challenger`` to the deployment state of now.
 
     Rows of the outbox only say that a model has changed; what is delivered is the state at delivery, one delivery of a
     model at a time, so that the newest state always ends up in MLflow. Never raises for an MLflow or a database that
@@ -66,7 +67,8 @@ def _reconcile(settings: Settings, connection: Connection, model: str) -> str | 
     rows = connection.execute(
         select(deployment_state.c.role, deployment_state.c.version).where(deployment_state.c.model == model)
     )
-    wanted = {row.role: row.version for row in rows if row.role in ALIASES}
+    names = dict.fromkeys(CHALLENGER_ROLES, "challenger")
+    wanted = {names.get(row.role, row.role): row.version for row in rows}
     try:
         _set_aliases(connect(settings), model, wanted)
     except Exception as error:  # noqa: BLE001 - whatever MLflow or its database raises must not fail a deployment

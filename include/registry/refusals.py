@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from include.errors import Refused
 from include.registry.versions import ModelVersion
 
@@ -66,4 +68,64 @@ class NothingToRollBackTo(Refused):
         super().__init__(
             f"{model} has no previous version to go back to (champion: {_named(champion)}). Name the version to go "
             "back to (--to), or the version to take out of production with nothing in its place (--version), or retire."
+        )
+
+
+class DeploymentUnderWay(Refused):
+    """Another deployment has a challenger of the model under way, and its stage's time is not over."""
+
+    def __init__(
+        self, model: str, version: int, *, other: int, deployment: str | None, stage: str | None, until: datetime | None
+    ) -> None:
+        self.model = model
+        self.version = version
+        self.other = other
+        self.deployment = deployment
+        self.stage = stage
+        self.until = until
+        end = "with no deadline" if until is None else f"until {until.isoformat()} at the latest"
+        super().__init__(
+            f"{model} version {version} cannot be deployed now: version {other} is in the stage {stage or 'candidate'} "
+            f"of the deployment {deployment}, {end}. Wait for its end, or take it out: "
+            f"python -m include.registry rollback {model} --version {other} --reason …"
+        )
+
+
+class DeploymentEnded(Refused):
+    """The deployment's version is its model's challenger no more: it was taken out, or another took its place."""
+
+    def __init__(self, model: str, version: int, deployment: str | None, now: int | None, why: str | None) -> None:
+        self.model = model
+        self.version = version
+        self.deployment = deployment
+        self.now = now
+        self.why = why
+        super().__init__(
+            f"{model} version {version} is not the challenger of the deployment {deployment} (any more); challenger "
+            f"now: {_named(now)}. The ledger's last word: {why or 'none'}. To try again, start a new deployment."
+        )
+
+
+class NothingToCompareWith(Refused):
+    """The model has no champion, so there is nothing that a stage could compare a challenger with."""
+
+    def __init__(self, model: str, version: int, role: str) -> None:
+        self.model = model
+        self.version = version
+        self.role = role
+        super().__init__(
+            f"{model} has no champion to compare version {version} with, so it cannot enter the role {role}. A model's "
+            "first version goes from candidate to champion directly."
+        )
+
+
+class NoSuchShare(Refused):
+    """The share does not fit the role."""
+
+    def __init__(self, role: str, share: float) -> None:
+        self.role = role
+        self.share = share
+        super().__init__(
+            f"A share of {share:g} does not fit the role {role}: candidate and shadow answer nobody (0), canary and ab "
+            "answer a part (over 0, at most 1)."
         )

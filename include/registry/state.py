@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, select
 
-from include.registry import database, ledger, versions
-from include.registry.deployed import DeployedVersion, ModelState, champion, previous, read_states
-from include.registry.ledger import LedgerEntry, Locked, champion_at, history
-from include.registry.refusals import ModelRetired, NothingToRollBackTo, OlderThanChampion, StateChanged, VersionBarred
+from include.registry import database, ledger, versions, withdrawal
+from include.registry.deployed import DeployedVersion, ModelState, challenger, champion, previous, read_states
+from include.registry.ledger import LedgerEntry, Locked, StateAt, history, state_at
+from include.registry.refusals import NothingToRollBackTo, VersionBarred
+from include.registry.roles import CHALLENGER_ROLES
+from include.registry.rules import ANY, AnyChampion, check_entry
 from include.registry.tables import deployment_ledger
-from include.registry.versions import ModelVersion
 from include.settings import Settings
 
 __all__ = [
@@ -21,24 +22,18 @@ __all__ = [
     "DeployedVersion",
     "LedgerEntry",
     "ModelState",
+    "StateAt",
     "Switch",
+    "challenger",
     "champion",
-    "champion_at",
     "history",
     "previous",
     "read_states",
     "retire",
     "roll_back",
+    "state_at",
     "switch_champion",
 ]
-
-
-class _Any:
-    """Type of :data:`ANY`."""
-
-
-ANY: Final = _Any()
-"""The expected champion may be any version, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +43,7 @@ class Switch:
     :param version: the champion after it; None if there is none.
     :param previous: the version in the role ``previous`` after it.
     :param replaced: the champion before it.
+    :param withdrawn: the challenger that the change took out, since what it was compared with is gone.
     :param ledger_id: the ledger row that says why (of this change, or of the newest if nothing changed).
     :param changed: False if everything was so already, and nothing was written.
     """
@@ -59,6 +55,7 @@ class Switch:
     ledger_id: int | None
     revision: int
     changed: bool
+    withdrawn: int | None = None
 
 
 def switch_champion(
@@ -70,11 +67,12 @@ def switch_champion(
     reason: str,
     evidence: Mapping[str, Any] | None = None,
     force: bool = False,
-    expected_champion: int | _Any | None = ANY,
+    expected_champion: int | AnyChampion | None = ANY,
 ) -> Switch:
-    """Put a version into production; the champion until now becomes ``previous``.
+    """Put a version into production at once; the champion until now becomes ``previous``.
 
-    A version that is champion already changes nothing and writes nothing.
+    A version that is champion already changes nothing and writes nothing. A challenger under way is taken out, not
+    barred: what it was compared with is champion no more. (A deployment in stages: :mod:`include.registry.stages`.)
 
     :param force: also replace a champion with a newer as-of, and bring a retired model back. A bar is never forced.
     :param expected_champion: refuse if the champion is another one.
@@ -90,7 +88,7 @@ def switch_champion(
         wanted = versions.read_version(connection, model, version)
         if locked.champion == version:
             return _unchanged(connection, locked)
-        _check_switch(connection, locked, wanted, force=force, expected=expected_champion)
+        check_entry(connection, locked, wanted, force=force, expected=expected_champion)
         versions.set_status(connection, model, version, "registered")
         roles = {**locked.roles, "champion": version}
         if locked.champion is not None:
@@ -101,22 +99,6 @@ def switch_champion(
             connection, locked, roles, action="promote", actor=actor, reason=reason,
             evidence={**(evidence or {}), **({"forced": True} if force else {})},
         )  # fmt: skip
-
-
-def _check_switch(
-    connection: Connection, locked: Locked, wanted: ModelVersion, *, force: bool, expected: int | _Any | None
-) -> None:
-    model = locked.model
-    if wanted.status == "barred":
-        raise VersionBarred(model, wanted.version)
-    if not isinstance(expected, _Any) and expected != locked.champion:
-        raise StateChanged(model, expected, locked.champion)
-    if locked.retired and not force:
-        raise ModelRetired(model)
-    if locked.champion is not None and not force:
-        current = versions.read_version(connection, model, locked.champion)
-        if wanted.as_of < current.as_of:
-            raise OlderThanChampion(model, wanted, current)
 
 
 def roll_back(
@@ -133,8 +115,10 @@ def roll_back(
 ) -> Switch:
     """Take the champion out of production and bar it; the previous version, or a named one, is champion again.
 
-    With ``version`` named, calling it again does nothing more, and a version that is not champion (any more) is only
-    barred. With ``request`` named, the same request is carried out once.
+    A challenger under way is taken out too, not barred: what it was compared with is gone. The ledger says so.
+
+    With ``version`` named, calling it again does nothing more; a challenger is taken out and the champion stays; a
+    version that is neither (any more) is only barred. With ``request`` named, the same request is carried out once.
 
     :param to_version: the version to go back to, instead of the previous one.
     :param bar: whether the version that is rolled back is barred until a person lifts it.
@@ -149,6 +133,10 @@ def roll_back(
         out = locked.champion if version is None else version
         if _already(connection, locked, out, to_version, request):
             return _unchanged(connection, locked)
+        kept = {"barred": out if bar else None, **({"request": request} if request else {})}
+        if version is not None and locked.challenger is not None and locked.challenger.version == version:
+            both = {**(evidence or {}), **kept}
+            return _challenger_out(connection, locked, bar=bar, actor=actor, reason=reason, evidence=both)
         if version is not None and version != locked.champion:
             return _only_bar(connection, locked, version, bar=bar, actor=actor, reason=reason)
         target = locked.previous if to_version is None else to_version
@@ -163,11 +151,21 @@ def roll_back(
         roles = {role: held for role, held in locked.roles.items() if held not in {out, target}}
         if target is not None:
             roles["champion"] = target
-        kept = {"barred": out if bar else None, **({"request": request} if request else {})}
         return _change(
             connection, locked, roles, action="rollback", actor=actor, reason=reason,
             evidence={**(evidence or {}), **kept},
         )  # fmt: skip
+
+
+def _challenger_out(
+    connection: Connection, locked: Locked, *, bar: bool, actor: str, reason: str, evidence: Mapping[str, Any]
+) -> Switch:
+    """The challenger goes, the champion stays."""
+    entry = withdrawal.take_out(connection, locked, bar=bar, actor=actor, reason=reason, evidence=evidence)
+    return Switch(
+        model=locked.model, version=locked.champion, previous=entry.state.get("previous"), replaced=locked.champion,
+        ledger_id=entry.id, revision=entry.revision, changed=True, withdrawn=entry.from_version,
+    )  # fmt: skip
 
 
 def _already(
@@ -225,19 +223,19 @@ def _change(
     evidence: Mapping[str, Any] | None,
     retired: bool = False,
 ) -> Switch:
+    remaining = {role: version for role, version in roles.items() if role not in CHALLENGER_ROLES}
+    champion_now = remaining.get("champion")
+    withdrawn = withdrawal.beside(locked, champion_now)
+    also = {} if withdrawn is None else {"withdrawn": {"version": withdrawn, **withdrawal.left(locked)}}
     entry = ledger.record(
-        connection, locked, action=action, roles=roles, from_version=locked.champion,
-        to_version=roles.get("champion"), actor=actor, reason=reason, evidence=evidence, retired=retired,
+        connection, locked, action=action, roles=remaining, from_version=locked.champion, to_version=champion_now,
+        actor=actor, reason=reason + withdrawal.beside_words(locked, champion_now),
+        evidence={**(evidence or {}), **also}, retired=retired,
     )  # fmt: skip
     return Switch(
-        model=locked.model,
-        version=roles.get("champion"),
-        previous=roles.get("previous"),
-        replaced=locked.champion,
-        ledger_id=entry.id,
-        revision=entry.revision,
-        changed=True,
-    )
+        model=locked.model, version=champion_now, previous=remaining.get("previous"), replaced=locked.champion,
+        ledger_id=entry.id, revision=entry.revision, changed=True, withdrawn=withdrawn,
+    )  # fmt: skip
 
 
 def _unchanged(connection: Connection, locked: Locked) -> Switch:

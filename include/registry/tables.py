@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = 1
-"""Number of the schema that this code writes; kept in the table ``noria_schema``, from where migrations take over."""
+SCHEMA_VERSION = 2
+"""Number of the schema that this code writes, kept in ``noria_schema``; see :mod:`include.registry.migrations`."""
 
 CHANNEL = "noria_deployment"
 """PostgreSQL notification channel; the payload is the model whose deployment state changed."""
@@ -76,10 +76,20 @@ deployment_state = Table(
     Column("share", Float, nullable=False),
     Column("since", DateTime(timezone=True), nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("plan", JSONB),
+    Column("until", DateTime(timezone=True)),
+    Column("deployment", Text),
     ForeignKeyConstraint(["model"], ["deployment.model"]),
     ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.version"]),
     CheckConstraint("share >= 0 AND share <= 1", name="deployment_state_share"),
+    Index(
+        "deployment_state_one_challenger",
+        "model",
+        unique=True,
+        postgresql_where=text("role IN ('candidate', 'shadow', 'canary', 'ab')"),
+    ),
 )
+"""One row for each role of a model. ``plan``, ``until`` and ``deployment`` belong to a challenger's stage."""
 
 deployment_ledger = Table(
     "deployment_ledger",
@@ -95,10 +105,29 @@ deployment_ledger = Table(
     Column("reason", Text, nullable=False),
     Column("evidence", JSONB, nullable=False),
     Column("state", JSONB, nullable=False),
+    Column("shares", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     UniqueConstraint("model", "revision", name="deployment_ledger_revision"),
     Index("deployment_ledger_at", "model", "at"),
 )
-"""Append-only. ``state`` maps each role to the version that it holds after the action."""
+"""Append-only. ``state`` maps each role to the version that holds it after the action, ``shares`` to its share. Rows of
+schema 1 have no shares: there the champion answered everything."""
+
+assessment = Table(
+    "assessment",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("deployment", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    CheckConstraint("verdict IN ('wait', 'advance', 'rollback')", name="assessment_verdict"),
+    Index("assessment_newest", "model", "deployment", "stage", "id"),
+)
+"""What was judged of a challenger in a stage of its deployment, and when."""
 
 outbox = Table(
     "outbox",

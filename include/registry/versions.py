@@ -276,7 +276,7 @@ def lift_bar(settings: Settings, model: str, version: int, *, actor: str, reason
         ledger.record(
             connection,
             locked,
-            action="lift_bar",
+            action="lift-bar",
             roles=locked.roles,
             from_version=None,
             to_version=version,

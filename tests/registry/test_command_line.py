@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from include.registry import __main__ as command_line
-from include.registry import state
+from include.registry import stages, state
 from include.settings import Settings
 
 pytestmark = pytest.mark.database
@@ -61,3 +61,46 @@ def test_version_at_an_instant(
     assert run("at", "m", "2001-01-01T00:00+00:00")[1].endswith("no champion\n")
     for wrong in ("2001-01-01", "yesterday"):
         assert run("at", "m", wrong)[0] == 10
+
+
+def test_history_and_instants_show_the_stages_and_shares_of_a_deployment(
+    run: Callable[..., tuple[int, str]], stored_settings: Settings, have_version: Callable[..., int]
+) -> None:
+    for version in (1, 2):
+        have_version(version)
+    state.switch_champion(stored_settings, "m", 1, actor="ana", reason="first")
+    for role, share in (("shadow", 0.0), ("canary", 0.125)):
+        stages.enter_stage(
+            stored_settings, "m", 2, role=role, share=share,  # type: ignore[arg-type]
+            deployment="run-1", actor="airflow", reason=f"on to {role}",
+            plan={"stage": role if not share else "canary_12_5", "champion": 1}, until=None,
+        )  # fmt: skip
+    first, shadow, canary = (entry.at for entry in state.history(stored_settings, "m"))
+    said = run("history", "m")[1]
+    assert "canary_12_5: 12.5 %" in said
+    assert "on to shadow" in said
+    assert said.endswith("Now in production: canary 2 (12.5 %), champion 1.\n")
+    assert run("at", "m", first.isoformat())[1].endswith("version 1\n")
+    assert run("at", "m", shadow.isoformat())[1].endswith("version 1; version 2 was shadow and answered nobody\n")
+    assert run("at", "m", (canary + timedelta(seconds=1)).isoformat())[1].endswith(
+        "version 1, and version 2 for 12.5 % of the entities (canary)\n"
+    )
+    said = run("rollback", "m", "--version", "2", "--reason", "late")[1]
+    assert "the challenger, version 2, is out; version 1 stays in production" in said
+    assert "canary_12_5" in run("history", "m")[1].splitlines()[-2]
+
+
+def test_rollback_says_that_the_challenger_leaves_too(
+    run: Callable[..., tuple[int, str]], stored_settings: Settings, have_version: Callable[..., int]
+) -> None:
+    for version in (1, 2, 3):
+        have_version(version)
+    for version in (1, 2):
+        state.switch_champion(stored_settings, "m", version, actor="ana", reason="first")
+    stages.enter_stage(
+        stored_settings, "m", 3, role="canary", share=0.1, plan={"stage": "canary_10"}, until=None,
+        deployment="run-1", actor="airflow", reason="next",
+    )  # fmt: skip
+    status, said = run("rollback", "m", "--to", "1", "--reason", "wrong")
+    assert status == 0
+    assert "version 1 is in production instead of version 2; the challenger, version 3, is out too" in said

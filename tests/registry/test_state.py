@@ -197,10 +197,10 @@ def test_champion_at_reads_the_ledger(stored_settings: Settings, have_version: H
     first, second, third = (entry.at for entry in state.history(stored_settings, "m"))
     assert first < second < third
     tick = timedelta(microseconds=1)
-    at = [state.champion_at(stored_settings, "m", moment) for moment in (first - tick, first, second, third)]
+    at = [state.state_at(stored_settings, "m", moment).champion for moment in (first - tick, first, second, third)]
     assert at == [None, 1, 2, 1]
     with pytest.raises(ValueError, match="time zone"):
-        state.champion_at(stored_settings, "m", datetime(2013, 1, 1))  # noqa: DTZ001
+        state.state_at(stored_settings, "m", datetime(2013, 1, 1))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize(

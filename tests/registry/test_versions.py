@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from include.registry import database, outbox, state, versions
+from include.registry import database, outbox, stages, state, versions
 from include.registry import tables as t
 from include.registry.mlflow_client import TrackingAway, connect
 from include.settings import Settings
@@ -112,6 +112,12 @@ def test_aliases_follow_the_state(tracked: Settings, run_id: str) -> None:
         state.switch_champion(tracked, "followed", number, **WHO)
     assert outbox.deliver(tracked, "followed") == []
     assert aliases(tracked, "followed") == {"champion": 2, "previous": 1}
+    third = register(tracked, run_id, "f3", "followed").version.version
+    stages.enter_stage(
+        tracked, "followed", third, role="canary", share=0.1, plan={}, until=None, deployment="run", **WHO
+    )  # fmt: skip
+    outbox.deliver(tracked)
+    assert aliases(tracked, "followed") == {"champion": 2, "previous": 1, "challenger": 3}
     assert outbox.deliver(tracked) == []
     state.roll_back(tracked, "followed", **WHO)
     outbox.deliver(tracked)
