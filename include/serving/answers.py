@@ -1,10 +1,10 @@
-"""How the server answers: JSON by orjson, the request's id in every answer, and no error that shows a stack trace."""
+"""How the slow addresses answer: JSON by orjson, the request's id in every refusal, no stack trace ever."""
 
 from __future__ import annotations
 
+import itertools
 import logging
-import re
-import uuid
+import os
 from typing import Any
 
 import orjson
@@ -12,12 +12,29 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from include.serving.validation import RequestRefused
 
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger(__name__)
+
+
+class _Ids:
+    """Ids that no two requests share: 80 random bits of this process, then a count."""
+
+    def __init__(self) -> None:
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        self._prefix = os.urandom(10).hex()
+        self._count = itertools.count()
+
+    def __call__(self) -> str:
+        return f"{self._prefix}{next(self._count):012x}"
+
+
+new_request_id = _Ids()
+"""An id, 32 hex digits, for a request whose caller gave none; costs a fraction of a microsecond."""
 
 
 class Json(Response):
@@ -28,29 +45,6 @@ class Json(Response):
     def render(self, content: Any) -> bytes:
         """Bytes of the document."""
         return orjson.dumps(content)
-
-
-class RequestId:
-    """Gives each request an id (the caller's ``X-Request-Id`` if it is a plain one) and each answer its header."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = next((value.decode("latin-1") for key, value in scope["headers"] if key == b"x-request-id"), "")
-        request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
 
 
 def request_id(request: Request) -> str:
@@ -80,12 +74,8 @@ def install(app: FastAPI) -> None:
     async def of_defect(request: Request, error: Exception) -> Response:
         _log.error("request %s failed", request_id(request), exc_info=error)
         problem = "The server failed on this request; its log has the request's id."
-        answer = refusal(request, RequestRefused(500, problem))
-        # Starlette sends this answer outside of all middleware.
-        answer.headers["x-request-id"] = request_id(request)
-        return answer
+        return refusal(request, RequestRefused(500, problem))
 
     app.add_exception_handler(RequestRefused, refused)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(Exception, of_defect)
-    app.add_middleware(RequestId)

@@ -62,7 +62,7 @@ class ArtifactCache:
                 f"{deployed.model} version {deployed.version} does not load: {type(error).__name__}: {summary(error)}"
             ) from error
         directory.touch()
-        return LoadedModel(deployed=deployed, packaged=packaged)
+        return LoadedModel(deployed, packaged)
 
     def has(self, deployed: DeployedVersion) -> bool:
         """Whether the version's folder is here."""

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from include.registry.deployed import DeployedVersion
-from include.serving.validation import RequestRefused, Row
+from include.serving.protocols.calls import Call, Row
+from include.serving.request_log.records import Shape
+from include.serving.validation import RequestRefused
 
+INLINE_ROWS = 16
+MOST_INLINE_ROWS = 256
+_INLINE_SECONDS = 0.002
+_FIRST_ROW_SECONDS = 1e-5
+_SLOW_SECONDS = 0.005
+_PENALTY, _TOO_SLOW, _WORST = 5, 15, 50
+_ONE_AT_A_TIME: Final = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -17,7 +27,6 @@ class ModelFailed(Exception):
     """The model failed on rows that are well-formed: a defect of the version, not of the request."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class LoadedModel:
     """A version that can answer.
 
@@ -25,28 +34,98 @@ class LoadedModel:
     :param packaged: the artifact's own ``TabularModel``.
     """
 
-    deployed: DeployedVersion
-    packaged: Any
+    __slots__ = (
+        "_heads", "_is_compiled", "_row_seconds", "_slowness", "columns", "deployed", "entity", "fields",
+        "inline_rows", "packaged", "shape", "used_at",
+    )  # fmt: skip
 
-    @property
-    def columns(self) -> dict[str, str]:
+    def __init__(self, deployed: DeployedVersion, packaged: Any) -> None:
+        self.deployed = deployed
+        self.packaged = packaged
+        self.shape = Shape.of(deployed.model, deployed.version, packaged.description)
+        """How its requests are logged."""
+        self.columns: dict[str, str] = dict(packaged.columns)
         """Input columns and their types."""
-        return dict(self.packaged.columns)
+        self.entity: dict[str, str] = dict(self.shape.entity)
+        """Entity columns and their types, in order."""
+        self.fields: dict[str, str] = {**self.columns, **self.entity}
+        """Everything that a row may have."""
+        self._is_compiled = bool((packaged.description.get("compiled") or {}).get("admitted"))
+        self._slowness = 0
+        self._row_seconds = _FIRST_ROW_SECONDS
+        self._heads: dict[str, list[tuple[bytes, bytes]]] = {}
+        self.inline_rows = self._inline()
+        """Most rows that it answers so fast that no other request notices."""
+        self.used_at = 0.0
+        """When it was last asked, on the monotonic clock."""
 
-    def predict(self, rows: list[Row]) -> list[float]:
+    def head(self, role: str) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer that say who gave it."""
+        found = self._heads.get(role)
+        if found is None:
+            version = str(self.deployed.version).encode()
+            found = self._heads[role] = [(b"x-noria-version", version), (b"x-noria-role", role.encode())]
+        return found
+
+    def note(self, now: float, seconds: float, count: int) -> None:
+        """It answered; a version that is slow again and again is no longer asked on the event loop.
+
+        How many rows it answers there follows from what a row of a larger request costs, moved by an eighth each time.
+
+        :param now: the monotonic clock.
+        :param seconds: how long it took for ``count`` rows.
+        """
+        self.used_at = now
+        if count > INLINE_ROWS:
+            if self._is_compiled and count <= MOST_INLINE_ROWS:
+                self._row_seconds += (seconds / count - self._row_seconds) / 8
+                self.inline_rows = self._inline()
+            return
+        if seconds > _SLOW_SECONDS:
+            self._slowness = min(self._slowness + _PENALTY, _WORST)
+        elif self._slowness:
+            self._slowness -= 1
+        else:
+            return
+        self.inline_rows = self._inline()
+
+    def _inline(self) -> int:
+        if not self._is_compiled or self._slowness >= _TOO_SLOW:
+            return 0
+        return max(INLINE_ROWS, min(MOST_INLINE_ROWS, int(_INLINE_SECONDS / self._row_seconds)))
+
+    def predict(self, call: Call) -> list[float]:
         """Predictions in the order of the rows.
 
         :raises RequestRefused: 422 that names row and field of what the model cannot read.
         :raises ModelFailed: the model itself failed.
         """
+        found: list[float] = self.guarded(call, lambda: self._predict(call))
+        return found
+
+    def guarded(self, call: Call, work: Callable[[], Any]) -> Any:
+        """Let the packaged model work on a call's rows, and sort out whose fault it is if it fails.
+
+        :raises RequestRefused: the request's.
+        :raises ModelFailed: the model's.
+        """
         try:
-            return list(self.packaged.predict_rows(rows))
+            return work()
         except self.packaged.InputError as error:
             raise RequestRefused(422, error.problem, field=error.field, row=error.row) from None
         except Exception as error:
-            raise self._refusal(rows, error) from error
+            raise self._refusal(call, error) from error
 
-    def _refusal(self, rows: list[Row], error: Exception) -> Exception:
+    def _predict(self, call: Call) -> list[float]:
+        if call.rows is not None:
+            predictions = self.packaged.predict_rows(call.rows)
+        elif hasattr(self.packaged, "predict_columns"):
+            predictions = self.packaged.predict_columns(call.columns)
+        else:
+            predictions = self.packaged.predict_rows(call.as_rows())
+        return predictions if isinstance(predictions, list) else [float(value) for value in predictions]
+
+    def _refusal(self, call: Call, error: Exception) -> Exception:
         """Values that SQL cannot compute with (such as an overflow) are the request's fault; the rest is ours."""
         import duckdb
 
@@ -55,19 +134,29 @@ class LoadedModel:
                 f"{self.deployed.model} version {self.deployed.version}: {type(error).__name__}: {error}"
             )
         words = " ".join(str(error).split("\n")[0].split())[:200]
-        return RequestRefused(422, f"The features cannot be computed: {words}", row=self._failing_row(rows))
+        return RequestRefused(422, f"The features cannot be computed: {words}", row=self._failing_row(call))
 
-    def _failing_row(self, rows: list[Row]) -> int | None:
-        for number, row in enumerate(rows[:1000]):
-            try:
-                self.packaged.predict_rows([row])
-            except Exception:  # noqa: BLE001 - looking for the row that fails, however it does
+    def _failing_row(self, call: Call) -> int | None:
+        for number, row in enumerate(call.slice(0, 1000).as_rows()):
+            if not self._answers(row):
                 return number
         return None
 
+    def _answers(self, row: Row) -> bool:
+        try:
+            self.packaged.predict_rows([row])
+        except Exception:  # noqa: BLE001 - looking for the row that fails, however it does
+            return False
+        return True
+
 
 def load_packaged(directory: Path) -> Any:
-    """The packaged model's object, from code and files of the artifact; nothing of our source tree takes part."""
+    """The packaged model's object, from code and files of the artifact; nothing of our source tree takes part.
+
+    One at a time: MLflow hands the model from its code to its caller through one global variable, in which two threads
+    would take each other's.
+    """
     import mlflow.pyfunc
 
-    return mlflow.pyfunc.load_model(str(directory)).unwrap_python_model()
+    with _ONE_AT_A_TIME:
+        return mlflow.pyfunc.load_model(str(directory)).unwrap_python_model()

@@ -80,7 +80,7 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 
 def _version(kept: Mapping[str, Any]) -> DeployedVersion:
-    times = {key: datetime.fromisoformat(kept[key]) for key in ("since", "as_of")}
+    times = {key: datetime.fromisoformat(kept[key]) for key in ("since", "as_of", "until") if kept.get(key) is not None}
     return DeployedVersion(**{**kept, **times})
 
 

@@ -1,60 +1,260 @@
-"""From a request's bytes to an answer's: read, check, predict; the processor's work happens off the event loop."""
+"""From a request's body to an answer's: decode, route, predict, log. Small ones on the event loop, others beside it.
+
+The order is part of the contract: the record is in the request log before the caller has the answer, and the pair for
+the other version is handed over after it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar, TypeVarTuple
 
-from starlette.requests import ClientDisconnect, Request
-
+from include.serving import metrics, routing
+from include.serving.answers import new_request_id
+from include.serving.follower import Follower
 from include.serving.limits import Limits
-from include.serving.loaded import LoadedModel
-from include.serving.table import Served, Table
-from include.serving.validation import RequestRefused, check_content_type, check_length, parse_rows, too_large
+from include.serving.loaded import LoadedModel, ModelFailed
+from include.serving.protocols.calls import Call, Encoded, Protocol
+from include.serving.protocols.rows import ROWS
+from include.serving.request_log.writer import RequestLog
+from include.serving.shadow import ShadowSender
+from include.serving.table import Held, Served, Table
+from include.serving.validation import RequestRefused
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+INLINE_BYTES: Final = 16_384
+INLINE_ROWS_BYTES: Final = 65_536
+"""The same for plain JSON rows, of which reading so many takes a third of a millisecond."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request on its way through the engine.
+
+    :param served: the model as it was when the request came; it keeps this view to its end.
+    :param loaded: the version that answers unless the challenger does.
+    :param role: that version's role.
+    :param asked: whether the caller named the version.
+    :param request_id: empty until it is known.
+    """
+
+    protocol: Protocol
+    headers: Mapping[bytes, bytes]
+    served: Served
+    loaded: LoadedModel
+    role: str
+    asked: bool
+    request_id: str
+    began: float
+    at_us: int
+
+
+@dataclass(slots=True)
+class Answered:
+    """What a version said.
+
+    :param rescued: whether a challenger failed on these rows first.
+    """
+
+    loaded: LoadedModel
+    role: str
+    call: Call
+    predictions: list[float]
+    seconds: float
+    rescued: bool = False
 
 
 class Predictor:
-    """Answers predictions with a small pool of threads.
+    """Answers predictions.
 
+    :param follower: whose table says which versions answer.
     :param limits: the server's limits.
+    :param log: the request log, or None if nothing is logged.
+    :param pairs: takes requests that the other version shall score too, or None.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, follower: Follower, limits: Limits, log: RequestLog | None = None, pairs: ShadowSender | None = None
+    ) -> None:
+        self._follower = follower
         self._limits = limits
+        self._log = log
+        self._pairs = pairs
         self._pool = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1), thread_name_prefix="predict")
 
     def close(self) -> None:
         """Let the predictions under way finish."""
         self._pool.shutdown(wait=True)
 
-    async def read(self, request: Request) -> bytes:
-        """The body of a prediction request.
+    async def in_thread(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Run something longer beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-        :raises RequestRefused: 415 for another content type, 413 for too large a body.
+    def knows(self, name: str) -> bool:
+        """Whether a model of this name was ever deployed."""
+        return name in self._follower.table.models
+
+    # ---- who answers ------------------------------------------------------------------------------------------------
+
+    async def find(self, name: str, version: str | None) -> tuple[Served, LoadedModel, str]:
+        """The model, the version that answers as champion (or the named one) and its role; loads it if it must.
+
+        :raises RequestRefused: 404, 410 or 503.
         """
-        check_content_type(request.headers.get("content-type"))
-        check_length(request.headers.get("content-length"), self._limits)
-        body = bytearray()
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > self._limits.body_bytes:
-                    raise too_large(self._limits)
-        except ClientDisconnect:
-            raise RequestRefused(400, "The connection ended before the body did.") from None
-        return bytes(body)
+        served = find(self._follower.table, name)
+        if served.loaded is not None and version is None:
+            return served, served.loaded, "champion"
+        if version is not None:
+            role, held = named(served, version)
+        else:
+            role, held = "champion", champion(served)
+        return served, held.loaded or await self._demand(name, held), role
 
-    async def predict(self, model: LoadedModel, body: bytes) -> list[float]:
-        """Predictions for a body, in the order of its rows.
+    async def _demand(self, name: str, held: Held) -> LoadedModel:
+        version = held.deployed.version
+        loading: Future[LoadedModel] = self._follower.demand(held.deployed)
+        try:
+            waiting = asyncio.shield(asyncio.wrap_future(loading))
+            return await asyncio.wait_for(waiting, self._limits.load_seconds)
+        except TimeoutError:
+            raise RequestRefused(503, f"Version {version} of {name} is still loading. Try again.") from None
+        except Exception as error:  # noqa: BLE001 - whatever the load met, the caller may try again
+            raise RequestRefused(503, f"Version {version} of {name} is not loaded: {error}") from None
+
+    # ---- the answer -------------------------------------------------------------------------------------------------
+
+    async def answer(self, ask: Ask, body: bytes) -> tuple[Encoded, Answered]:
+        """Decode a body, predict, log, encode.
 
         :raises RequestRefused: the body is refused.
-        :raises ModelFailed: the model failed on well-formed rows.
+        :raises ModelFailed: the champion (or the version that was asked for) failed on well-formed rows.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._work, model, body)
+        if len(body) > _inline_bytes(ask) or not ask.loaded.inline_rows:
+            return await self.in_thread(self._whole, ask, body)
+        call = ask.protocol.decode(body, ask.headers, ask.loaded.fields, self._limits)
+        first = self._first(ask, call)
+        if call.count > first[0].inline_rows:
+            return await self.in_thread(self._finish, ask, call, first)
+        return self._finish(ask, call, first)
 
-    def _work(self, model: LoadedModel, body: bytes) -> list[float]:
-        return model.predict(parse_rows(body, self._limits))
+    def _whole(self, ask: Ask, body: bytes) -> tuple[Encoded, Answered]:
+        call = ask.protocol.decode(body, ask.headers, ask.loaded.fields, self._limits)
+        return self._finish(ask, call, self._first(ask, call))
+
+    def _first(self, ask: Ask, call: Call) -> tuple[LoadedModel, str]:
+        """Who is asked first: the challenger for the entities below its share, else the champion."""
+        if not ask.request_id:
+            ask.request_id = call.request_id or new_request_id()
+        challenger = ask.served.challenger
+        if ask.asked or challenger is None or challenger.loaded is None or not challenger.answers_below:
+            return ask.loaded, ask.role
+        key = ask.headers.get(b"x-noria-key")
+        if key is not None:
+            text = key.decode("latin-1")
+        else:
+            text = routing.entity_key(ask.loaded.entity, call.first_row()) or ask.request_id
+        if routing.bucket(ask.served.state.model, challenger.version, text) < challenger.answers_below:
+            return challenger.loaded, challenger.role
+        return ask.loaded, ask.role
+
+    def pair(self, ask: Ask, answered: Answered) -> None:
+        """Hand an answered request over for scoring by the other version; call it when the answer is on its way."""
+        challenger = ask.served.challenger
+        if self._pairs is None or challenger is None or not challenger.paired or ask.asked or answered.rescued:
+            return
+        taken = self._pairs.offer(
+            shape=answered.loaded.shape,
+            request_id=ask.request_id,
+            at_us=ask.at_us,
+            call=answered.call,
+            answered_version=answered.loaded.deployed.version,
+        )
+        metrics.paired(ask.served.state.model, taken)
+
+    def _finish(self, ask: Ask, call: Call, first: tuple[LoadedModel, str]) -> tuple[Encoded, Answered]:
+        answered = self._predict(ask, call, *first)
+        self._write(ask, call, answered)
+        deployed = answered.loaded.deployed
+        encoded = ask.protocol.encode(
+            call, answered.predictions, model=deployed.model, version=deployed.version, request_id=ask.request_id
+        )
+        return encoded, answered
+
+    def _predict(self, ask: Ask, call: Call, loaded: LoadedModel, role: str) -> Answered:
+        """Predictions of the version, or the champion's if a challenger fails on rows that the champion can read."""
+        began = time.monotonic()
+        try:
+            predictions = loaded.predict(call)
+        except (ModelFailed, RequestRefused) as error:
+            series = metrics.series(loaded.deployed.model, loaded.deployed.version, role)
+            if loaded is ask.loaded:
+                self._count(series, error)
+                if isinstance(error, ModelFailed):
+                    self._write_failure(ask, call, loaded, role, error)
+                raise
+            answered = self._predict(ask, call, ask.loaded, ask.role)
+            answered.rescued = True
+            series.failed()
+            self._write_failure(ask, call, loaded, role, error)
+            return answered
+        now = time.monotonic()
+        loaded.note(now, now - began, call.count)
+        metrics.series(loaded.deployed.model, loaded.deployed.version, role).answered(now - ask.began)
+        return Answered(loaded, role, call, predictions, now - ask.began)
+
+    def _count(self, series: metrics.Series, error: ModelFailed | RequestRefused) -> None:
+        if isinstance(error, RequestRefused):
+            series.refused()
+        else:
+            series.failed()
+
+    # ---- the log ----------------------------------------------------------------------------------------------------
+
+    def _write(self, ask: Ask, call: Call, answered: Answered) -> None:
+        if self._log is not None:
+            self._log.answered(
+                shape=answered.loaded.shape,
+                request_id=ask.request_id,
+                role=answered.role,
+                revision=ask.served.state.revision,
+                at_us=ask.at_us,
+                asked=ask.asked,
+                protocol=ask.protocol.name,
+                call=call,
+                predictions=answered.predictions,
+                latency_us=int(answered.seconds * 1e6),
+                deployment=ask.served.deployment,
+            )
+
+    def _write_failure(self, ask: Ask, call: Call, loaded: LoadedModel, role: str, error: Exception) -> None:
+        _log.error("request %s: %s", ask.request_id, error)
+        if self._log is not None:
+            self._log.failed(
+                shape=loaded.shape,
+                request_id=ask.request_id,
+                role=role,
+                revision=ask.served.state.revision,
+                at_us=ask.at_us,
+                asked=ask.asked,
+                protocol=ask.protocol.name,
+                call=call,
+                latency_us=int((time.monotonic() - ask.began) * 1e6),
+                error=str(error),
+                deployment=ask.served.deployment,
+            )
+
+
+def _inline_bytes(ask: Ask) -> int:
+    plain = ask.protocol is ROWS and b"content-encoding" not in ask.headers
+    return INLINE_ROWS_BYTES if plain else INLINE_BYTES
 
 
 def find(table: Table, name: str) -> Served:
@@ -71,16 +271,29 @@ def find(table: Table, name: str) -> Served:
     raise RequestRefused(404, f"There is no deployed model of this name. Deployed are: {names}.")
 
 
-def answering(table: Table, name: str) -> LoadedModel:
-    """The version that answers for a model.
+def champion(served: Served) -> Held:
+    """What holds the champion's role.
 
-    :raises RequestRefused: 404 or 410 if the model is not in production, 503 if its version is not loaded yet.
+    :raises RequestRefused: 404 or 410 if the model is not in production.
     """
-    served = find(table, name)
+    name = served.state.model
     if served.status == "retired":
         raise RequestRefused(410, f"The model {name} was retired at {served.state.retired_at} and no longer answers.")
     if served.status == "none":
         raise RequestRefused(404, f"The model {name} has no champion: nothing is in production.")
-    if served.loaded is None:
-        raise RequestRefused(503, f"Version {served.wanted} of {name} is not loaded: {served.error or 'it is loading'}")
-    return served.loaded
+    return served.roles["champion"]
+
+
+def named(served: Served, version: str) -> tuple[str, Held]:
+    """The role and the version that a caller names.
+
+    :raises RequestRefused: 404 if it holds no role, 410 if the model is retired.
+    """
+    name = served.state.model
+    if served.status == "retired":
+        raise RequestRefused(410, f"The model {name} was retired at {served.state.retired_at} and no longer answers.")
+    role = served.role_of(int(version)) if version.isascii() and version.isdecimal() and len(version) < 10 else None
+    if role is None:
+        known = ", ".join(f"{held.deployed.version} ({role})" for role, held in served.roles.items()) or "none"
+        raise RequestRefused(404, f"This version of {name} is not deployed. Deployed are: {known}.")
+    return role, served.roles[role]

@@ -1,103 +1,47 @@
-"""The addresses of the server."""
+"""The addresses that FastAPI answers: models, health, metrics, and the documents of the Open Inference Protocol."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import Response
 
-from include.serving.answers import Json, refusal, request_id
+from include.serving import metrics
+from include.serving.answers import Json
 from include.serving.follower import Follower
-from include.serving.loaded import ModelFailed
-from include.serving.prediction import Predictor, answering, find
-from include.serving.validation import RequestRefused
-
-_log = logging.getLogger(__name__)
-_PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "error": {"type": "string"},
-        "field": {"type": ["string", "null"]},
-        "row": {"type": ["integer", "null"]},
-        "request_id": {"type": "string"},
-    },
-}
-_PREDICTIONS: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "model": {"type": "string"},
-        "version": {"type": "integer"},
-        "predictions": {"type": "array", "items": {"type": "number"}},
-        "request_id": {"type": "string"},
-    },
-}
-_ROWS: dict[str, Any] = {
-    "type": "object",
-    "required": ["rows"],
-    "additionalProperties": False,
-    "properties": {
-        "rows": {
-            "type": "array",
-            "minItems": 1,
-            "description": "Raw input columns by name; `GET /models/{model}` lists them with their types.",
-            "items": {
-                "type": "object",
-                "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-            },
-        }
-    },
-}
+from include.serving.prediction import champion, find, named
+from include.serving.protocols import metadata
+from include.serving.request_log.writer import RequestLog
+from include.serving.table import Served
+from include.settings import Settings
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    words = {
-        400: "Not JSON",
-        404: "No such model, or nothing of it in production",
-        410: "The model is retired",
-        413: "Too large a body or too many rows",
-        415: "Not application/json",
-        422: "A row or a field is wrong; says which",
-        500: "The model failed on well-formed rows",
-        503: "Not loaded yet",
-    }
-    content = {"application/json": {"schema": _PROBLEM}}
-    return {status: {"description": words[status], "content": content} for status in statuses}
+def build(settings: Settings, follower: Follower, log: RequestLog | None, is_draining: Callable[[], bool]) -> APIRouter:
+    """The routes over a follower's table.
+
+    :param settings: where the tables of labels are.
+    :param log: the request log, whose losses are told.
+    :param is_draining: whether the server is ending.
+    """
+    router = APIRouter(include_in_schema=False, default_response_class=Json)
+    _add_models(router, settings, follower)
+    _add_health(router, follower, log, is_draining)
+    _add_protocol(router, follower, is_draining)
+
+    @router.get("/metrics")
+    async def all_metrics() -> Response:
+        """Prometheus' text format, all processes together."""
+        _tell_ages(follower)
+        return Response(metrics.page(), media_type=metrics.CONTENT_TYPE)
+
+    return router
 
 
-def build(follower: Follower, predictor: Predictor) -> APIRouter:
-    """The routes over a follower's table and a predictor."""
-    router = APIRouter()
-
-    @router.post(
-        "/models/{model}/predict",
-        summary="Predict rows with the model's champion",
-        tags=["predict"],
-        responses={
-            200: {"description": "Predictions", "content": {"application/json": {"schema": _PREDICTIONS}}},
-            **_problems(400, 404, 410, 413, 415, 422, 500, 503),
-        },
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _ROWS}}}},
-        response_class=Json,
-    )
-    async def predict(model: str, request: Request) -> Response:
-        """Predictions in the order of the rows; the header X-Noria-Version says which version answered."""
-        loaded = answering(follower.table, model)
-        version = loaded.deployed.version
-        headers = {"X-Noria-Version": str(version)}
-        try:
-            predictions = await predictor.predict(loaded, await predictor.read(request))
-        except RequestRefused as refused:
-            return refusal(request, refused, headers)
-        except ModelFailed as failed:
-            _log.error("request %s: %s", request_id(request), failed)
-            problem = f"Version {version} of {model} failed on these rows; the server's log has the request's id."
-            return refusal(request, RequestRefused(500, problem), headers)
-        document = {"model": model, "version": version, "predictions": predictions, "request_id": request_id(request)}
-        return Json(document, headers=headers)
-
-    @router.get("/models", summary="All deployed models", tags=["models"], response_class=Json)
+def _add_models(router: APIRouter, settings: Settings, follower: Follower) -> None:
+    @router.get("/models")
     async def models() -> Response:
         """Each model that was ever deployed, with the version that answers and what is wrong, if anything."""
         table = follower.table
@@ -109,33 +53,100 @@ def build(follower: Follower, predictor: Predictor) -> APIRouter:
             }
         )
 
-    @router.get(
-        "/models/{model}", summary="One model", tags=["models"], responses=_problems(404, 503), response_class=Json
-    )
+    @router.get("/models/{model}")
     async def one_model(model: str) -> Response:
-        """Status (serving, loading, stale, failed, none, retired), version, input columns, error and since when."""
+        """Status, version, roles, input columns, error and since when."""
         return Json(find(follower.table, model).to_document())
 
-    @router.get("/health/live", summary="The process answers", tags=["health"], response_class=Json)
+    @router.get("/models/{model}/feedback")
+    def labels(model: str) -> Response:
+        """Labels that came back, counted as they stand now; not async, so it runs in a thread."""
+        from include.serving.request_log.feedback import feedback_counts
+
+        find(follower.table, model)
+        return Json(feedback_counts(settings, model).to_document())
+
+
+def _add_health(router: APIRouter, follower: Follower, log: RequestLog | None, is_draining: Callable[[], bool]) -> None:
+    @router.get("/health/live")
     async def live() -> Response:
         """Always 200."""
         return Json({"live": True})
 
-    @router.get(
-        "/health/ready",
-        summary="Every champion answers",
-        tags=["health"],
-        responses=_problems(503),
-        response_class=Json,
-    )
+    @router.get("/health/ready")
     async def ready() -> Response:
         """200 when the state is known and each model with a champion has a version that answers; else 503."""
         table = follower.table
+        is_ready = table.ready and not is_draining()
         document = {
-            "ready": table.ready,
+            "ready": is_ready,
+            "draining": is_draining(),
             "error": table.error,
+            "state_age_seconds": follower.state_age,
+            "log_errors": log.errors if log else 0,
+            "log_error": log.last_error if log else None,
             "models": {name: served.status for name, served in table.models.items()},
         }
-        return Json(document, 200 if table.ready else 503)
+        return Json(document, 200 if is_ready else 503)
 
-    return router
+
+def _add_protocol(router: APIRouter, follower: Follower, is_draining: Callable[[], bool]) -> None:
+    def model_document(name: str, version: str | None) -> Response:
+        served = find(follower.table, name)
+        held = champion(served) if version is None else named(served, version)[1]
+        loaded = served.loaded if version is None else held.loaded
+        versions = _versions(served) if version is None else [held.deployed.version]
+        if loaded is None:
+            return Json({"error": f"Version {held.deployed.version} of {name} is not in memory."}, 503)
+        return Json(metadata.model_metadata(name, versions, loaded.columns, loaded.entity))
+
+    def model_ready(name: str, version: str | None) -> Response:
+        served = find(follower.table, name)
+        held = champion(served) if version is None else named(served, version)[1]
+        is_ready = held.status in {"serving", "on demand"} or (version is None and served.loaded is not None)
+        number = held.deployed.version
+        return Json(metadata.model_ready(name, number, is_ready), 200 if is_ready else 503)
+
+    @router.get("/v2")
+    async def server() -> Response:
+        return Json(metadata.server_metadata())
+
+    @router.get("/v2/health/live")
+    async def live() -> Response:
+        return Json(metadata.server_live())
+
+    @router.get("/v2/health/ready")
+    async def ready() -> Response:
+        is_ready = follower.table.ready and not is_draining()
+        return Json(metadata.server_ready(is_ready), 200 if is_ready else 503)
+
+    @router.get("/v2/models/{model}")
+    async def of_model(model: str) -> Response:
+        return model_document(model, None)
+
+    @router.get("/v2/models/{model}/versions/{version}")
+    async def of_version(model: str, version: str) -> Response:
+        return model_document(model, version)
+
+    @router.get("/v2/models/{model}/ready")
+    async def ready_model(model: str) -> Response:
+        return model_ready(model, None)
+
+    @router.get("/v2/models/{model}/versions/{version}/ready")
+    async def ready_version(model: str, version: str) -> Response:
+        return model_ready(model, version)
+
+
+def _versions(served: Served) -> list[int]:
+    return sorted({held.deployed.version for held in served.roles.values()})
+
+
+def _tell_ages(follower: Follower) -> None:
+    """Bring this process's gauges up to date."""
+    now: Any = datetime.now(UTC)
+    for name, served in follower.table.models.items():
+        if served.loaded is not None:
+            metrics.MODEL_AGE.labels(name).set((now - served.loaded.deployed.as_of).total_seconds())
+    if follower.state_age is not None:
+        metrics.STATE_AGE.set(follower.state_age)
+    metrics.MODELS_LOADED.set(follower.loaded_count)

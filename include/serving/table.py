@@ -2,15 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
-from include.registry.deployed import ModelState
+from include.registry.deployed import DeployedVersion, ModelState
 from include.serving.loaded import LoadedModel
+from include.serving.routing import threshold
 
-Status = Literal["serving", "loading", "stale", "failed", "none", "retired"]
+Status = Literal["serving", "loading", "stale", "failed", "on demand", "none", "retired"]
+RoleStatus = Literal["serving", "loading", "failed", "on demand"]
 Problem = Literal["away", "corrupt", "unloadable"]
+
+CHALLENGING = ("canary", "ab", "shadow", "candidate")
+"""Roles of a challenger; a model has at most one of them at a time."""
+
+ANSWERING = ("canary", "ab")
+"""Roles in which a challenger answers a share of the requests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """One role of a model as this process holds it.
+
+    :param deployed: the version that the state wants in the role.
+    :param loaded: the same in memory, or None.
+    :param loading: whether it is being loaded.
+    :param error: why it is not in memory, or None.
+    :param problem: the kind of that error.
+    """
+
+    deployed: DeployedVersion
+    loaded: LoadedModel | None = None
+    loading: bool = False
+    error: str | None = None
+    problem: Problem | None = None
+
+    @property
+    def status(self) -> RoleStatus:
+        """serving: in memory; loading; failed: see the error; on demand: loaded by the first request for it."""
+        if self.loaded is not None:
+            return "serving"
+        if self.error is not None:
+            return "failed"
+        return "loading" if self.loading else "on demand"
+
+    def to_document(self) -> dict[str, Any]:
+        """The same as JSON."""
+        until = self.deployed.until
+        return {
+            "version": self.deployed.version,
+            "status": self.status,
+            "error": self.error,
+            "problem": self.problem,
+            "share": self.deployed.share,
+            "since": self.deployed.since.isoformat(),
+            "stage": self.deployed.plan.get("stage"),
+            "deployment": self.deployed.deployment,
+            "until": until.isoformat() if until else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenger:
+    """The challenger of a model, as the hot path reads it.
+
+    :param answers_below: the first bucket that it does not answer; 0 for a shadow and for a version not in memory.
+    :param paired: whether requests are also scored by the version that did not answer.
+    """
+
+    role: str
+    version: int
+    loaded: LoadedModel | None
+    answers_below: int
+    paired: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,17 +85,15 @@ class Served:
     """One model as this process serves it.
 
     :param state: the deployment state that it follows.
-    :param loaded: the version that answers, or None.
-    :param error: why the wanted version does not answer, or None.
-    :param problem: the kind of that error.
+    :param loaded: the version that answers as champion, or None; an older one while the wanted one is not in memory.
+    :param roles: what the state wants, by role.
     :param since: since when it is as it is.
     """
 
     state: ModelState
     loaded: LoadedModel | None
     since: datetime
-    error: str | None = None
-    problem: Problem | None = None
+    roles: Mapping[str, Held] = field(default_factory=dict)
 
     @property
     def wanted(self) -> int | None:
@@ -36,16 +101,58 @@ class Served:
         champion = self.state.roles.get("champion")
         return None if champion is None else champion.version
 
-    @property
+    @cached_property
     def status(self) -> Status:
-        """serving; loading, failed: nothing answers (yet); stale: an older version still answers; none; retired."""
+        """What callers may expect.
+
+        serving; loading, failed: nothing answers (yet); stale: an older version still answers; on demand: the first
+        request loads it; none: no champion; retired.
+        """
         if self.state.retired_at is not None:
             return "retired"
-        if self.wanted is None:
+        champion = self.roles.get("champion")
+        if champion is None:
             return "none"
         if self.loaded is None:
-            return "failed" if self.error else "loading"
+            return champion.status
         return "serving" if self.loaded.deployed.version == self.wanted else "stale"
+
+    @cached_property
+    def challenger(self) -> Challenger | None:
+        """The challenger, or None."""
+        role = next((role for role in CHALLENGING if role in self.roles), None)
+        if role is None or self.state.retired_at is not None:
+            return None
+        held = self.roles[role]
+        answers = role in ANSWERING and held.loaded is not None
+        return Challenger(
+            role=role,
+            version=held.deployed.version,
+            loaded=held.loaded,
+            answers_below=threshold(held.deployed.share) if answers else 0,
+            paired=role != "candidate",
+        )
+
+    @cached_property
+    def deployment(self) -> str | None:
+        """Name of the deployment under way: the challenger's."""
+        held = next((self.roles[role] for role in CHALLENGING if role in self.roles), None)
+        return held.deployed.deployment if held else None
+
+    def role_of(self, version: int) -> str | None:
+        """The role that a version holds, the champion's first; None if it is not in the state."""
+        roles = [role for role, held in self.roles.items() if held.deployed.version == version]
+        return None if not roles else "champion" if "champion" in roles else roles[0]
+
+    @property
+    def error(self) -> str | None:
+        """Why the wanted champion does not answer, or None."""
+        return self.roles["champion"].error if "champion" in self.roles else None
+
+    @property
+    def problem(self) -> Problem | None:
+        """The kind of that error."""
+        return self.roles["champion"].problem if "champion" in self.roles else None
 
     def to_document(self) -> dict[str, Any]:
         """The same as JSON for ``GET /models/{model}``."""
@@ -62,6 +169,8 @@ class Served:
             "as_of": deployed.as_of.isoformat() if deployed else None,
             "artifact_digest": deployed.artifact_digest if deployed else None,
             "columns": self.loaded.columns if self.loaded else None,
+            "entity": self.loaded.entity if self.loaded else None,
+            "roles": {role: held.to_document() for role, held in self.roles.items()},
         }
 
 
@@ -85,5 +194,5 @@ class Table:
 
     @property
     def ready(self) -> bool:
-        """Whether every model with a champion has a version that answers."""
+        """Whether every model with a champion has a version that answers, or loads one when it is asked."""
         return self.known and all(served.status not in {"loading", "failed"} for served in self.models.values())

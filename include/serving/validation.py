@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import zlib
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -10,7 +13,9 @@ import orjson
 from include.serving.limits import Limits
 
 Row = dict[str, Any]
-_SCALARS = (str, int, float, bool, type(None))
+SCALARS = frozenset({str, int, float, bool, type(None)})
+_GZIP, _ZLIB, _RAW = 31, 15, -15
+_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "a boolean"}
 
 
 class RequestRefused(Exception):
@@ -26,7 +31,7 @@ class RequestRefused(Exception):
         super().__init__(problem)
         self.status = status
         self.problem = problem
-        self.field = field
+        self.field = None if field is None else short(field)
         self.row = row
 
     def to_document(self) -> dict[str, Any]:
@@ -34,14 +39,28 @@ class RequestRefused(Exception):
         return {"error": self.problem, "field": self.field, "row": self.row}
 
 
+# ---- headers and bytes ----------------------------------------------------------------------------------------------
+
+
+def media_type(value: str | None) -> str:
+    """The media type that a header Content-Type names, without parameters; empty if there is none.
+
+    :raises RequestRefused: 415 for another charset than UTF-8.
+    """
+    kind, _, rest = (value or "").partition(";")
+    for parameter in rest.split(";") if rest else ():
+        name, _, given = parameter.partition("=")
+        if name.strip().lower() == "charset" and given.strip().strip('"').lower() not in {"", "utf-8", "utf8"}:
+            raise RequestRefused(415, "The body must be in UTF-8.")
+    return kind.strip().lower()
+
+
 def check_content_type(value: str | None) -> None:
     """Only JSON is read.
 
     :raises RequestRefused: 415 for anything else.
     """
-    kind, _, parameters = (value or "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != "application/json" or charset not in {"", "utf-8", "utf8"}:
+    if value != "application/json" and media_type(value) != "application/json":
         raise RequestRefused(415, 'Send the header "Content-Type: application/json" and JSON in UTF-8.')
 
 
@@ -52,7 +71,7 @@ def check_length(value: str | None, limits: Limits) -> None:
     """
     if value is None:
         return
-    if not value.isdecimal():
+    if not (value.isascii() and value.isdecimal()):
         raise RequestRefused(400, "The header Content-Length is not a number.")
     if len(value) > 18 or int(value) > limits.body_bytes:
         raise too_large(limits)
@@ -63,46 +82,155 @@ def too_large(limits: Limits) -> RequestRefused:
     return RequestRefused(413, f"The body is larger than {limits.body_bytes} bytes. Send the rows in several requests.")
 
 
+def check_rows(count: int, limits: Limits, field: str) -> None:
+    """Refuse a request without rows or with too many.
+
+    :param field: the part of the request that holds them.
+    :raises RequestRefused: 422 for none, 413 for too many.
+    """
+    if count < 1:
+        raise RequestRefused(422, "There must be at least one row.", field=field)
+    if count > limits.rows:
+        raise RequestRefused(413, f"{count} rows are more than {limits.rows}. Send several requests.", field=field)
+
+
+def inflate(body: bytes, encoding: bytes | None, limits: Limits) -> bytes:
+    """The body without its Content-Encoding (gzip or deflate), never more than the limit allows.
+
+    :raises RequestRefused: 415 for another encoding, 400 for damaged bytes, 413 for more bytes than the limit.
+    """
+    name = (encoding or b"").strip().lower()
+    if name in {b"", b"identity"}:
+        return body
+    if name in {b"gzip", b"x-gzip"}:
+        return _inflated(body, _GZIP, limits)
+    if name == b"deflate":
+        try:
+            return _inflated(body, _ZLIB, limits)
+        except zlib.error:
+            return _inflated(body, _RAW, limits)
+    raise RequestRefused(415, "The Content-Encoding must be gzip, deflate or identity.")
+
+
+def _inflated(body: bytes, window: int, limits: Limits) -> bytes:
+    """Decompress the one stream that the body must be.
+
+    :raises zlib.error: only for zlib's window, so that raw deflate can be tried.
+    """
+    stream = zlib.decompressobj(window)
+    try:
+        plain = stream.decompress(body, limits.body_bytes + 1)
+    except zlib.error:
+        if window == _ZLIB:
+            raise
+        raise RequestRefused(400, "The compressed body is damaged, or not of its Content-Encoding.") from None
+    if len(plain) > limits.body_bytes:
+        raise too_large(limits)
+    if not stream.eof:
+        raise RequestRefused(400, "The compressed body ends too early.")
+    if stream.unused_data:
+        raise RequestRefused(400, "There is something after the end of the compressed body.")
+    return plain
+
+
+def parse_json(body: bytes | memoryview) -> Any:
+    """The JSON document of a body.
+
+    :raises RequestRefused: 400 if it is none.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestRefused(400, f"The body is not JSON (NaN and infinity are not; write null): {error}.") from None
+
+
+# ---- structure ------------------------------------------------------------------------------------------------------
+
+
 def parse_rows(body: bytes, limits: Limits) -> list[Row]:
     """The rows of ``{"rows": [{…}, …]}``: flat objects of texts, finite numbers, booleans and nulls.
 
     :raises RequestRefused: 400 if it is not JSON, 413 for too many rows, 422 for anything else that is wrong.
     """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestRefused(400, f"The body is not JSON (NaN and infinity are not; write null): {error}.") from None
+    document = parse_json(body)
     if not isinstance(document, dict):
         raise RequestRefused(422, 'The body must be an object: {"rows": [{"column": value, …}, …]}.')
-    unknown = [key for key in document if key != "rows"]
-    if unknown:
-        raise RequestRefused(422, 'The body may only have the key "rows".', field=_short(unknown[0]))
-    rows = document.get("rows")
+    if len(document) != 1 or "rows" not in document:
+        check_keys(document, ("rows",))
+    return rows_in(document.get("rows"), limits, "rows")
+
+
+def check_keys(document: dict[str, Any], known: tuple[str, ...], *, row: int | None = None) -> None:
+    """Refuse an object with other keys than the known ones.
+
+    :raises RequestRefused: 422 that names the first unknown key.
+    """
+    for key in document:
+        if key not in known:
+            words = " and ".join(f'"{name}"' for name in known)
+            raise RequestRefused(422, f"Only the keys {words} may be here.", field=key, row=row)
+
+
+def rows_in(rows: object, limits: Limits, field: str) -> list[Row]:
+    """Check a list of flat objects.
+
+    :param field: the key that holds it.
+    :raises RequestRefused: 413 for too many rows, 422 for anything else that is wrong.
+    """
     if not isinstance(rows, list) or not rows:
-        raise RequestRefused(422, '"rows" must be a list with at least one row.', field="rows")
+        raise RequestRefused(422, f'"{field}" must be a list with at least one row.', field=field)
     if len(rows) > limits.rows:
-        raise RequestRefused(413, f"{len(rows)} rows are more than {limits.rows}. Send several requests.", field="rows")
+        check_rows(len(rows), limits, field)
+    try:
+        if SCALARS.issuperset(map(type, chain.from_iterable(map(dict.values, rows)))):
+            return rows
+    except TypeError:
+        pass  # one of them is no object
     for number, row in enumerate(rows):
-        _check_row(number, row)
+        if not isinstance(row, dict):
+            raise RequestRefused(422, f"A row must be an object, this one is {kind_of(row)}.", row=number)
+        if not SCALARS.issuperset(map(type, row.values())):
+            name = next(name for name, value in row.items() if type(value) not in SCALARS)
+            raise not_scalar(row[name], field=name, row=number)
     return rows
 
 
-def _check_row(number: int, row: object) -> None:
-    if not isinstance(row, dict):
-        raise RequestRefused(422, f"A row must be an object, this one is {_kind(row)}.", row=number)
-    for name, value in row.items():
-        if not isinstance(value, _SCALARS):
-            problem = f"A value must be text, number, true, false or null, this one is {_kind(value)}."
-            raise RequestRefused(422, problem, field=_short(name), row=number)
+def check_values(values: Iterable[object], field: str) -> frozenset[type]:
+    """Refuse a column with lists or objects in it; returns the types of its values.
+
+    :raises RequestRefused: 422 that names the column and the row.
+    """
+    kinds = frozenset(map(type, values))
+    if not kinds <= SCALARS:
+        row, value = next((row, value) for row, value in enumerate(values) if type(value) not in SCALARS)
+        raise not_scalar(value, field=field, row=row)
+    return kinds
+
+
+def check_finite(values: Iterable[object], field: str) -> None:
+    """Refuse infinities in a column that a lenient JSON reader read.
+
+    :raises RequestRefused: 422 that names the column and the row.
+    """
+    for row, value in enumerate(values):
         if isinstance(value, float) and not math.isfinite(value):
-            raise RequestRefused(422, "A number must be finite.", field=_short(name), row=number)
+            raise RequestRefused(
+                422, "A number must be finite; write null for what is not known.", field=field, row=row
+            )
 
 
-def _kind(value: object) -> str:
-    return {dict: "an object", list: "a list", str: "a text", type(None): "null", bool: "a boolean"}.get(
-        type(value), "a number"
-    )
+def not_scalar(value: object, *, field: str, row: int | None) -> RequestRefused:
+    """The refusal of a list or an object where a value belongs."""
+    problem = f"A value must be text, number, true, false or null, this one is {kind_of(value)}."
+    return RequestRefused(422, problem, field=field, row=row)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 100 else f"{name[:100]}…"
+def kind_of(value: object) -> str:
+    """What kind of JSON a value is, in words."""
+    return _KINDS.get(type(value), "a number")
+
+
+def short(name: str) -> str:
+    """A name of the caller's as an answer may repeat it: cut, and without what UTF-8 cannot write."""
+    clean = name if name.isascii() else name.encode("utf-8", "replace").decode("utf-8")
+    return clean if len(clean) <= 100 else f"{clean[:100]}…"

@@ -30,9 +30,24 @@ class ServerUnreachable(TryAgain):
         )
 
 
-class VersionNotServed(NoriaError):
-    """The server answers, but not with the version.
+class AccessDenied(NoriaError):
+    """The server answers, but wants an admin token that it was not sent.
 
+    :param problem: what the server says.
+    """
+
+    def __init__(self, url: str, problem: str | None) -> None:
+        self.problem = problem
+        super().__init__(
+            f"The inference server at {_place(url)} refuses the caller: {problem}. Set NORIA_SERVER_TOKEN to one of "
+            'the "admin" tokens of its file NORIA_SERVER_TOKENS.'
+        )
+
+
+class VersionNotServed(NoriaError):
+    """The server answers, but does not hold the version.
+
+    :param found: what it says of the version, or of the model if it does not know the version.
     :param problem: what the server says: ``corrupt`` and ``unloadable`` are the version's fault, ``away`` is MLflow's,
         None means that it is late.
     """
@@ -41,8 +56,9 @@ class VersionNotServed(NoriaError):
         self.problem: str | None = found.get("problem")
         self.found = found
         super().__init__(
-            f"The server does not serve {model} version {version} after {seconds:.0f} s; it serves "
-            f"{found.get('version') or 'none'} (status {found.get('status')}: {found.get('error') or 'no error known'})"
+            f"The server does not serve {model} version {version} after {seconds:.0f} s; it says: "
+            f"version {found.get('version') or 'none'}, status {found.get('status') or 'unknown'}, "
+            f"{found.get('error') or 'no error known'}"
         )
 
 
@@ -87,14 +103,16 @@ class LiveServer:
     :param url: its address.
     :param model: the model that is asked.
     :param seconds: how long to wait for it, in all.
+    :param token: admin token to send, if the server asks for one.
     """
 
-    def __init__(self, url: str, model: str, *, seconds: float) -> None:
+    def __init__(self, url: str, model: str, *, seconds: float, token: str | None = None) -> None:
         self._url = url
         self._model = model
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
-        self._client = httpx.Client(base_url=url, timeout=_REQUEST_SECONDS, trust_env=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(base_url=url, timeout=_REQUEST_SECONDS, trust_env=False, headers=headers)
 
     def __enter__(self) -> LiveServer:
         return self
@@ -102,25 +120,31 @@ class LiveServer:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def wait_for(self, version: int) -> None:
-        """Return when the server serves the version; at once when it says that the version can never be served.
+    def wait_for(self, version: int, *, role: str | None = None) -> None:
+        """Return when the server holds the version; at once when it says that it never can.
 
+        :param role: the role that is meant; any if left out.
+        :raises AccessDenied: the server asks for another token.
         :raises ServerUnreachable: nothing answered in time.
-        :raises VersionNotServed: it answered, but with another version.
+        :raises VersionNotServed: it answered, but does not hold the version.
         """
         for answer in self._answers("GET", f"/models/{self._model}"):
-            found = answer.json()
-            if answer.status_code == 200 and found["version"] == version and found["status"] == "serving":
+            found = answer.json() if answer.status_code == 200 else {}
+            roles = found.get("roles", {}).items()
+            held = [one for name, one in roles if one["version"] == version and role in {None, name}]
+            if any(one["status"] == "serving" for one in held):
                 return
-            known = answer.status_code == 200 and found["wanted_version"] == version
-            if time.monotonic() >= self._deadline or (known and found["problem"] == "corrupt"):
-                raise VersionNotServed(
-                    self._model, version, self._seconds, found if known else {**found, "problem": None}
-                )
+            problem = held[0]["problem"] if held else None
+            if time.monotonic() >= self._deadline or problem == "corrupt":
+                said = {**found, **(held[0] if held else {"problem": None})}
+                raise VersionNotServed(self._model, version, self._seconds, said)
 
     def verify(self, version: int, rows: Sequence[dict[str, Any]], expected: Sequence[float]) -> Verified:
         """Send all rows in batches and some of them alone; every prediction must be equal (``==``) to its expected.
 
+        The version is asked for by its number, whatever role it holds; these requests are no evidence of anything.
+
+        :raises AccessDenied: the server asks for an admin token.
         :raises ServerUnreachable: the server went away and did not come back in time.
         :raises VersionNotServed: another version answers.
         """
@@ -140,7 +164,8 @@ class LiveServer:
 
     def _predict(self, version: int, rows: list[dict[str, Any]]) -> Sequence[float | str]:
         """A prediction for each row, or the server's words for each if it refuses them."""
-        for answer in self._answers("POST", f"/models/{self._model}/predict", {"rows": rows}):
+        path = f"/models/{self._model}/versions/{version}/predict"
+        for answer in self._answers("POST", path, {"rows": rows}):
             found = answer.json()
             if answer.headers.get("X-Noria-Version") != str(version):
                 if time.monotonic() >= self._deadline:
@@ -154,6 +179,7 @@ class LiveServer:
     def _answers(self, method: str, path: str, body: object = None) -> Iterator[httpx.Response]:
         """Ask again and again, with a pause, until the caller is content.
 
+        :raises AccessDenied: the token is not enough.
         :raises ServerUnreachable: nothing answered until the deadline.
         """
         while True:
@@ -163,6 +189,8 @@ class LiveServer:
             except (httpx.HTTPError, ValueError) as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
+                if answer.status_code in {401, 403}:
+                    raise AccessDenied(self._url, answer.json().get("error"))
                 yield answer
                 problem = f"HTTP {answer.status_code}: {answer.text[:300]}"
             if time.monotonic() >= self._deadline:

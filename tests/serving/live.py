@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -157,11 +157,12 @@ def in_thread(settings: Settings, limits: Limits = FAST) -> Iterator[httpx.Clien
 
 @contextmanager
 def as_process(
-    settings: Settings, log: Path, *, script: str | None = None, workers: int = 1
+    settings: Settings, log: Path, *, script: str | None = None, workers: int = 1, more: Sequence[str] = ()
 ) -> Iterator[tuple[Settings, subprocess.Popen[bytes]]]:
     """The server as a process of its own; yields settings with its address.
 
     :param script: Python source to run instead of ``-m include.serving``.
+    :param more: further arguments.
     """
     port = free_port()
     start = ["-m", "include.serving"] if script is None else ["-c", script]
@@ -173,7 +174,7 @@ def as_process(
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *start, "--port", str(port), "--workers", str(workers)],
+            [sys.executable, *start, "--port", str(port), "--workers", str(workers), *more],
             env=environment,
             cwd=PROJECT,
             stdout=output,

@@ -229,7 +229,7 @@ def test_defect_is_a_500_without_a_stack_trace(client: httpx.Client, monkeypatch
         raise RuntimeError("secret inside")
 
     monkeypatch.setattr("include.serving.loaded.LoadedModel._refusal", lambda *_: RuntimeError("secret inside"))
-    monkeypatch.setattr("include.serving.prediction.parse_rows", broken)
+    monkeypatch.setattr("include.serving.protocols.rows.parse_rows", broken)
     answer = post(client, rows({}))
     assert (answer.status_code, answer.json()["row"]) == (500, None)
     assert "secret" not in answer.text

@@ -1,0 +1,195 @@
+"""From the request log's tables to the evidence of a challenger: its rows beside the champion's, and their labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from include.evaluation.live_evidence import Arm, Labelled, Latencies, LiveEvidence, Rows
+from include.lake.connections import open_duckdb, quote_name
+from include.registry.deployed import DeployedVersion
+from include.serving.request_log.feedback import scan_labels
+from include.serving.request_log.tables import INPUT_PREFIX
+from include.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+_VIEW: Final = "labels"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Whose evidence is read, and from when.
+
+    :param challenger: version that is judged.
+    :param champion: version that it is compared with.
+    :param started: when the deployment began; labelled rows count from then.
+    :param entered: when the present stage began; everything else counts from then.
+    :param event_time: input column with the event's time; None: a row's time is its request's.
+    """
+
+    challenger: int
+    champion: int
+    started: datetime
+    entered: datetime
+    event_time: str | None
+
+    @classmethod
+    def of(cls, deployed: DeployedVersion) -> Span:
+        """The span of a challenger in its present stage.
+
+        :raises KeyError: its plan is not one of :mod:`include.registry.plans`.
+        """
+        plan = deployed.plan
+        started = datetime.fromisoformat(plan["started_at"])
+        return cls(
+            challenger=deployed.version,
+            champion=plan["champion"],
+            started=min(started, deployed.since),
+            entered=deployed.since,
+            event_time=plan.get("event_time"),
+        )
+
+
+def read_evidence(settings: Settings, deployed: DeployedVersion, *, now: datetime) -> LiveEvidence:
+    """Everything that was seen of a challenger until now, from what is compacted.
+
+    Requests that named their version are no evidence: who asks chooses. A row that a version both answered and failed
+    on counts as failed.
+
+    :param deployed: the challenger, in the role shadow, canary or ab.
+    :param now: with time zone.
+    """
+    span = Span.of(deployed)
+    with open_duckdb(settings, threads=1, memory="512MiB") as connection:
+        scan_labels(connection, settings, deployed.model, _VIEW, since=span.started)
+        _collect(connection, span)
+        return LiveEvidence(
+            elapsed_s=(now - span.entered).total_seconds(),
+            rows=_rows(connection),
+            latencies=_latencies(connection),
+            labelled=_labelled(connection),
+            arms=_arms(connection) if deployed.role == "ab" else {},
+        )
+
+
+def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
+    """Make the tables ``seen`` (one line for each record's row) and ``pairs`` (one for each row of a request)."""
+    logged = quote_name(f"{_VIEW}__inference")
+    names = {row[0] for row in connection.execute(f"DESCRIBE {logged}").fetchall()}
+    event = f"{INPUT_PREFIX}{span.event_time}" if span.event_time else None
+    event_sql = (
+        f"TRY_CAST({quote_name(event)} AS TIMESTAMP)" if event is not None and event in names else "NULL::TIMESTAMP"
+    )
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE seen AS
+        SELECT request_id, "row", "at", version = $challenger AS mine, role, answered, prediction, entity,
+            latency_us / 1000.0 AS ms, champion_latency_us / 1000.0 AS champion_ms, error IS NOT NULL AS failed,
+            {event_sql} AS event, "at" >= $entered AS in_stage
+        FROM {logged}
+        WHERE version IN ($challenger, $champion) AND NOT coalesce(asked, false)
+        """,  # noqa: S608
+        {"challenger": span.challenger, "champion": span.champion, "entered": span.entered},
+    )
+    connection.execute(
+        """
+        CREATE TEMP TABLE pairs AS
+        SELECT request_id, "row", min("at") AS "at", bool_and(in_stage) AS in_stage,
+            coalesce(max(event), CAST(min("at") AS TIMESTAMP)) AS event,
+            bool_or(mine AND failed) AS mine_failed, bool_or(NOT mine AND failed) AS other_failed,
+            max(prediction) FILTER (mine AND NOT failed) AS mine_said,
+            max(prediction) FILTER (NOT mine AND NOT failed) AS other_said
+        FROM seen GROUP BY request_id, "row" HAVING bool_or(mine)
+        """
+    )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+    found = connection.execute(
+        """
+        SELECT CASE WHEN NOT mine_failed THEN mine_said END AS mine,
+            CASE WHEN NOT other_failed THEN other_said END AS other, mine_failed, other_failed, event
+        FROM pairs WHERE in_stage ORDER BY "at", request_id, "row"
+        """
+    ).fetchnumpy()
+    return Rows(
+        challenger=_floats(found["mine"]),
+        champion=_floats(found["other"]),
+        challenger_failed=_flags(found["mine_failed"]),
+        champion_failed=_flags(found["other_failed"]),
+        times=np.asarray(found["event"]),
+    )
+
+
+def _latencies(connection: duckdb.DuckDBPyConnection) -> Latencies:
+    scored = connection.execute(
+        """
+        SELECT ms, champion_ms FROM seen
+        WHERE in_stage AND mine AND NOT answered AND NOT failed AND ms IS NOT NULL AND champion_ms IS NOT NULL
+        ORDER BY "at", request_id, "row"
+        """
+    ).fetchnumpy()
+    answered = connection.execute(
+        """
+        SELECT ms, mine FROM seen WHERE in_stage AND answered AND "row" = 0 AND ms IS NOT NULL ORDER BY "at", request_id
+        """
+    ).fetchnumpy()
+    return Latencies(
+        challenger=_floats(scored["ms"]),
+        champion=_floats(scored["champion_ms"]),
+        answered=_floats(answered["ms"]),
+        by_challenger=_flags(answered["mine"]),
+    )
+
+
+def _labelled(connection: duckdb.DuckDBPyConnection) -> Labelled:
+    found = connection.execute(
+        f"""
+        SELECT l.label, p.mine_said AS mine, p.other_said AS other, p.event
+        FROM pairs p JOIN {_VIEW} l USING (request_id, "row")
+        WHERE l.label IS NOT NULL AND p.mine_said IS NOT NULL AND p.other_said IS NOT NULL
+        ORDER BY greatest(l.received_at, p."at"), request_id, "row"
+        """  # noqa: S608
+    ).fetchnumpy()
+    return Labelled(
+        labels=_floats(found["label"]),
+        challenger=_floats(found["mine"]),
+        champion=_floats(found["other"]),
+        times=np.asarray(found["event"]),
+    )
+
+
+def _arms(connection: duckdb.DuckDBPyConnection) -> dict[str, Arm]:
+    """What each version has answered itself in the stage, with labels."""
+    found = connection.execute(
+        f"""
+        SELECT s.mine, l.label, s.prediction, coalesce(s.entity, s.request_id) AS entity
+        FROM seen s JOIN {_VIEW} l USING (request_id, "row")
+        WHERE s.in_stage AND s.answered AND s.prediction IS NOT NULL AND l.label IS NOT NULL
+        ORDER BY s."at", request_id, "row"
+        """  # noqa: S608
+    ).fetchnumpy()
+    mine = _flags(found["mine"])
+    labels, predictions = _floats(found["label"]), _floats(found["prediction"])
+    entities = np.asarray(found["entity"], dtype=str)
+    return {
+        name: Arm(labels[chosen], predictions[chosen], entities[chosen])
+        for name, chosen in (("challenger", mine), ("champion", ~mine))
+    }
+
+
+def _floats(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A column of numbers; null is NaN."""
+    numbers = np.asarray(np.ma.getdata(values), dtype=np.float64)
+    return np.where(np.ma.getmaskarray(values), np.nan, numbers)
+
+
+def _flags(values: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A column of truth values; null is false."""
+    flags = np.asarray(np.ma.getdata(values), dtype=bool)
+    return flags & ~np.ma.getmaskarray(values)

@@ -1,0 +1,205 @@
+"""The work beside the requests that touches tables: compaction, judging stages, safety of the log, housekeeping.
+
+One process does it, in a few threads with their own pace; what fails is logged and tried again, and nothing of it can
+hold a request up. It follows the deployment state only to know which models have a challenger.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from include.errors import NoriaError
+from include.registry import database
+from include.registry.deployed import ModelState, read_states
+from include.registry.outbox import deliver
+from include.registry.roles import CHALLENGER_ROLES
+from include.serving import metrics
+from include.serving.board import Board
+from include.serving.memory import StateFile
+from include.serving.request_log import segments
+from include.serving.shadow_scorer import both_sides
+from include.settings import Settings
+
+if TYPE_CHECKING:
+    from include.evaluation.live import Judgement
+
+BUSY_SECONDS: Final = 2.0
+"""Pause between two compactions, and between two judgements, while a model has a challenger."""
+IDLE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 1.0
+_SYNC_SECONDS: Final = 1.0
+_HOUSE_SECONDS: Final = 3600.0
+_STATUS: Final = "background.json"
+_log = logging.getLogger(__name__)
+
+
+def status_file(home: Path) -> Path:
+    """Where the background process says how it is, for the server's own pages."""
+    return home / "serving" / _STATUS
+
+
+class Keeper:
+    """The loops of one process.
+
+    :param settings: database, home, store, expectations.
+    :param board: where the parent reads whether a scorer is needed.
+    :param scorer: the scorer's board, for the status file.
+    """
+
+    def __init__(self, settings: Settings, board: Board, scorer: Board) -> None:
+        self._settings = settings
+        self._board = board
+        self._scorer = scorer
+        self._engine = database.create(settings.database_url, pooled=True)
+        self._memory = StateFile(settings.home / "serving")
+        self._ended = threading.Event()
+        self._states: dict[str, ModelState] = {}
+        self._log_numbers: dict[str, Any] = {}
+        self._errors: dict[str, str] = {}
+        self._synced: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Work until SIGTERM; then compact once more and return."""
+        signal.signal(signal.SIGTERM, lambda *_: self._ended.set())
+        loops = [
+            self._loop("sync", self._sync, lambda: _SYNC_SECONDS),
+            self._loop("assess", self._assess, lambda: BUSY_SECONDS if self._challenged() else _LOOK_SECONDS),
+            self._loop("compact", self._compactor(), lambda: BUSY_SECONDS if self._challenged() else IDLE_SECONDS),
+        ]
+        while not self._ended.is_set():
+            self._attempt("follow", self._follow)
+            self._attempt("status", self._tell)
+            self._ended.wait(_LOOK_SECONDS)
+        for loop in loops:
+            loop.join(timeout=10)
+        self._engine.dispose()
+
+    def _loop(self, name: str, work: Callable[[], None], pause: Callable[[], float]) -> threading.Thread:
+        def life() -> None:
+            while not self._ended.is_set():
+                self._attempt(name, work)
+                self._ended.wait(pause())
+            if name == "compact":  # what the workers wrote last
+                self._attempt(name, work)
+
+        thread = threading.Thread(target=life, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _attempt(self, name: str, work: Callable[[], object]) -> None:
+        """Do something that must not end the process; an error is said once, until it is another one or gone."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the loops outlive everything
+            words = f"{type(error).__name__}: {error}"
+            if self._errors.get(name) != words:
+                _log.error("%s failed: %s", name, words, exc_info=None if isinstance(error, NoriaError) else error)
+            self._errors[name] = words
+        else:
+            self._errors.pop(name, None)
+
+    # ---- what it knows ----------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        try:
+            self._states = read_states(self._settings, self._engine)
+        except NoriaError:
+            if not self._states:
+                self._states = self._memory.read() or {}
+            raise
+        finally:
+            self._board.publish({"scorer": any(both_sides(state) for state in self._states.values())})
+
+    def _challenged(self) -> list[str]:
+        """Models with a challenger."""
+        roles = set(CHALLENGER_ROLES)
+        return [model for model, state in self._states.items() if roles & state.roles.keys()]
+
+    # ---- the loops --------------------------------------------------------------------------------------------------
+
+    def _sync(self) -> None:
+        """Bring what the workers wrote to the disk: a power loss takes about a second of it."""
+        folder = segments.log_folder(self._settings.home)
+        sizes = {}
+        for segment in segments.list_segments(folder):
+            try:
+                size = os.stat(segment.path).st_size
+                if self._synced.get(segment.name) != size:
+                    segments.sync(segment)
+                sizes[segment.name] = size
+            except FileNotFoundError:
+                continue
+        if sizes.keys() - self._synced.keys():
+            segments.sync_folder(folder)
+        self._synced = sizes
+
+    def _assess(self) -> None:
+        challenged = self._challenged()
+        if not challenged:
+            return
+        from include.serving.assessment import assess
+
+        for model in challenged:
+            self._attempt(f"assess {model}", partial(self._judge, assess, model))
+
+    def _judge(self, assess: Callable[[Settings, str], Judgement | None], model: str) -> None:
+        """Judge a challenger; MLflow's aliases follow at once when it is taken out, Airflow running or not."""
+        judgement = assess(self._settings, model)
+        if judgement is not None and judgement.verdict == "rollback":
+            deliver(self._settings, model)
+
+    def _compactor(self) -> Callable[[], None]:
+        compactor: Any = None
+        kept = time.monotonic() - _HOUSE_SECONDS + 60
+
+        def work() -> None:
+            nonlocal compactor, kept
+            from include.serving.request_log.compaction import Compactor
+
+            if compactor is None:
+                compactor = Compactor(self._settings)
+            if compactor.run():
+                compactor.join_small_files()
+                if time.monotonic() - kept >= _HOUSE_SECONDS:
+                    kept = time.monotonic()
+                    compactor.keep_house()
+            self._log_numbers = compactor.to_document()
+            metrics.LOG_LAG.set(compactor.lag_seconds())
+            self._attempt("record refusals", partial(_record_refusals, self._settings))
+
+        return work
+
+    # ---- what it says -----------------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Write the status file whole."""
+        shadow: Mapping[str, Any] = self._scorer.counts()
+        document = {
+            "at": datetime.now(UTC).isoformat(),
+            "pid": os.getpid(),
+            "challenged": self._challenged(),
+            "log": self._log_numbers,
+            "shadow": shadow,
+            "errors": dict(self._errors),
+        }
+        path = status_file(self._settings.home)
+        beside = path.with_name(f".{path.name}-{os.getpid()}")
+        beside.write_bytes(orjson.dumps(document, default=str))
+        os.replace(beside, path)
+
+
+def _record_refusals(settings: Settings) -> None:
+    from include.serving.request_log.gate import record_refusals
+
+    record_refusals(settings)

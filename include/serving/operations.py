@@ -1,0 +1,59 @@
+"""What the addresses beside predictions do: explanations and labels."""
+
+from __future__ import annotations
+
+import time
+
+from include.serving import explain, metrics
+from include.serving.access import AccessRefused
+from include.serving.gateway import Operation, Visit, identified
+from include.serving.limits import Limits
+from include.serving.prediction import INLINE_BYTES, Predictor
+from include.serving.protocols import feedback
+from include.serving.protocols.calls import Call, Encoded
+from include.serving.request_log.writer import RequestLog
+from include.serving.validation import RequestRefused
+from include.settings import Settings
+
+
+def explaining(predictor: Predictor, limits: Limits, settings: Settings) -> Operation:
+    """``POST /models/{model}/explain``: the champion explains rows, or the version that answered a past request."""
+
+    async def operation(visit: Visit, body: bytes) -> Encoded:
+        model = visit.address.model
+        _, loaded, role = await predictor.find(model, None)
+        asked = await predictor.in_thread(explain.decode, body, visit.headers, loaded, limits)
+        if isinstance(asked, str):
+            version, rows = await predictor.in_thread(explain.recall, settings, model, asked)
+            if version != loaded.deployed.version:
+                _, loaded, role = await predictor.find(model, str(version))
+            if loaded.shape.personal:
+                problem = f"The log of {model} keeps personal columns as hashes only. Send the rows."
+                raise RequestRefused(422, problem, field="request_id")
+            call = Call(len(rows), [{name: row.get(name) for name in loaded.columns} for row in rows])
+        else:
+            call = asked
+        visit.head = loaded.head(role)
+        return await predictor.in_thread(explain.explain, loaded, call, identified(visit))
+
+    return operation
+
+
+def labelling(predictor: Predictor, limits: Limits, log: RequestLog | None) -> Operation:
+    """``POST /models/{model}/feedback``: labels go to the log before they are acknowledged."""
+
+    async def operation(visit: Visit, body: bytes) -> Encoded:
+        model = visit.address.model
+        _, loaded, _ = await predictor.find(model, None)
+        if len(body) > INLINE_BYTES:
+            labels = await predictor.in_thread(feedback.decode, body, visit.headers, loaded.entity, limits)
+        else:
+            labels = feedback.decode(body, visit.headers, loaded.entity, limits)
+        request_id = identified(visit)
+        received = time.time_ns() // 1000
+        if log is None or not log.feedback(model=model, request_id=request_id, received_us=received, labels=labels):
+            raise AccessRefused(503, "The labels cannot be kept now. Send them again later.", [(b"retry-after", b"5")])
+        metrics.FEEDBACK.labels(model, "accepted").inc(len(labels))
+        return feedback.encode(len(labels), request_id)
+
+    return operation

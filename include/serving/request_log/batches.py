@@ -1,0 +1,268 @@
+"""Records of one model become rows of its tables: typed Arrow tables, one for each version's inferences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from include.serving.request_log import records
+from include.serving.request_log.hashing import Hashing
+from include.serving.request_log.records import Shape
+from include.serving.request_log.tables import DAY, FEEDBACK, INFERENCE, INPUT_PREFIX, INPUT_TYPES
+from include.serving.routing import entity_key
+
+_DAY_US: Final = 86_400_000_000
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A record with its place.
+
+    :param end: offset of the record's end in its segment.
+    :param shape: of the record's version, if the record has inputs.
+    """
+
+    segment: str
+    end: int
+    record: Record
+    shape: Shape | None = None
+
+
+@dataclass
+class _Rows:
+    """Rows of one version while they are gathered, by column."""
+
+    fixed: dict[str, list[Any]]
+    inputs: list[Sequence[Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What records became.
+
+    :param by_version: rows of ``inference`` for each version; for feedback one table under version 0.
+    :param odd: records that could not be understood, each with the reason.
+    """
+
+    by_version: dict[int, pa.Table]
+    odd: list[tuple[Logged, str]]
+
+
+def inference_tables(logged: Iterable[Logged], hashing: Hashing, types: Mapping[str, pa.DataType]) -> Tables:
+    """The rows of answers, failures and shadow scores as one table for each version.
+
+    :param hashing: for the entities that the logged inputs show.
+    :param types: the columns that the Delta table has, with their types; an input whose type is another one now gets
+        a column named after its type.
+    """
+    groups: dict[tuple[int, tuple[tuple[str, str], ...]], tuple[Shape | None, _Rows]] = {}
+    odd = []
+    for item in logged:
+        shape = item.shape if item.record["kind"] != records.SHADOW else None
+        identity = (item.record.get("version", 0), tuple(shape.columns.items()) if shape else ())
+        _, gathered = groups.setdefault(identity, (shape, _Rows({name: [] for name in INFERENCE.names})))
+        try:
+            _gather(gathered, item, hashing)
+        except ValueError as error:
+            odd.append((item, str(error)))
+    tables: dict[int, list[pa.Table]] = {}
+    for (version, _), (shape, gathered) in groups.items():
+        if gathered.fixed["row"]:
+            tables.setdefault(version, []).append(_inference_table(gathered, shape, types))
+    joined = {version: pa.concat_tables(parts, promote_options="default") for version, parts in tables.items()}
+    return Tables(joined, odd)
+
+
+def feedback_table(logged: Iterable[Logged]) -> Tables:
+    """The labels of feedback records."""
+    rows: list[tuple[Any, ...]] = []
+    odd = []
+    for item in logged:
+        try:
+            rows.extend(_labels(item))
+        except (KeyError, TypeError, ValueError) as error:
+            odd.append((item, f"{type(error).__name__}: {error}"))
+    by_column = list(zip(*rows, strict=True)) or [()] * len(FEEDBACK)
+    arrays = [pa.array(values, wanted.type) for values, wanted in zip(by_column, FEEDBACK, strict=True)]
+    return Tables({0: pa.table(arrays, schema=FEEDBACK)} if rows else {}, odd)
+
+
+def _labels(item: Logged) -> list[tuple[Any, ...]]:
+    received = item.record["at"]
+    return [
+        (request_id, row, entity, label, at, received, item.segment, item.end, number, _day(received))
+        for number, (request_id, row, entity, label, at) in enumerate(item.record["labels"])
+    ]
+
+
+def input_column(name: str, kind: str, types: Mapping[str, pa.DataType]) -> str:
+    """The column for an input; another one if the table has a column of this name and another type."""
+    plain = f"{INPUT_PREFIX}{name}"
+    known = types.get(plain)
+    return plain if known is None or known == INPUT_TYPES[kind] else f"{plain}_{kind}"
+
+
+def _inference_table(gathered: _Rows, shape: Shape | None, types: Mapping[str, pa.DataType]) -> pa.Table:
+    columns = {f.name: pa.array(gathered.fixed[f.name], f.type) for f in INFERENCE}
+    if shape is not None and shape.columns:
+        by_column = list(zip(*gathered.inputs, strict=True)) if gathered.inputs else [()] * len(shape.columns)
+        for (name, given), values in zip(shape.columns.items(), by_column, strict=False):
+            kind = "string" if name in shape.personal else given
+            columns[input_column(name, kind, types)] = _typed(values, kind, shape.time_zone)
+    return pa.table(columns)
+
+
+def _answered_rows(item: Logged, hashing: Hashing) -> _Part:
+    """Rows of an answer or a failure."""
+    record, shape = item.record, item.shape
+    if shape is None:
+        raise ValueError("its version was never described")
+    rows = list(records.logged_rows(record))
+    count = record["count"]
+    answered = record["kind"] == records.ANSWER
+    columns = {
+        "row": range(count),
+        "answered": [answered] * count,
+        "asked": [record["asked"]] * count,
+        "entity": _entities(record, rows, shape, hashing),
+        "protocol": [record["protocol"]] * count,
+        "prediction": record["predictions"] if answered else [None] * count,
+        "latency_us": [record["latency"]] * count,
+        "champion_latency_us": [None] * count,
+        "error": [record.get("error")] * count,
+    }
+    wide = len(shape.columns)
+    if any(len(row) < wide for row in rows):
+        raise ValueError("a row is too short")
+    return _Part(count, columns, [row[:wide] for row in rows])
+
+
+def _scored_rows(item: Logged, _: Hashing) -> _Part:
+    """Rows of a shadow record: number, prediction, latency, champion's latency, error."""
+    scores = item.record["scores"]
+    numbers, predictions, latencies, champions, errors = zip(*scores, strict=True) if scores else ([],) * 5
+    count = len(scores)
+    columns = {
+        "row": numbers,
+        "answered": [False] * count,
+        "asked": [False] * count,
+        "entity": [None] * count,
+        "protocol": [None] * count,
+        "prediction": predictions,
+        "latency_us": latencies,
+        "champion_latency_us": champions,
+        "error": errors,
+    }
+    return _Part(count, columns, [])
+
+
+def _gather(gathered: _Rows, item: Logged, hashing: Hashing) -> None:
+    """Add a record's rows: all of them, or none.
+
+    :raises ValueError: the record is not what it should be.
+    """
+    record = item.record
+    try:
+        part = _PARTS[record["kind"]](item, hashing)
+        same = {
+            "request_id": record["id"], "at": record["at"], "version": record["version"], "role": record["role"],
+            "deployment": record["deployment"], "revision": record["revision"], "rows_in_request": record["count"],
+            "segment": item.segment, "position": item.end, DAY: _day(record["at"]),
+        }  # fmt: skip
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if any(len(values) != part.count for values in part.columns.values()) or len(part.inputs) not in {0, part.count}:
+        raise ValueError("its columns differ in length")
+    for name, values in part.columns.items():
+        gathered.fixed[name].extend(values)
+    for name, value in same.items():
+        gathered.fixed[name].extend([value] * part.count)
+    gathered.inputs.extend(part.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of one record: by column what differs from row to row, and the inputs by row."""
+
+    count: int
+    columns: Mapping[str, Sequence[Any]]
+    inputs: Sequence[Sequence[Any]]
+
+
+_PARTS: Final[dict[str, Callable[[Logged, Hashing], _Part]]] = {
+    records.ANSWER: _answered_rows,
+    records.FAILURE: _answered_rows,
+    records.SHADOW: _scored_rows,
+}
+
+
+def _entities(record: Record, rows: Sequence[Sequence[Any]], shape: Shape, hashing: Hashing) -> list[str | None]:
+    if "entity" in record:
+        return list(record["entity"])
+    if not shape.tells_entity:
+        return [None] * int(record["count"])
+    keys = (entity_key(shape.entity, dict(zip(shape.names, row, strict=True))) for row in rows)
+    return [None if key is None else hashing.text(key) for key in keys]
+
+
+def _day(microseconds: int) -> str:
+    number = microseconds // _DAY_US
+    if number not in _days:
+        if len(_days) > 1000:
+            _days.clear()
+        _days[number] = f"{datetime.fromtimestamp(number * 86_400, UTC):%Y-%m-%d}"
+    return _days[number]
+
+
+_days: dict[int, str] = {}
+
+
+def _typed(values: Sequence[Any], kind: str, time_zone: str) -> pa.Array:
+    """Values as the declared type; what is none of it (only rows on which a version failed may have such) is null."""
+    if kind == "timestamp":
+        zone = ZoneInfo(time_zone)
+        return pa.array([_or_null(_local, value, zone) for value in values], INPUT_TYPES[kind])
+    try:
+        return pa.array(values, INPUT_TYPES[kind])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):
+        return pa.array([_or_null(_CASTS[kind], value) for value in values], INPUT_TYPES[kind])
+
+
+def _or_null(cast: Callable[..., Any], value: Any, *more: Any) -> Any:
+    try:
+        return None if value is None else cast(value, *more)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _local(value: Any, zone: ZoneInfo) -> datetime:
+    """The local time that a text means, as the packaged model reads it."""
+    instant = datetime.fromisoformat(value.strip())
+    return instant if instant.tzinfo is None else instant.astimezone(zone).replace(tzinfo=None)
+
+
+def _integer(value: Any) -> int:
+    number = int(value)
+    if number != value or not -(2**63) <= number < 2**63:
+        raise ValueError(value)
+    return number
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value
+
+
+_CASTS: Final[dict[str, Callable[..., Any]]] = {
+    "integer": _integer,
+    "number": float,
+    "boolean": _boolean,
+    "string": str,
+}

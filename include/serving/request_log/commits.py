@@ -1,0 +1,204 @@
+"""Commits to a log table: appended rows together with the segments' positions, and their way to the disk.
+
+A position (application transaction) is committed with the rows in one file, so a record is in the table exactly if its
+segment's position says so. delta-rs leaves it to the kernel when files reach the disk; here they are brought there
+before a segment may be removed, and a newest commit that a power loss has broken is taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from include.errors import TryAgain
+from include.lake.table import LakeTable
+from include.serving.request_log.tables import DAY, SCHEMAS, LogTable
+from include.settings import Settings
+
+_CONFIGURATION: Final = {
+    "delta.logRetentionDuration": "interval 2 days",
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+    "delta.setTransactionRetentionDuration": "interval 30 days",
+    "delta.checkpointInterval": "50",
+}
+_MAGIC: Final = b"PAR1"
+_log = logging.getLogger(__name__)
+
+
+class LogTableBusy(TryAgain):
+    """Another compactor committed in between, or the table cannot be written now."""
+
+    def __init__(self, table: LakeTable, cause: str) -> None:
+        self.model = table.model
+        super().__init__(
+            f"The {table.label} was not written ({cause}). The records stay in the log's segments and are tried again."
+        )
+
+
+class OpenedTable:
+    """A log table as it was when it was opened; a commit fails if a record's segment was committed since.
+
+    :raises LogTableBusy: it can be neither opened nor made.
+    """
+
+    def __init__(self, settings: Settings, model: str, table: LogTable) -> None:
+        self._lake = LakeTable(settings, model, table)
+        self._table = table
+        try:
+            self._delta = self._opened()
+        except (DeltaError, OSError) as error:
+            raise LogTableBusy(self._lake, f"it cannot be opened: {error}") from error
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """Its columns and their types."""
+        return {field.name: field.type for field in pa.schema(self._delta.schema().to_arrow())}
+
+    def position(self, segment: str) -> int:
+        """Up to where a segment's records are in the table."""
+        return int(self._delta.transaction_version(segment) or 0)
+
+    def append(self, rows: pa.Table, positions: Mapping[str, int], note: Mapping[str, Any]) -> None:
+        """Commit rows and positions, all or nothing, and bring them to the disk.
+
+        :param rows: may be empty, if all were refused.
+        :param note: goes into the commit's metadata.
+        :raises LogTableBusy: nothing was committed, or it is not known to be on the disk.
+        """
+        now = int(time.time() * 1000)
+        marks = [Transaction(segment, end, now) for segment, end in positions.items()]
+        try:
+            write_deltalake(
+                self._delta,
+                rows,
+                mode="append",
+                schema_mode="merge",
+                commit_properties=CommitProperties(
+                    custom_metadata={"noria": dict(note)}, app_transactions=marks, max_commit_retries=3
+                ),
+                writer_properties=WriterProperties(compression="ZSTD"),
+            )
+            settle(self._lake.folder)
+        except (DeltaError, OSError) as error:
+            raise LogTableBusy(self._lake, str(error)) from error
+
+    def _opened(self) -> DeltaTable:
+        if not self._lake.exists():
+            self._lake.folder.mkdir(parents=True, exist_ok=True)
+            DeltaTable.create(
+                str(self._lake.folder),
+                Schema.from_arrow(SCHEMAS[self._table]),
+                mode="ignore",
+                partition_by=[DAY],
+                name=self._lake.label,
+                configuration=_CONFIGURATION,
+            )
+            settle(self._lake.folder)
+        return DeltaTable(str(self._lake.folder))
+
+
+def settle(folder: Path) -> None:
+    """Bring the newest commit to the disk: its files first, then its log entry, checkpoints and the folders.
+
+    :raises OSError: the disk does not take them.
+    """
+    log = folder / "_delta_log"
+    newest = _newest_commit(log)
+    if newest is None:
+        return
+    parents = {folder, log}
+    for path, _ in _added(folder, newest):
+        _sync(path)
+        parents.add(path.parent)
+    for path in (newest, log / "_last_checkpoint", *log.glob(f"{newest.stem}.checkpoint*.parquet")):
+        with suppress(FileNotFoundError):
+            _sync(path)
+    for parent in parents:
+        _sync(parent)
+
+
+def repair(folder: Path) -> str | None:
+    """After a power loss: take the newest commit back if it or a file of it is broken.
+
+    Its records are still in the segments, which are removed only after their commit is on the disk.
+
+    :returns: what was broken, or None.
+    """
+    log = folder / "_delta_log"
+    for checkpoint in sorted(log.glob("*.checkpoint.parquet"))[-1:]:
+        if not _is_parquet(checkpoint):
+            _set_aside(folder, checkpoint)
+            (log / "_last_checkpoint").unlink(missing_ok=True)
+    with suppress(OSError, ValueError):
+        last = log / "_last_checkpoint"
+        if last.exists() and not last.read_bytes().strip(b"\0"):
+            last.unlink()
+    newest = _newest_commit(log)
+    if newest is None:
+        return None
+    try:
+        broken = [path.name for path, size in _added(folder, newest) if not _is_parquet(path, size)]
+    except ValueError:
+        broken = [newest.name]
+    if not broken:
+        return None
+    _set_aside(folder, newest)
+    _log.warning("the newest commit of %s was broken (%s) and is made again", folder, ", ".join(broken))
+    return f"{newest.name}: {', '.join(broken)}"
+
+
+def _newest_commit(log: Path) -> Path | None:
+    names = (name for name in os.listdir(log) if name.endswith(".json") and name[:-5].isdigit()) if log.is_dir() else ()
+    newest = max(names, default=None)
+    return None if newest is None else log / newest
+
+
+def _added(folder: Path, commit: Path) -> Iterator[tuple[Path, int]]:
+    """The files that a commit adds, with their sizes.
+
+    :raises ValueError: the commit is not whole.
+    """
+    lines = commit.read_text().splitlines()
+    if not lines:
+        raise ValueError(f"{commit} is empty")
+    for line in lines:
+        added = json.loads(line).get("add")
+        if added:
+            yield folder / unquote(added["path"]), int(added["size"])
+
+
+def _is_parquet(path: Path, size: int | None = None) -> bool:
+    try:
+        with path.open("rb") as file:
+            found = file.seek(0, os.SEEK_END)
+            if found < 12 or (size is not None and size != found):
+                return False
+            file.seek(-4, os.SEEK_END)
+            return file.read() == _MAGIC
+    except OSError:
+        return False
+
+
+def _set_aside(folder: Path, path: Path) -> None:
+    place = folder / "_broken"
+    place.mkdir(exist_ok=True)
+    os.rename(path, place / f"{int(time.time())}-{path.name}")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,103 @@
+"""Keeps the log's tables small and no longer than the definition says: joins small files, drops old days, sweeps up."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from deltalake import DeltaTable, WriterProperties
+from deltalake.exceptions import DeltaError
+
+from include.errors import NoriaError
+from include.lake.table import LakeTable
+from include.serving.request_log.commits import settle
+from include.serving.request_log.segments import DAMAGED, log_folder
+from include.serving.request_log.tables import DAY, SCHEMAS, LogTable
+from include.settings import Settings
+from include.spec.loader import find_definition
+from include.spec.production import RequestLog
+
+JOIN_COMMITS: Final = 40
+"""Commits to a table after which its small files are joined."""
+_UNUSED_HOURS: Final = 1
+_DAMAGED_DAYS: Final = 30
+_TARGET_BYTES: Final = 64 * 1024 * 1024
+_log = logging.getLogger(__name__)
+
+
+def join_small_files(settings: Settings, model: str, table: LogTable) -> int:
+    """Join the small files of each day; returns how many files went. Readers keep the files that they began with.
+
+    The caller holds the compactor's lock.
+    """
+    lake = LakeTable(settings, model, table)
+    if not lake.exists():
+        return 0
+    joined = DeltaTable(str(lake.folder)).optimize.compact(
+        target_size=_TARGET_BYTES, max_concurrent_tasks=1, writer_properties=WriterProperties(compression="ZSTD")
+    )
+    settle(lake.folder)
+    return int(joined["numFilesRemoved"])
+
+
+def keep_house(settings: Settings, *, now: datetime | None = None) -> dict[str, int]:
+    """For every model: drop the days past their retention, join small files, remove files that nothing needs.
+
+    A model whose definition cannot be read keeps everything until it can. The caller holds the compactor's lock.
+
+    :returns: rows dropped by model.
+    """
+    now = now or datetime.now(UTC)
+    dropped: dict[str, int] = {}
+    lake = settings.store / "lake"
+    for folder in sorted(lake.iterdir()) if lake.is_dir() else []:
+        for table in SCHEMAS:
+            if not (folder / table / "_delta_log").is_dir():
+                continue
+            try:
+                dropped[folder.name] = dropped.get(folder.name, 0) + _drop_old(settings, folder.name, table, now)
+                join_small_files(settings, folder.name, table)
+                _sweep(LakeTable(settings, folder.name, table))
+            except (NoriaError, DeltaError, OSError) as error:
+                _log.warning("housekeeping of the %s table of %s failed: %s", table, folder.name, error)
+    _sweep_log(settings, now)
+    return dropped
+
+
+def _drop_old(settings: Settings, model: str, table: LogTable, now: datetime) -> int:
+    first_day = f"{now - _retention(settings, model):%Y-%m-%d}"
+    lake = LakeTable(settings, model, table)
+    gone = DeltaTable(str(lake.folder)).delete(f"{DAY} < '{first_day}'")
+    rows = int(gone.get("num_deleted_rows") or 0)
+    if rows or gone.get("num_removed_files"):
+        settle(lake.folder)
+        _log.info("%d rows before %s left the %s", rows, first_day, lake.label)
+    return rows
+
+
+def _retention(settings: Settings, model: str) -> timedelta:
+    """How long a model's requests are kept; one without a definition (any more) has the default."""
+    if not (settings.models / f"{model}.yaml").exists():
+        return RequestLog().retention
+    return find_definition(settings, model).serving.log.retention
+
+
+def _sweep(lake: LakeTable) -> None:
+    table = DeltaTable(str(lake.folder))
+    table.vacuum(retention_hours=_UNUSED_HOURS, dry_run=False, enforce_retention_duration=False)
+    table.create_checkpoint()
+    table.cleanup_metadata()
+    settle(lake.folder)
+
+
+def _sweep_log(settings: Settings, now: datetime) -> None:
+    """Unfinished files of dead writers, and damaged segments that nobody has looked at for a month."""
+    folder = log_folder(settings.home)
+    oldest = now.timestamp() - _DAMAGED_DAYS * 86_400
+    for path in [*folder.glob(f"{DAMAGED}/*"), *folder.glob(".*-*")]:
+        limit = oldest if path.parent.name == DAMAGED else time.time() - 3600
+        if path.stat().st_mtime < limit:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

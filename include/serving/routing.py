@@ -1,0 +1,73 @@
+"""Which version answers a request: sticky by the hash of its entity, the same on every worker and server.
+
+A challenger answers the entities whose bucket lies below its share. The buckets depend on the challenger's version, so
+that each challenger meets other entities first; a share that grows keeps the entities that it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+BUCKETS = 10_000
+
+
+def bucket(model: str, version: int, key: str) -> int:
+    """The bucket, 0 to 9999, of a routing key for a challenger.
+
+    :param version: the challenger's version.
+    :param key: the caller's own key, :func:`entity_key`'s text, or the request's id.
+    """
+    digest = blake2b(f"{model}\0{version}\0{key}".encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest) % BUCKETS
+
+
+def threshold(share: float) -> int:
+    """The first bucket that a challenger with this share (0 to 1) does not answer."""
+    return round(share * BUCKETS)
+
+
+def entity_key(entity_columns: Mapping[str, str], row: Mapping[str, Any]) -> str | None:
+    """Canonical JSON text of a row's entity: the values of the entity columns in order; None if it has none of them.
+
+    Writings of the same value are the same: ``1`` and ``1.0``, ``2013-10-01 05:00`` and ``2013-10-01T05:00:00``.
+    A column that is not given counts as null.
+
+    :param entity_columns: name and type (string, integer, number, boolean, timestamp) of each column, in order.
+    """
+    values = [row.get(name) for name in entity_columns]
+    if not any(value is not None for value in values):
+        return None
+    canonical = [
+        value if type(value) is str and kind == "string" else _canonical(value, kind)
+        for value, kind in zip(values, entity_columns.values(), strict=True)
+    ]
+    try:
+        return orjson.dumps(canonical).decode()
+    except TypeError:  # an integer beyond 64 bits, or half a surrogate pair
+        return repr(canonical)
+
+
+def _canonical(value: Any, kind: str) -> Any:
+    if kind == "timestamp" and isinstance(value, str):
+        return _instant(value)
+    if kind == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind == "number" and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            return value
+    return value
+
+
+def _instant(text: str) -> str:
+    try:
+        instant = datetime.fromisoformat(text.strip())
+        return (instant if instant.tzinfo is None else instant.astimezone(UTC)).isoformat()
+    except (ValueError, OverflowError):  # no instant, or one beyond the years 1 to 9999 in UTC
+        return text

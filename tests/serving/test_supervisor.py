@@ -1,0 +1,298 @@
+"""Real processes that are killed, told to end, and left alone by their supervisor."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from include.serving.gateway import Gateway
+from include.serving.limits import Limits
+from include.serving.supervisor import Child, PortTaken, listen
+from include.serving.worker import Worker
+from include.settings import PROJECT, Settings
+from tests.serving.engine import challenge, enter, held, order, save_model
+from tests.serving.live import GOOD_ROW, Logged, as_process, deploy, free_port, until
+
+database = pytest.mark.database
+HEADERS = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> list[Logged]:
+    return [save_model(tmp_path_factory.mktemp("saved"), seed) for seed in (1, 2)]
+
+
+@pytest.fixture
+def world(stored_settings: Settings, saved: list[Logged]) -> Settings:
+    """A champion and a canary with a half of the entities."""
+    for model in saved:
+        enter(stored_settings, model)
+    deploy(stored_settings, 1)
+    challenge(stored_settings, 2, share=0.5)
+    return stored_settings
+
+
+@contextmanager
+def running(settings: Settings, log: Path, workers: int = 2) -> Iterator[tuple[httpx.Client, psutil.Process]]:
+    """A server without background process; the client opens a connection for each request."""
+    with as_process(settings, log, workers=workers, more=("--background", "off")) as (live, process):
+        fresh = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=live.server_url, trust_env=False, timeout=30, limits=fresh) as client:
+            until(lambda: is_up(client), 60)
+            yield client, psutil.Process(process.pid)
+
+
+def is_up(client: httpx.Client) -> bool:
+    try:
+        return all(held(client).get("canary") == (2, "serving") for _ in range(8))
+    except httpx.TransportError:
+        return False
+
+
+def workers_of(supervisor: psutil.Process) -> dict[int, psutil.Process]:
+    return {child.pid: child for child in supervisor.children() if child.name() == "noria-worker"}
+
+
+def predict(client: httpx.Client, number: int) -> httpx.Response:
+    return client.post("/models/m/predict", json={"rows": [order(number)]})
+
+
+class Asking:
+    """Closed loops of keep-alive connections until told to stop; remembers what came of each request."""
+
+    def __init__(self, client: httpx.Client, count: int) -> None:
+        self._place = (client.base_url.host, client.base_url.port)
+        self._stop = threading.Event()
+        self.outcomes: Counter[str] = Counter()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(count)]
+
+    def __enter__(self) -> Asking:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=30)
+
+    def _ask(self) -> None:
+        body = json.dumps({"rows": [GOOD_ROW]})
+        while not self._stop.is_set():
+            connection = http.client.HTTPConnection(*self._place, timeout=30)
+            try:
+                connection.connect()
+            except OSError:  # nobody listens: this request was never taken
+                self.outcomes["away"] += 1
+                time.sleep(0.02)
+                continue
+            try:
+                self._ask_on(connection, body)
+            except (OSError, http.client.HTTPException) as error:
+                self.outcomes[f"lost: {type(error).__name__}"] += 1
+            finally:
+                connection.close()
+
+    def _ask_on(self, connection: http.client.HTTPConnection, body: str) -> None:
+        closing = False
+        while not (closing or self._stop.is_set()):
+            connection.request("POST", "/models/m/predict", body, HEADERS)
+            answer = connection.getresponse()
+            answer.read()
+            self.outcomes[str(answer.status)] += 1
+            closing = answer.will_close
+
+
+@database
+def test_killed_worker_is_replaced_and_costs_no_more_than_its_connections(world: Settings, tmp_path: Path) -> None:
+    with running(world, tmp_path / "log") as (client, supervisor):
+        before = workers_of(supervisor)
+        assert len(before) == 2
+        with Asking(client, 4) as asking:
+            until(lambda: asking.outcomes["200"] > 50)
+            os.kill(next(iter(before)), signal.SIGKILL)
+            killed = time.monotonic()
+            until(lambda: len(workers_of(supervisor)) == 2 and not set(workers_of(supervisor)) <= set(before))
+            replaced = time.monotonic() - killed
+            enough = asking.outcomes["200"] + 100
+            until(lambda: asking.outcomes["200"] > enough)
+        lost = sum(count for outcome, count in asking.outcomes.items() if outcome.startswith("lost"))
+        assert set(asking.outcomes) - {"200"} <= {outcome for outcome in asking.outcomes if outcome.startswith("lost")}
+        assert lost <= 4
+        assert replaced < 20
+
+
+@database
+def test_sigterm_under_load_loses_no_request(world: Settings, tmp_path: Path) -> None:
+    with running(world, tmp_path / "log") as (client, supervisor):
+        with Asking(client, 6) as asking:
+            until(lambda: asking.outcomes["200"] > 100)
+            supervisor.send_signal(signal.SIGTERM)
+            until(lambda: not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE)
+        assert set(asking.outcomes) <= {"200", "away"}, asking.outcomes
+    answered = asking.outcomes["200"]
+    logged = [
+        line for path in (world.home / "serving" / "log").glob("2*") for line in path.open() if '"answer"' in line
+    ]
+    assert len(logged) == answered
+    assert [path.suffix for path in (world.home / "serving" / "log").glob("2*")] == [".closed"] * 2
+    assert (tmp_path / "log").read_text().count("Traceback") == 0
+
+
+@database
+def test_children_of_a_killed_supervisor_end_by_themselves_and_free_the_port(world: Settings, tmp_path: Path) -> None:
+    with running(world, tmp_path / "log") as (client, supervisor):
+        children = supervisor.children(recursive=True)
+        with Asking(client, 4) as asking:
+            until(lambda: asking.outcomes["200"] > 50)
+            supervisor.kill()
+            gone, alive = psutil.wait_procs(children, timeout=20)
+        assert (len(gone), alive) == (len(children), [])
+        assert set(asking.outcomes) <= {"200", "away"}, asking.outcomes
+        listen("127.0.0.1", int(client.base_url.port or 0)).close()
+
+
+@database
+def test_metrics_add_up_over_workers_and_outlive_one(world: Settings, tmp_path: Path) -> None:
+    def numbers(client: httpx.Client) -> tuple[float, float, float]:
+        text = client.get("/metrics").text
+        answered = re.findall(
+            r'noria_requests_total\{model="m",outcome="answered",role="\w+",version="\d"\} (.+)', text
+        )
+        timed = re.findall(r'noria_request_seconds_count\{model="m",role="\w+",version="\d"\} (.+)', text)
+        refused = re.findall(r'noria_refused_total\{model="m",status="422"\} (.+)', text)
+        return sum(map(float, answered)), sum(map(float, timed)), sum(map(float, refused))
+
+    with running(world, tmp_path / "log") as (client, supervisor):
+        pids = set(workers_of(supervisor))
+        for number in range(60):
+            assert predict(client, number).status_code == 200
+        for _ in range(5):
+            assert client.post("/models/m/predict", json={"rows": [{}]}).status_code == 422
+        assert {numbers(client) for _ in range(6)} == {(60.0, 60.0, 5.0)}
+        text = client.get("/metrics").text
+        assert 'version="1"' in text
+        assert 'version="2"' in text
+        until(lambda: float(re.findall(r"(?m)^noria_log_bytes_total (.+)", client.get("/metrics").text)[0]) > 1000)
+        os.kill(pids.pop(), signal.SIGKILL)
+        until(lambda: len(workers_of(supervisor)) == 2)
+        until(lambda: is_up(client))
+        assert numbers(client) == (60.0, 60.0, 5.0)
+
+
+def test_port_that_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.serving.supervisor._BIND_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTaken, match="--port") as caught:
+        listen("127.0.0.1", other.getsockname()[1])
+    assert caught.value.host == "127.0.0.1"
+
+
+def test_child_that_dies_again_and_again_is_started_more_and_more_slowly() -> None:
+    child, pauses = Child("x", lambda _: None), []
+    for _ in range(12):
+        child.began = 100.0
+        pauses.append(child.ended(101.0))
+    assert pauses[0] == 0.1
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 10.0
+    child.began = 100.0
+    assert child.ended(200.0) == 0.0
+
+
+_HUNG = """
+import sys, time
+from include.serving import supervisor
+supervisor.SILENT_SECONDS, supervisor._LOOK_SECONDS = 0.5, 0.1
+def work(alive):
+    print("begins", flush=True)
+    alive()
+    time.sleep(600)
+children = [supervisor.Child("stuck", work), supervisor.Child("quiet", lambda _: time.sleep(600))]
+supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds=5).run()
+"""
+
+
+def test_process_that_does_not_move_any_more_is_killed_and_replaced() -> None:
+    start = [sys.executable, "-c", _HUNG]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as supervisor:
+        assert supervisor.stdout is not None
+        assert [supervisor.stdout.readline() for _ in range(3)] == ["begins\n"] * 3
+        names = Counter(child.name() for child in psutil.Process(supervisor.pid).children())
+        assert names["quiet"] == 1
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(timeout=20) == 0
+
+
+@contextmanager
+def in_a_thread(app: Any, limits: Limits) -> Iterator[tuple[str, int]]:
+    listener = listen("127.0.0.1", free_port())
+    place = listener.getsockname()
+    worker = Worker(app, limits)
+    thread = threading.Thread(target=worker.serve_on, args=(listener,))
+    thread.start()
+    until(lambda: worker.started)
+    yield place
+    worker.should_exit = True
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def slowly(settings: Settings) -> Iterator[tuple[str, int]]:
+    from include.serving.app import build
+
+    limits = Limits(head_seconds=0.5, body_seconds=0.5, linger_seconds=0.1, poll_seconds=0.1)
+    app: Gateway = build(settings, limits)
+    with in_a_thread(app, limits) as place:
+        yield place
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"POST /models/m/predict HT", b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: "]
+)
+def test_connection_that_does_not_get_on_with_its_head_is_closed(slowly: tuple[str, int], sent: bytes) -> None:
+    with socket.create_connection(slowly, timeout=15) as connection:
+        connection.sendall(sent)
+        assert connection.recv(100) == b""
+
+
+def test_head_that_comes_slowly_after_an_answer_is_not_waited_for_either(slowly: tuple[str, int]) -> None:
+    with socket.create_connection(slowly, timeout=15) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4000).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /health/li")
+        assert connection.recv(100) == b""
+
+
+def test_body_that_does_not_come_is_a_408(slowly: tuple[str, int]) -> None:
+    with socket.create_connection(slowly, timeout=15) as connection:
+        connection.sendall(b"POST /models/m/feedback HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+        assert connection.recv(4000).startswith(b"HTTP/1.1 408")
+
+
+def test_connection_that_ends_in_the_middle_harms_nobody(slowly: tuple[str, int]) -> None:
+    for sent in (
+        b"POST /models/m/feedback HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{",
+        b"\x16\x03\x01",
+        b"\r\n" * 50,
+    ):
+        with socket.create_connection(slowly, timeout=15) as connection:
+            connection.sendall(sent)
+    assert httpx.get(f"http://127.0.0.1:{slowly[1]}/health/live", trust_env=False).status_code == 200
