@@ -124,6 +124,36 @@ def paired_bars(bins: Sequence[Mapping[str, Any]]) -> Markup:
     return _svg(width, height + 2, "Shares before and now", [*parts, base])
 
 
+def overlaid_histograms(edges: Sequence[float], first: Sequence[int], second: Sequence[int], *, title: str) -> Markup:
+    """Two distributions over the same bins as shares: the first as grey bars, the second as an accent outline.
+
+    :param edges: one more than there are bins.
+    :param title: what is counted, with its unit.
+    """
+    width, height = 420, 170
+    shares = [[count / max(sum(counts), 1) for count in counts] for counts in (first, second)]
+    most = max([*shares[0], *shares[1], 1e-9])
+    step = width / max(len(first), 1)
+    bars = [
+        f'<rect x="{index * step + 0.5:.1f}" y="{height * (1 - share / most):.1f}" width="{max(step - 1, 1):.1f}" '
+        f'height="{height * share / most:.1f}" style="fill:var(--soft);opacity:.45"/>'
+        for index, share in enumerate(shares[0])
+    ]
+    corners = [f"0,{height}"]
+    for index, share in enumerate(shares[1]):
+        y = height * (1 - share / most)
+        corners += [f"{index * step:.1f},{y:.1f}", f"{(index + 1) * step:.1f},{y:.1f}"]
+    corners.append(f"{width},{height}")
+    outline = f'<polyline points="{" ".join(corners)}" style="fill:none;stroke:var(--accent);stroke-width:2"/>'
+    base = f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" style="{_LINE}"/>'
+    below = [
+        _text(0, height + 14, f"{edges[0]:.3g}", "start"),
+        _text(width, height + 14, f"{edges[-1]:.3g}", "end"),
+        _text(width / 2, height + 14, title),
+    ]
+    return _svg(width, height + 20, title, [*bars, base, outline, *below])
+
+
 def interval_bar(low: float, value: float, high: float, bound: float, *, good: bool) -> Markup:
     """An interval with its value, and the bound that it is held against as an upright line."""
     width, height, pad = 180, 22, 8
