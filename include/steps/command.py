@@ -55,8 +55,9 @@ class _RedactingFormatter(logging.Formatter):
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Passwords inside the settings' addresses, as written and decoded."""
+    """Passwords inside the settings' addresses and the server's token, as written and decoded."""
     passwords = [urlsplit(url).password for url in (settings.database_url, settings.tracking_url, settings.server_url)]
+    passwords.append(settings.server_token)
     return sorted({form for word in passwords if word for form in (word, unquote(word), quote(unquote(word), safe=""))})
 
 

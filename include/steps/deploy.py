@@ -1,40 +1,49 @@
-"""Step deploy: the registered version becomes champion, in one transaction of state and ledger."""
+"""Step deploy: a registered version becomes its model's challenger, as a candidate that answers nobody yet."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from include.steps.protocol import Document, StepCall
-from include.steps.register import InputsIncomplete
+from include.steps.rollout import Rollout
 
 
 def run(call: StepCall) -> Document:
-    """Switch the champion to ``inputs["version"]``; naming the champion itself changes nothing.
+    """Enter ``inputs["version"]`` as candidate: loaded by the server, and asked only by its number.
 
-    Inputs: ``version``, ``reason``, ``actor``; optional ``force`` (also replace a newer as-of, revive a retired model),
-    ``expected_champion`` (refuse if the champion is another one; null: none) and ``evidence``.
+    A version that is champion already stays what it is; the same deployment again changes nothing.
 
-    :returns: version, previous, ledger_id, changed.
+    Inputs: ``version``, ``reason``, ``actor``; optional ``deployment`` (its name: a retry is the same deployment),
+    ``force`` (also against a champion with a newer as-of, and for a retired model), ``expected_champion`` (refuse if
+    the champion is another one; null: none) and ``evidence``.
+
+    :returns: version, role (candidate or champion), champion, deployment, ledger_id, changed.
     """
-    from include.registry import outbox, state
+    from include.registry import deployed, stages
+    from include.registry.plans import deadline_for, plan_for
+    from include.registry.rules import ANY
 
-    inputs = call.inputs
-    version = inputs.get("version")
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise InputsIncomplete('The step deploy needs the input {"version": <number of a registered version>}.')
-    done = state.switch_champion(
+    inputs, rollout = call.inputs, Rollout.of(call, "deploy")
+    champion, now = deployed.champion(call.settings, rollout.model), datetime.now(UTC)
+    done = stages.enter_stage(
         call.settings,
-        call.definition.model,
-        version,
-        actor=str(inputs.get("actor") or "airflow"),
-        reason=str(inputs.get("reason") or "deployed by the step deploy"),
+        rollout.model,
+        rollout.version,
+        role="candidate",
+        plan=plan_for(call.definition, None, champion=champion.version if champion else None, started_at=now),
+        until=deadline_for(call.definition, None, entered_at=now),
+        deployment=rollout.deployment,
+        actor=rollout.actor,
+        reason=rollout.reason,
         evidence=inputs.get("evidence"),
-        force=bool(inputs.get("force", False)),
-        expected_champion=inputs.get("expected_champion", state.ANY),
+        force=rollout.force,
+        expected_champion=inputs.get("expected_champion", ANY),
     )
-    outbox.deliver(call.settings, call.definition.model)
     return {
         "version": done.version,
-        "previous": done.previous,
-        "replaced": done.replaced if done.changed else None,
+        "role": done.role,
+        "champion": done.champion,
+        "deployment": rollout.deployment,
         "ledger_id": done.ledger_id,
         "changed": done.changed,
     }

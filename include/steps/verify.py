@@ -1,8 +1,9 @@
-"""Step verify: holdout rows through the live server must get the batch path's answers exactly, else it is rolled back.
+"""Step verify: holdout rows through the live server must get the batch path's answers exactly, else it is taken out.
 
-What happens when it cannot tell: a server that does not answer, or that waits for MLflow, is :class:`TryAgain`; the
-version stays. With the input ``last_try`` true that is the end of the patience: the version, unproven, is rolled back
-without a bar (it may be deployed again when the server runs), since nothing unverified may stay in production.
+The rows ask for the version by its number, before it answers anybody else. What happens when it cannot tell: a server
+that does not answer, or that waits for MLflow, is :class:`TryAgain`; the version stays. With the input ``last_try``
+true that is the end of the patience: the version, unproven, is taken out without a bar (it may be deployed again when
+the server runs), since nothing unverified may go on.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from include.errors import NothingToDo, Refused, TryAgain
-from include.registry.deployed import DeployedVersion
+from include.errors import Refused, TryAgain
 from include.settings import Settings
 from include.steps.protocol import Document, StepCall
-from include.steps.register import InputsIncomplete
+from include.steps.rollout import Place, Rollout, place_of
+
+if TYPE_CHECKING:
+    from include.registry.deployed import DeployedVersion
 
 WAIT_SECONDS = 60.0
 _ROWS = "verification/rows.parquet"
@@ -49,58 +52,45 @@ class NotServedYet(TryAgain):
 
 
 def run(call: StepCall) -> Document:
-    """Verify ``inputs["version"]``, the champion.
+    """Verify ``inputs["version"]``, the challenger; or the champion, if it is that already.
 
-    Optional inputs: ``actor``, ``wait_seconds`` (for the server, in all; default 60), ``last_try``.
+    Optional inputs: ``deployment``, ``actor``, ``wait_seconds`` (for the server, in all; default 60), ``last_try``.
 
-    :returns: version, rows, single_rows, seconds.
-    :raises VerificationFailed: an answer differs, or the version does not load; it is rolled back.
-    :raises TryAgain: server or MLflow is away; nothing is rolled back unless ``last_try``.
-    :raises NothingToDo: another version has replaced it.
+    :returns: version, role, rows, single_rows, seconds.
+    :raises VerificationFailed: an answer differs, or the version does not load; it is taken out and barred.
+    :raises TryAgain: server or MLflow is away; nothing is taken out unless ``last_try``.
+    :raises ChallengerGone: it is out already, for another reason.
     """
     started = time.monotonic()
-    deployed = _champion(call)
+    rollout = Rollout.of(call, "verify")
+    place = place_of(call, rollout)
     try:
-        found = _verify(call, deployed)
+        found = _verify(call, rollout, place)
     except TryAgain as error:
         if not call.inputs.get("last_try"):
             raise
-        _fail(call, deployed.version, f"it could not be verified ({error})", {"unverified": str(error)}, bar=False)
-    document = {**found, "seconds": round(time.monotonic() - started, 3)}
-    _record(call, deployed.version, "passed", document)
+        _fail(call, rollout, f"it could not be verified ({error})", {"unverified": str(error)}, bar=False)
+    document = {**found, "role": place.held.role, "seconds": round(time.monotonic() - started, 3)}
+    _record(call, rollout.version, "passed", document)
     return document
 
 
-def _champion(call: StepCall) -> DeployedVersion:
-    from include.registry import state, versions
-
-    version = call.inputs.get("version")
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise InputsIncomplete('The step verify needs the input {"version": <number of the deployed version>}.')
-    model = call.definition.model
-    deployed = state.champion(call.settings, model)
-    if deployed is not None and deployed.version == version:
-        return deployed
-    if versions.get_version(call.settings, model, version).status == "barred":
-        raise VerificationFailed(model, version, "it is barred", "It was rolled back before.", {})
-    now = "no version" if deployed is None else f"version {deployed.version}"
-    raise NothingToDo(f"{model} version {version} is not the champion any more ({now} is): nothing to verify.")
-
-
-def _verify(call: StepCall, deployed: DeployedVersion) -> Document:
+def _verify(call: StepCall, rollout: Rollout, place: Place) -> Document:
     from include.serving.verification import LiveServer, VersionNotServed
 
-    rows, expected = _verification_rows(call.settings, deployed)
+    rows, expected = _verification_rows(call.settings, place.held)
     seconds = float(call.inputs.get("wait_seconds") or WAIT_SECONDS)
-    with LiveServer(call.settings.server_url, deployed.model, seconds=seconds) as server:
+    with LiveServer(
+        call.settings.server_url, rollout.model, seconds=seconds, token=call.settings.server_token
+    ) as server:
         try:
-            server.wait_for(deployed.version)
-            found = server.verify(deployed.version, rows, expected)
+            server.wait_for(rollout.version)
+            found = server.verify(rollout.version, rows, expected)
         except VersionNotServed as error:
-            _champion(call)  # another deployment may have come in between
+            place_of(call, rollout)  # it may have been taken out in between
             if error.problem in {"corrupt", "unloadable"}:
-                _fail(call, deployed.version, str(error), {"server": error.found})
-            raise NotServedYet(f"{error}. Nothing is rolled back for that; try again.") from None
+                _fail(call, rollout, str(error), {"server": error.found})
+            raise NotServedYet(f"{error}. Nothing is taken out for that; try again.") from None
     if found.differences:
         first = found.differences[0]
         problem = (
@@ -108,32 +98,52 @@ def _verify(call: StepCall, deployed: DeployedVersion) -> Document:
             f"first in row {first.row} (sent {first.sent}): expected {first.expected!r}, got {first.got!r}"
         )
         shown = [difference.to_document() for difference in found.differences[:_KEPT_DIFFERENCES]]
-        _fail(call, deployed.version, problem, {"differences": len(found.differences), "first": shown})
-    return {"version": deployed.version, "rows": found.rows, "single_rows": found.single_rows}
+        _fail(call, rollout, problem, {"differences": len(found.differences), "first": shown})
+    return {"version": rollout.version, "rows": found.rows, "single_rows": found.single_rows}
 
 
-def _fail(call: StepCall, version: int, problem: str, evidence: Mapping[str, Any], *, bar: bool = True) -> NoReturn:
-    """Roll back, tell MLflow, keep the verdict, and raise.
+def _fail(call: StepCall, rollout: Rollout, problem: str, evidence: Mapping[str, Any], *, bar: bool = True) -> NoReturn:
+    """Take the version out, tell MLflow, keep the verdict, and raise.
 
     :raises VerificationFailed: always.
     """
-    from include.registry import outbox, state
+    from include.registry import deployed, outbox
 
-    model = call.definition.model
-    done = state.roll_back(
+    _take_out(call, rollout, f"verification failed: {problem}"[:1000], evidence, bar=bar)
+    outbox.deliver(call.settings, rollout.model)
+    _record(call, rollout.version, "refused", {"problem": problem, **evidence})
+    champion = deployed.champion(call.settings, rollout.model)
+    outcome = "No version is in production." if champion is None else f"Version {champion.version} answers."
+    barred = f" Version {rollout.version} is barred." if bar else ""
+    raise VerificationFailed(rollout.model, rollout.version, problem, outcome + barred, evidence)
+
+
+def _take_out(call: StepCall, rollout: Rollout, reason: str, evidence: Mapping[str, Any], *, bar: bool) -> None:
+    """A challenger is withdrawn; a champion (its deployment was repeated) is rolled back."""
+    from include.registry import stages, state
+
+    actor = rollout.actor if call.inputs.get("actor") else "verify"
+    if place_of(call, rollout).role == "challenger":
+        stages.withdraw(
+            call.settings,
+            rollout.model,
+            rollout.version,
+            deployment=rollout.deployment,
+            actor=actor,
+            reason=reason,
+            evidence=evidence,
+            bar=bar,
+        )
+        return
+    state.roll_back(
         call.settings,
-        model,
-        actor=str(call.inputs.get("actor") or "verify"),
-        reason=f"verification failed: {problem}"[:1000],
+        rollout.model,
+        actor=actor,
+        reason=reason,
         bar=bar,
         evidence=evidence,
-        version=version,
+        version=rollout.version,
     )
-    outbox.deliver(call.settings, model)
-    _record(call, version, "refused", {"problem": problem, **evidence})
-    outcome = "No version is in production now." if done.version is None else f"Version {done.version} answers again."
-    barred = f" Version {version} is barred." if bar else ""
-    raise VerificationFailed(model, version, problem, outcome + barred, evidence)
 
 
 def _record(call: StepCall, version: int, verdict: str, details: Mapping[str, Any]) -> None:

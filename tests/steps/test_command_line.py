@@ -97,6 +97,12 @@ def test_a_password_in_an_address_never_reaches_the_log(tmp_path: Path) -> None:
         assert "cannot connect" in done.stderr
 
 
+def test_the_servers_token_never_reaches_the_log(tmp_path: Path) -> None:
+    done = run_probe(tmp_path, {"raise": "defect", "message": "sent bearer-word"}, NORIA_SERVER_TOKEN="bearer-word")
+    assert "bearer-word" not in done.stderr + done.stdout
+    assert "sent ***" in done.stderr
+
+
 TRICKS = ["../flight_delay", "flight_delay/../x", "/etc/passwd", "Flight", "", "a" * 64, "a\n"]
 
 

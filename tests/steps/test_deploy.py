@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +13,9 @@ from include.registry import state, versions
 from include.registry.mlflow_client import connect
 from include.settings import Settings
 from include.spec.loader import find_definition
-from include.steps import deploy, register, retire, rollback
+from include.steps import deploy, promote, register, retire, rollback
 from include.steps.protocol import StepCall
-from tests.serving.live import Logged
+from tests.serving.live import Logged, free_port
 from tests.serving.world import logged_models, tracked, tracking_url
 
 __all__ = ["logged_models", "tracked", "tracking_url"]
@@ -67,12 +68,20 @@ def test_register_says_what_is_missing(tracked: Settings) -> None:
         register.run(step(tracked))
 
 
+def deployed(settings: Settings, version: int, **inputs: Any) -> dict[str, Any]:
+    """A deployment without stages and without a server."""
+    given = {"version": version, "deployment": f"run-{version}", "actor": "ana", **inputs}
+    deploy.run(step(settings, **given))
+    return promote.run(step(settings, wait_seconds=0, **given))
+
+
 def test_whole_life_of_versions(tracked: Settings, logged_models: list[Logged]) -> None:
+    tracked = replace(tracked, server_url=f"http://127.0.0.1:{free_port()}")
     first, second, third = register_all(tracked, logged_models)
-    deployed = deploy.run(step(tracked, version=first, reason="first", actor="ana"))
-    assert (deployed["version"], deployed["previous"], deployed["changed"]) == (first, None, True)
+    done = deployed(tracked, first, reason="first")
+    assert (done["version"], done["previous"], done["changed"]) == (first, None, True)
     assert deploy.run(step(tracked, version=first, reason="again", actor="ana"))["changed"] is False
-    deploy.run(step(tracked, version=second, reason="newer", actor="ana", expected_champion=first))
+    deployed(tracked, second, reason="newer", expected_champion=first)
     with pytest.raises(Refused, match="decided against"):
         deploy.run(step(tracked, version=third, expected_champion=first))
     with pytest.raises(Refused, match="older than the champion"):
@@ -89,10 +98,10 @@ def test_whole_life_of_versions(tracked: Settings, logged_models: list[Logged]) 
     assert retire.run(step(tracked))["changed"] is False
     with pytest.raises(Refused, match="retired"):
         deploy.run(step(tracked, version=third))
-    assert deploy.run(step(tracked, version=third, force=True))["version"] == third
+    assert deployed(tracked, third, force=True)["version"] == third
     actions = [entry.action for entry in state.history(tracked, MODEL)]
-    assert actions == ["promote", "promote", "rollback", "retire", "promote"]
-    assert {entry.actor for entry in state.history(tracked, MODEL)} == {"ana", "bob", "airflow"}
+    assert actions == ["stage", "promote", "stage", "promote", "rollback", "retire", "stage", "promote"]
+    assert {entry.actor for entry in state.history(tracked, MODEL)} == {"ana", "bob"}
 
 
 @pytest.mark.parametrize("wrong", [None, "3", True])
