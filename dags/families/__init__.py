@@ -9,6 +9,7 @@ from dags.families.deploy import build_deploy
 from dags.families.monitor import build_monitor
 from dags.families.retire import build_retire
 from dags.families.rollback import build_rollback
+from dags.families.score import build_score
 from dags.families.train import build_train
 from include.settings import Settings
 from plugins.definitions import arrangement_of
@@ -18,6 +19,7 @@ FAMILIES = {
     "train": build_train,
     "deploy": build_deploy,
     "rollback": build_rollback,
+    "score": build_score,
     "monitor": build_monitor,
     "retire": build_retire,
 }

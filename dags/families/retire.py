@@ -7,7 +7,7 @@ from airflow.sdk import DAG
 from dags.families.common import actor_param, frame, reason_param, resolve_as_of, step
 from include.spec.definition import Definition
 
-_DOC = "The server stops answering for it; versions, data and ledger stay."
+_DOC = """The server stops answering for it; versions, data and ledger stay. A deployment that is under way ends."""
 
 
 def build_retire(definition: Definition) -> DAG:

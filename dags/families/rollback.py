@@ -10,7 +10,9 @@ from airflow.sdk import DAG, Param
 from dags.families.common import actor_param, frame, reason_param, resolve_as_of, step
 from include.spec.definition import Definition
 
-_DOC = "The version that is rolled back is barred, unless the form says otherwise. A retry does not go back twice."
+_DOC = """The version that is rolled back is barred, unless the form says otherwise. A retry does not go back twice.
+A challenger that is on its way leaves with the champion that it was compared with, and its deployment ends; only to
+stop a deployment, mark its run failed instead."""
 
 
 def build_rollback(definition: Definition) -> DAG:

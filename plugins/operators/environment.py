@@ -45,7 +45,10 @@ def child_environment(threads: int = 1, parent: Mapping[str, str] | None = None)
 
 
 def connection_variables() -> dict[str, str]:
-    """``NORIA_*`` variables from the connections that exist: noria_database, noria_mlflow, noria_server."""
+    """``NORIA_*`` variables from the connections that exist: noria_database, noria_mlflow, noria_server.
+
+    The password of noria_server is the bearer token with which steps call the server.
+    """
     builders = {
         "noria_database": ("NORIA_DATABASE_URL", database_url),
         "noria_mlflow": ("NORIA_TRACKING_URL", http_url),
@@ -58,6 +61,8 @@ def connection_variables() -> dict[str, str]:
         except AirflowNotFoundException:
             continue
         variables[variable] = build(connection)
+        if connection_id == "noria_server" and connection.password:
+            variables["NORIA_SERVER_TOKEN"] = connection.password
     return variables
 
 

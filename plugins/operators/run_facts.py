@@ -28,8 +28,17 @@ def is_last_try(context: Context) -> bool:
     return bool(task.try_number > task.max_tries)
 
 
+def failed_tasks_of(context: Context) -> list[str]:
+    """Names of the run's tasks that have failed, in the order of their names."""
+    run = context["dag_run"]
+    states = context["ti"].get_task_states(dag_id=run.dag_id, run_ids=[run.run_id]).get(run.run_id, {})
+    return sorted(name for name, state in states.items() if state == "failed")
+
+
 FACTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "actor": actor_of,
     "request": request_of,
+    "deployment": request_of,
+    "failed": failed_tasks_of,
     "last_try": is_last_try,
 }

@@ -19,7 +19,7 @@ from include.settings import PROJECT
 from plugins.operators.step import StepOperator
 
 MODELS = ("bike_demand", "flight_delay")
-FAMILIES = ("data", "deploy", "monitor", "retire", "rollback", "train")
+FAMILIES = ("data", "deploy", "monitor", "retire", "rollback", "score", "train")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: Dag
             assert task.doc_md
             if isinstance(task, StepOperator):
                 assert task.retries == 2
-                assert task.as_of == "{{ ti.xcom_pull(task_ids='resolve_as_of') }}"
+                assert task.as_of.startswith("{{ ti.xcom_pull(task_ids='resolve_as_of')")
 
 
 def test_every_run_settles_its_instant_first(bag: DagBag) -> None:
@@ -70,8 +70,13 @@ def test_every_run_settles_its_instant_first(bag: DagBag) -> None:
             "resolve_as_of await_data assemble gate_training train gate_predictions publish_predictions evaluate "
             "decide register start_deployment",
         ),
-        ("deploy", "resolve_as_of deploy verify"),
+        (
+            "deploy",
+            "resolve_as_of deploy verify shadow await_shadow canary_10 await_canary_10 canary_50 await_canary_50 "
+            "promote withdraw",
+        ),
         ("rollback", "resolve_as_of rollback"),
+        ("score", "resolve_as_of choose score"),
         ("monitor", "resolve_as_of monitor start_training"),
         ("retire", "resolve_as_of retire"),
     ],
@@ -122,6 +127,7 @@ def test_trainings_and_deployments_of_a_model_do_not_overlap_and_a_rollback_wait
         ("train", "as_of", "2013-10-01T04:00Z", "yesterday"),
         ("deploy", "version", 3, "three"),
         ("deploy", "version", 1, 0),
+        ("deploy", "stages", "straight to champion", "none"),
         ("rollback", "reason", "wrong answers", ""),
         ("retire", "reason", "replaced", None),
     ],
@@ -171,7 +177,7 @@ def in_fresh_python(code: str, **environment: str) -> str:
 
 HEAVY = (
     "import sys; import dags.flight_delay as m; import plugins.noria_plugin, plugins.operators.local, "
-    "plugins.sensors.partitions, plugins.settings_loader\n"
+    "plugins.sensors.partitions, plugins.sensors.stages, plugins.operators.approval, plugins.settings_loader\n"
     "heavy = ['pandas', 'numpy', 'duckdb', 'xgboost', 'mlflow', 'great_expectations', 'kubernetes', 'sklearn', "
     "'deltalake', 'pyarrow']\nprint([name for name in heavy if name in sys.modules])"
 )

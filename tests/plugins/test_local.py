@@ -16,6 +16,7 @@ import pytest
 
 from include.settings import PROJECT
 from plugins.operators import local
+from plugins.operators.environment import connection_variables
 from plugins.operators.step import StepCommand, StepOutcome
 
 PROBE = (sys.executable, str(PROJECT / "tests" / "plugins" / "probe_steps.py"))
@@ -114,6 +115,13 @@ def test_the_step_sees_its_addresses_and_threads_but_no_secret_of_airflow(monkey
     assert environment["NORIA_STORE"] == "/data/store"
     assert environment["NORIA_DATABASE_URL"].endswith("@h/noria")
     assert not [name for name in environment if name.startswith("AIRFLOW") or name == "SOMEBODYS_TOKEN"]
+
+
+def test_the_password_of_the_server_connection_is_the_token_of_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_NORIA_SERVER", "http://:bearer-word@server:8090")
+    variables = connection_variables()
+    assert variables["NORIA_SERVER_TOKEN"] == "bearer-word"
+    assert "bearer-word" not in variables["NORIA_SERVER_URL"]
 
 
 def test_no_secret_stands_on_the_command_line(tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""Triggers of a deployment: what the triggerer watches while a challenger is in a stage or a person decides.
+
+They ask the registry every second or two, in a thread, over SQLAlchemy alone; a database that is away is waited for.
+They only tell that something changed; the task decides. None fires at once: Airflow fails a task that is resumed before
+the scheduler has heard that it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from include.errors import TryAgain
+from include.settings import Settings
+from include.steps.progress import GRACE, Progress, look
+from plugins.operators.environment import connection_variables
+
+POLL_SECONDS = 1.5
+ANSWER_EVERY = 20
+
+
+def project_settings() -> Settings:
+    """The settings of a step, for a look from inside an Airflow process: Airflow's connections go first."""
+    return Settings.from_environment({**os.environ, **connection_variables()})
+
+
+class _ChallengerTrigger(BaseTrigger):
+    """Looks at a challenger again and again.
+
+    :param model: Name of the model.
+    :param version: The challenger.
+    :param deployment: Name of its deployment.
+    :param until: Deadline, ISO 8601 with offset; empty if there is none.
+    :param poll_seconds: Pause between two looks.
+    """
+
+    def __init__(
+        self, model: str, version: int, deployment: str, until: str, poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.model = model
+        self.version = version
+        self.deployment = deployment
+        self.until = until
+        self.poll_seconds = poll_seconds
+        self._settings: Settings | None = None
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "version": self.version,
+            "deployment": self.deployment,
+            "until": self.until,
+            "poll_seconds": self.poll_seconds,
+        }
+
+    async def _look(self, stage: str | None) -> Progress | None:
+        """What there is to see; None while the database is away."""
+        try:
+            return await asyncio.to_thread(self._look_now, stage)
+        except TryAgain as problem:
+            self.log.warning("%s", problem)
+            return None
+
+    def _look_now(self, stage: str | None) -> Progress:
+        if self._settings is None:
+            self._settings = project_settings()
+        return look(self._settings, self.model, self.version, deployment=self.deployment, stage=stage)
+
+    def _is_over(self) -> bool:
+        return bool(self.until) and datetime.now(UTC) > datetime.fromisoformat(self.until) + GRACE
+
+
+class StageTrigger(_ChallengerTrigger):
+    """Fires when a stage has ended, well or not, or when its deadline and a grace have passed.
+
+    :param stage: Name of the stage.
+    """
+
+    def __init__(self, *, stage: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, from which the triggerer makes it again."""
+        return "plugins.sensors.stage_triggers.StageTrigger", {**self._arguments(), "stage": self.stage}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is something to decide."""
+        while True:
+            await asyncio.sleep(self.poll_seconds)
+            found = await self._look(self.stage)
+            if (found is not None and found.state != "waiting") or self._is_over():
+                yield TriggerEvent({"state": found.state if found else "unknown"})  # type: ignore[no-untyped-call]
+                return
+
+
+class ApprovalTrigger(_ChallengerTrigger):
+    """Fires when a person has answered, when the challenger is gone before that, or when time is up.
+
+    An answer resumes the task by itself. Only one that came in the moment before the task waited does not; for that,
+    Airflow is asked now and then (:data:`ANSWER_EVERY`: the triggerer's first such question is slow).
+
+    :param request_id: Id of the task instance that asks.
+    """
+
+    def __init__(self, *, request_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.request_id = request_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, from which the triggerer makes it again."""
+        arguments = {**self._arguments(), "request_id": self.request_id}
+        return "plugins.sensors.stage_triggers.ApprovalTrigger", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is an answer, or none is needed any more."""
+        for number in itertools.count(1):
+            await asyncio.sleep(self.poll_seconds)
+            answer = await asyncio.to_thread(self._answer) if number % ANSWER_EVERY == 0 else None
+            if answer is not None:
+                yield TriggerEvent(answer)  # type: ignore[no-untyped-call]
+                return
+            found = await self._look(None)
+            if found is not None and found.state == "gone":
+                yield TriggerEvent({"error": found.reason, "error_type": "gone"})  # type: ignore[no-untyped-call]
+                return
+            if self._is_over():
+                words = f"Nobody decided on {self.model} version {self.version} until {self.until}."
+                yield TriggerEvent({"error": words, "error_type": "timeout"})  # type: ignore[no-untyped-call]
+                return
+
+    def _answer(self) -> dict[str, Any] | None:
+        """What a person answered, in the words that ``HITLOperator.execute_complete`` reads."""
+        try:
+            detail = get_hitl_detail_content_detail(ti_id=UUID(self.request_id))
+        except AirflowRuntimeError as problem:
+            self.log.warning("Airflow does not say whether there is an answer: %s", problem)
+            return None
+        if not detail.response_received or not detail.chosen_options:
+            return None
+        user = detail.responded_by_user
+        return {
+            "chosen_options": list(detail.chosen_options),
+            "params_input": detail.params_input or {},
+            "responded_at": detail.responded_at,
+            "responded_by_user": {"id": user.id, "name": user.name} if user else None,
+        }
