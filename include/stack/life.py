@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,18 +14,18 @@ import requests
 
 from include.datasets import land
 from include.errors import NoriaError
+from include.registry.state import champion
 from include.settings import PROJECT, Settings
-from include.spec.as_of import resolve_as_of
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
-from include.spec.partitions import PartitionCalendar
-from include.spec.windows import needed_partitions
 from include.stack.airflow_api import AirflowApi, DagBroken
+from include.stack.course import plan_course
 from include.stack.environment import Stack
 from include.stack.follow import FollowedRun, Follower
 from include.stack.lifecycle import wait_for
+from include.stack.traffic import replaying
 
-_FAMILIES = ("data", "train", "deploy", "rollback", "monitor", "retire")
+_FAMILIES = ("data", "train", "deploy", "rollback", "score", "monitor", "retire")
 _PARSE_SECONDS = 120.0
 
 
@@ -57,21 +58,43 @@ class Life:
 def live(stack: Stack, model: str, requested_as_of: str | None, say: Callable[[str], None]) -> Life:
     """Land the data and take the model through data, train, deploy and monitor.
 
+    A model whose deployment has stages begins with an earlier champion, so that the later one has somebody to beat;
+    while it is deployed, the days after its as_of are the server's traffic.
+
     :raises NoriaError: at the first thing that fails; nothing is served that was not before.
     """
     definition = find_definition(stack.settings, model)
-    as_of = resolve_as_of(definition, requested=requested_as_of, partition_key=None, data_interval_end=None)
-    life = Life(model=model, as_of=as_of, landed=_land(stack.settings, model, say))
+    course = plan_course(definition, requested_as_of)
+    life = Life(model=model, as_of=course.as_of, landed=_land(stack.settings, model, say))
     ensure_dag_file(stack.settings, model, say)
     api = AirflowApi(stack.airflow_url)
     _wait_for_dags(api, model)
     follower = Follower(api)
-    _turn(life, follower, "data", _range(definition, as_of))
-    _turn(life, follower, "train", {"as_of": as_of.isoformat()})
-    _follow_deployment(life, api, follower)
+    _turn(life, follower, "data", {"as_of": course.data_as_of.isoformat(), "first": course.first, "last": course.last})
+    if course.earlier_as_of is not None and champion(stack.settings, model) is None:
+        say(f"\n{model} begins with a champion as of {course.earlier_as_of:%Y-%m-%d}, which a later one has to beat")
+        _train(life, follower, api, course.earlier_as_of, nullcontext(), "first ")
+    staged = course.earlier_as_of is not None and champion(stack.settings, model) is not None
+    traffic = replaying(stack, model, course.as_of, say) if staged else nullcontext()
+    _train(life, follower, api, course.as_of, traffic)
     life.served = _ask(stack, definition, life)
-    _turn(life, follower, "monitor", {"as_of": as_of.isoformat()})
+    _turn(life, follower, "monitor", {"as_of": course.as_of.isoformat()})
     return life
+
+
+def _train(
+    life: Life,
+    follower: Follower,
+    api: AirflowApi,
+    as_of: datetime,
+    traffic: AbstractContextManager[None],
+    which: str = "",
+) -> None:
+    """Train as of an instant, and follow the deployment that it starts, under traffic."""
+    _turn(life, follower, "train", {"as_of": as_of.isoformat()}, which)
+    if life.output(f"{which}train", "decide").get("promote"):
+        with traffic:
+            _follow_deployment(life, api, follower, which)
 
 
 def ensure_dag_file(settings: Settings, model: str, say: Callable[[str], None]) -> None:
@@ -91,17 +114,6 @@ def _land(settings: Settings, model: str, say: Callable[[str], None]) -> str:
     return text
 
 
-def _range(definition: Definition, as_of: datetime) -> dict[str, object]:
-    """The partitions that training as of this instant needs, up to the newest complete one."""
-    calendar = PartitionCalendar.of(definition)
-    first = max(needed_partitions(definition, as_of)[0].start, calendar.first.start)
-    return {
-        "as_of": as_of.isoformat(),
-        "first": calendar.containing(first).key,
-        "last": calendar.last_complete(as_of).key,
-    }
-
-
 def _wait_for_dags(api: AirflowApi, model: str) -> None:
     """Wait until Airflow has parsed the model's DAGs.
 
@@ -117,17 +129,15 @@ def _wait_for_dags(api: AirflowApi, model: str) -> None:
             raise DagBroken(dag_id, api.import_errors())
 
 
-def _turn(life: Life, follower: Follower, family: str, conf: dict[str, object]) -> None:
+def _turn(life: Life, follower: Follower, family: str, conf: dict[str, object], which: str = "") -> None:
     begin = time.monotonic()
-    life.runs[family] = follower.run(f"{life.model}.{family}", conf)
-    life.seconds[family] = time.monotonic() - begin
+    life.runs[which + family] = follower.run(f"{life.model}.{family}", conf)
+    life.seconds[which + family] = time.monotonic() - begin
 
 
-def _follow_deployment(life: Life, api: AirflowApi, follower: Follower) -> None:
-    """Follow the deployment that training started, if the challenger won."""
-    if not life.output("train", "decide").get("promote"):
-        return
-    version = life.output("train", "register").get("version")
+def _follow_deployment(life: Life, api: AirflowApi, follower: Follower, which: str) -> None:
+    """Follow the deployment that training started."""
+    version = life.output(f"{which}train", "register").get("version")
     dag_id = f"{life.model}.deploy"
     begin = time.monotonic()
     found: list[str] = []
@@ -140,8 +150,8 @@ def _follow_deployment(life: Life, api: AirflowApi, follower: Follower) -> None:
         raise NotServed(
             life.model, f"training decided to promote version {version}, but no run of {dag_id} was started"
         )
-    life.runs["deploy"] = follower.follow(dag_id, found[0])
-    life.seconds["deploy"] = time.monotonic() - begin
+    life.runs[f"{which}deploy"] = follower.follow(dag_id, found[0])
+    life.seconds[f"{which}deploy"] = time.monotonic() - begin
 
 
 def _ask(stack: Stack, definition: Definition, life: Life) -> dict[str, Any]:

@@ -16,7 +16,7 @@ _GATES = (("data", "gate_raw"), ("data", "gate_features"), ("train", "gate_train
 
 def summarize(stack: Stack, definition: Definition, life: Life) -> dict[str, Any]:
     """Everything that came of the run, as JSON."""
-    train, deploy = life.output("train", "train"), life.output("deploy", "deploy")
+    train = life.output("train", "train")
     return {
         "model": life.model,
         "as_of": life.as_of.isoformat(),
@@ -31,7 +31,7 @@ def summarize(stack: Stack, definition: Definition, life: Life) -> dict[str, Any
         "evaluation": life.output("train", "evaluate"),
         "decision": life.output("train", "decide"),
         "version": life.output("train", "register").get("version"),
-        "deployment": {"deploy": deploy, "verify": life.output("deploy", "verify")},
+        "deployment": _deployment(definition, life),
         "served": life.served,
         "monitoring": life.output("monitor", "monitor"),
         "metrics_first": definition.evaluation.metrics,
@@ -39,6 +39,13 @@ def summarize(stack: Stack, definition: Definition, life: Life) -> dict[str, Any
         "addresses": addresses(stack),
         "store": str(stack.settings.store),
     }
+
+
+def _deployment(definition: Definition, life: Life) -> dict[str, Any]:
+    names = [stage.name for stage in definition.deployment.stages if stage.kind != "champion"]
+    awaited = {name: life.output("deploy", f"await_{name}") for name in names}
+    steps = {task: life.output("deploy", task) for task in ("deploy", "verify", "promote")}
+    return {**steps, "stages": {name: output for name, output in awaited.items() if output}}
 
 
 def _stages(life: Life) -> dict[str, Any]:
@@ -141,11 +148,20 @@ def _decision(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  version {document['version']}{reused}, artifact digest {document['training'].get('artifact_digest')}"
     for gate in decision.get("gates", []):
         yield f"  {'✓' if gate.get('passed') else '✗'} {gate.get('gate')}: {_by(gate)}"
-    if deployment["deploy"]:
-        verified = deployment["verify"].get("rows")
-        checked = f"; {verified} holdout rows answered exactly as in the batch" if verified else ""
-        yield f"  deployed, in place of version {deployment['deploy'].get('previous')}{checked}"
+    yield from _way(deployment)
     yield f"  served: version {served.get('version')} answered {served.get('predictions')}"
+
+
+def _way(deployment: Mapping[str, Any]) -> Iterator[str]:
+    """How the version came into production, if this run deployed one."""
+    if not deployment["promote"]:
+        return
+    rows = deployment["verify"].get("rows")
+    yield f"  verified: {rows} holdout rows answered by the live server exactly as in the batch"
+    for name, stage in deployment["stages"].items():
+        yield f"  {name}: {stage.get('reason')}"
+    replaced = deployment["promote"].get("replaced")
+    yield "  champion" + (f", in place of version {replaced}" if replaced else ", the model's first")
 
 
 def _by(gate: Mapping[str, Any]) -> str:

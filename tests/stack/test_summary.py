@@ -29,7 +29,12 @@ def document(**changes: Any) -> dict[str, Any]:
         "evaluation": {"challenger": {"f1": metric, "roc_auc": metric}, "champion": None, "champion_version": None},
         "decision": {"verdict": "promote", "reason": "It won.", "gates": [{"gate": "g", "passed": True, "by": 0.09}]},
         "version": 1,
-        "deployment": {"deploy": {"version": 1, "previous": None}, "verify": {"rows": 500}},
+        "deployment": {
+            "deploy": {"version": 1},
+            "verify": {"rows": 500},
+            "promote": {"version": 1, "replaced": None},
+            "stages": {"canary_10": {"reason": "512 rows compared, nothing speaks against it"}},
+        },
         "served": {"version": 1, "predictions": [0.25]},
         "monitoring": {},
         "metrics_first": ["roc_auc"],
@@ -47,7 +52,9 @@ def test_versions_verdicts_metrics_decision_and_addresses_are_in_it() -> None:
         "partly, 2 warnings, refused: 2013-12-03",
         "0.692 [0.685, 0.699]",
         "Decision: promote. It won.",
-        "500 holdout rows answered exactly as in the batch",
+        "500 holdout rows answered by the live server exactly as in the batch",
+        "canary_10: 512 rows compared",
+        "champion, the model's first",
         "version 1 answered [0.25]",
         "data 12.3",
         "http://127.0.0.1:8080",
@@ -62,11 +69,11 @@ def test_the_definitions_metrics_come_first() -> None:
 
 
 def test_what_did_not_happen_is_said_so() -> None:
-    text = render(document(deployment={"deploy": {}, "verify": {}}))
+    text = render(document(deployment={"deploy": {}, "verify": {}, "promote": {}, "stages": {}}))
     assert "features          nothing new" in text
     assert "Drift: not checked" in text
     assert "there is none yet" in text
-    assert "deployed" not in text
+    assert "verified" not in text
 
 
 def test_a_champion_is_shown_beside_the_challenger() -> None:
