@@ -14,6 +14,8 @@ WINDOWS = {"window": "10d", "validation": "3d", "holdout": "6d", "rounds": 30, "
 def shorten(document: Document) -> None:
     """Windows of days instead of months, no pauses before retries; gates that a small model can pass."""
     document["training"] |= WINDOWS
+    document["training"].pop("shortest_window")
+    document["deployment"] = {"stages": ["champion"]}
     document["schedule"] = {"train": "30 2 * * *"}  # a backfill goes by it
     document["execution"] = {"retries": 3, "retry_delay": "1s"}
     document["evaluation"]["gates"] = [

@@ -20,6 +20,7 @@ from include.lake.table import LakeTable
 from include.settings import PROJECT
 from tests.e2e.line import Line, wait
 from tests.e2e.models import relax_training_suite, shorten
+from tests.e2e.staged import champion, ledger, register_variant, traffic, with_stages
 
 pytestmark = pytest.mark.faults
 
@@ -71,6 +72,28 @@ def test_the_server_answers_while_database_and_mlflow_are_down(line: Line, fault
         restored = line.command("up")
     assert restored.returncode == 0, restored.stdout + restored.stderr
     assert requests.get(address, timeout=5).json()["version"] == before
+
+
+def test_a_deployment_goes_on_after_scheduler_and_server_were_killed_in_its_canary(
+    line: Line, faulty: str, tmp_path: Path
+) -> None:
+    model = "flights_canary"
+    line.define(model, "flight_delay", with_stages)
+    line.wait_for_dag(f"{model}.deploy")
+    first = register_variant(line, model, tmp_path / "first", of=MODEL, version=1, days=0)
+    line.trigger(f"{model}.deploy", "first", {"version": first, "reason": "a start", "actor": "ana"})
+    assert line.finish(f"{model}.deploy", "first") == "success"
+    second = register_variant(line, model, tmp_path / "second", of=MODEL, version=1, days=1)
+    with traffic(line, model):
+        line.trigger(f"{model}.deploy", "second", {"version": second, "reason": "a try", "actor": "ana"})
+        wait(lambda: ledger(line, model)[-1]["state"].get("canary") == second, 180, "the canary never began")
+        for service in ("scheduler", "server"):
+            _kill(psutil.Process(line.stack.instance.processes[service].pid), signal.SIGKILL)
+        restored = line.command("up")
+        assert restored.returncode == 0, restored.stdout + restored.stderr
+        ended = line.finish(f"{model}.deploy", "second")
+    assert (ended, champion(line, model)) in {("success", second), ("failed", first)}
+    assert ledger(line, model)[-1]["action"] == ("promote" if ended == "success" else "rollback")
 
 
 @contextmanager

@@ -29,7 +29,11 @@ def test_run_ends_with_a_served_model_and_a_summary(
 ) -> None:
     done, summary = first
     assert summary["decision"]["promote"] is True
-    assert summary["deployment"]["deploy"]["version"] == summary["version"] == summary["served"]["version"]
+    assert summary["deployment"]["promote"]["version"] == summary["version"] == summary["served"]["version"] == 2
+    stages = summary["deployment"]["stages"]
+    assert {name: stage["verdict"] for name, stage in stages.items()} == dict.fromkeys(
+        ["shadow", "canary_10", "canary_50"], "advance"
+    )
     assert summary["data"]["features"]["partitions"] > 100
     assert {gate["verdict"] for gate in summary["gates"].values()} == {"passed"}
     assert summary["evaluation"]["challenger"]["roc_auc"]["low"] > 0.6
@@ -41,6 +45,7 @@ def test_run_ends_with_a_served_model_and_a_summary(
 
 
 def test_a_second_run_does_nothing_twice(line: Line, first: tuple[subprocess.CompletedProcess[str], Document]) -> None:
+    counts = _counts(line)
     done = line.command("run", "--model", "flight_delay")
     assert done.returncode == 0, done.stdout + done.stderr
     before, after = first[1], line.summary("flight_delay")
@@ -49,8 +54,12 @@ def test_a_second_run_does_nothing_twice(line: Line, first: tuple[subprocess.Com
     assert after["decision"]["promote"] is False
     assert "already" in after["decision"]["reason"]
     assert after["data"]["raw"]["version"] == before["data"]["raw"]["version"]
-    assert len(line.rows("SELECT 1 FROM model_version WHERE model = 'flight_delay'")) == 1
-    assert len(line.rows("SELECT 1 FROM deployment_ledger WHERE model = 'flight_delay'")) == 1
+    assert _counts(line) == counts
+
+
+def _counts(line: Line) -> list[Document]:
+    tables = ("model_version", "deployment_ledger")
+    return [line.rows(f"SELECT count(*) AS {table} FROM {table} WHERE model = 'flight_delay'")[0] for table in tables]
 
 
 def test_the_model_predicts_the_same_under_mlflow_models_serve_without_this_repository(
