@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e lint format lock bench reference
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-load lint format lock bench bench-serving reference
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ test-e2e: setup ## The whole line in a running Airflow
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --durations 12
 	@$(BIN)/python -m pytest -q -m faults
 
+test-load: setup ## The server under a minute of load, with workers killed and database and MLflow away
+	@NORIA_LOAD_SECONDS=60 $(BIN)/python -m pytest -q tests/serving/test_under_load.py
+
 lint: setup ## Style, types, arrows between rooms, reference page
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -63,8 +66,11 @@ format: setup ## Put the code into the project's style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure speed, as ratios in one run
+bench: setup bench-serving ## Measure speed, as ratios: the server beside its peers, then the steps
 	@$(BIN)/python -m tests.bench
+
+bench-serving: setup ## Only the server, beside its peers and a bare floor
+	@$(BIN)/python -m tests.bench.serving
 
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference

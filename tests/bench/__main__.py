@@ -6,109 +6,25 @@ beside the packaged model alone. Seconds depend on the machine; the ratios are w
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from include.datasets import land
-from include.registry.database import ensure_schema
-from include.settings import PROJECT, Settings
-from include.spec.as_of import resolve_as_of
-from include.spec.definition import Definition
-from include.spec.loader import find_definition
+from include.registry.state import switch_champion
 from include.spec.windows import needed_partitions
-from include.stack.instance import is_free
 from include.stack.life import first_rows
 from include.stack.lifecycle import wait_for
-from include.stack.postgres import Postgres
-from include.steps.catalog import load_step
-from include.steps.protocol import StepCall
+from tests.bench.lab import MODEL, Bench, Document, open_bench
 
-Document = dict[str, Any]
 Run = Callable[[str, Document], Document]
-_MODEL = "flight_delay"
 _CALLS = 300
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A database, a tracking store and landed data, for this run only."""
-
-    settings: Settings
-    definition: Definition
-    as_of: datetime
-
-    def environment(self) -> dict[str, str]:
-        """Variables of child processes."""
-        return {
-            **os.environ,
-            "NORIA_HOME": str(self.settings.home),
-            "NORIA_DATABASE_URL": self.settings.database_url,
-            "NORIA_TRACKING_URL": self.settings.tracking_url,
-            "NORIA_SERVER_URL": self.settings.server_url,
-            "PYTHONPATH": str(PROJECT),
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
-
-    def in_this_process(self, step: str, inputs: Document) -> Document:
-        """Call a step."""
-        attempt = uuid.uuid4().hex[:12]
-        call = StepCall(
-            settings=self.settings, definition=self.definition, as_of=self.as_of, attempt=attempt, inputs=inputs
-        )
-        return load_step(step)(call)
-
-    def as_a_process(self, step: str, inputs: Document) -> Document:
-        """Run a step's command line."""
-        result = self.settings.home / "result.json"
-        words = [step, "--model", _MODEL, "--as-of", self.as_of.isoformat(), "--inputs", json.dumps(inputs)]
-        environment = {**self.environment(), "NORIA_RESULT": str(result)}
-        command = [sys.executable, "-m", "include.steps", *words]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise SystemExit(f"The step {step} failed:\n{done.stderr}")
-        return dict(json.loads(result.read_text()))
-
-
-@contextmanager
-def _bench() -> Iterator[Bench]:
-    folder = Path(tempfile.mkdtemp(prefix="noria-bench-"))
-    postgres = Postgres.for_instance(folder, f"bench-{uuid.uuid4().hex[:12]}")
-    postgres.start()
-    try:
-        postgres.create_database("noria")
-        port = next(port for port in range(18190, 18290) if is_free(port))
-        settings = replace(
-            Settings.from_environment({"NORIA_HOME": str(folder / "home")}),
-            database_url=postgres.url("noria"),
-            tracking_url=f"sqlite:///{folder}/mlflow.db",
-            server_url=f"http://127.0.0.1:{port}",
-        )
-        ensure_schema(settings.database_url)
-        land(settings, _MODEL)
-        definition = find_definition(settings, _MODEL)
-        as_of = resolve_as_of(definition, requested=None, partition_key=None, data_interval_end=None)
-        # MLflow keeps a sqlite store's artifacts in the working folder.
-        os.chdir(folder)
-        yield Bench(settings, definition, as_of)
-    finally:
-        postgres.stop()
-        postgres.delete()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _turn(bench: Bench, run: Run, seconds: dict[str, float]) -> Document:
@@ -153,7 +69,7 @@ def _server(bench: Bench) -> Iterator[str]:
             command, env=bench.environment(), cwd=bench.settings.home.parent, stderr=log, stdout=log
         )
     try:
-        address = f"{bench.settings.server_url}/models/{_MODEL}"
+        address = f"{bench.settings.server_url}/models/{MODEL}"
         if not wait_for(lambda: _serves(address), 60):
             raise SystemExit(f"The server did not serve:\n{(bench.settings.home / 'server.log').read_text()}")
         yield address
@@ -180,7 +96,7 @@ def _compare_answers(bench: Bench, training: Document) -> None:
     folder = download_artifacts(training["model_uri"])
     model = TabularModel.open(Path(folder) / "artifacts")
     with _server(bench) as address, requests.Session() as session:
-        live = address.replace(f"/models/{_MODEL}", "/health/live")
+        live = address.replace(f"/models/{MODEL}", "/health/live")
         print(f"\n{'one connection':<34}{'p50':>10}{'p99':>10}")
         _row("the server's empty answer", lambda: session.get(live))
         for count in (1, 100):
@@ -207,12 +123,12 @@ def main() -> None:
     """Print both tables."""
     alone: dict[str, float] = {}
     processes: dict[str, float] = {}
-    with _bench() as bench:
+    with open_bench() as bench:
         _turn(bench, bench.in_this_process, alone)
-    with _bench() as bench:
+    with open_bench() as bench:
         outcome = _turn(bench, bench.as_a_process, processes)
         _compare_steps(alone, processes)
-        bench.as_a_process("deploy", {"version": outcome["version"], "reason": "bench", "actor": "bench"})
+        switch_champion(bench.settings, MODEL, outcome["version"], reason="bench", actor="bench")
         _compare_answers(bench, outcome["training"])
 
 

@@ -1,0 +1,106 @@
+"""A database, a tracking store and the flagship's real data in a temporary folder: what both benchmarks work in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from include.datasets import land
+from include.registry.database import ensure_schema
+from include.settings import PROJECT, Settings
+from include.spec.as_of import resolve_as_of
+from include.spec.definition import Definition
+from include.spec.loader import find_definition
+from include.stack.instance import is_free
+from include.stack.postgres import Postgres
+from include.steps.catalog import load_step
+from include.steps.protocol import StepCall
+
+Document = dict[str, Any]
+MODEL = "flight_delay"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A database, a tracking store and landed data, for this run only."""
+
+    settings: Settings
+    definition: Definition
+    as_of: datetime
+    postgres: Postgres
+
+    def environment(self) -> dict[str, str]:
+        """Variables of child processes."""
+        return {
+            **os.environ,
+            "NORIA_HOME": str(self.settings.home),
+            "NORIA_STORE": str(self.settings.store),
+            "NORIA_DATABASE_URL": self.settings.database_url,
+            "NORIA_TRACKING_URL": self.settings.tracking_url,
+            "NORIA_SERVER_URL": self.settings.server_url,
+            "PYTHONPATH": str(PROJECT),
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+
+    def in_this_process(self, step: str, inputs: Document) -> Document:
+        """Call a step."""
+        attempt = uuid.uuid4().hex[:12]
+        call = StepCall(
+            settings=self.settings, definition=self.definition, as_of=self.as_of, attempt=attempt, inputs=inputs
+        )
+        return load_step(step)(call)
+
+    def as_a_process(self, step: str, inputs: Document) -> Document:
+        """Run a step's command line."""
+        result = self.settings.home / "result.json"
+        words = [step, "--model", MODEL, "--as-of", self.as_of.isoformat(), "--inputs", json.dumps(inputs)]
+        environment = {**self.environment(), "NORIA_RESULT": str(result)}
+        command = [sys.executable, "-m", "include.steps", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"The step {step} failed:\n{done.stderr}")
+        return dict(json.loads(result.read_text()))
+
+
+@contextmanager
+def open_bench(**training: Any) -> Iterator[Bench]:
+    """A bench that is removed at the end.
+
+    :param training: what of the definition's training section is otherwise.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="noria-bench-"))
+    postgres = Postgres.for_instance(folder, f"bench-{uuid.uuid4().hex[:12]}")
+    postgres.start()
+    try:
+        postgres.create_database("noria")
+        port = next(port for port in range(18190, 18290) if is_free(port))
+        settings = replace(
+            Settings.from_environment({"NORIA_HOME": str(folder / "home")}),
+            database_url=postgres.url("noria"),
+            tracking_url=f"sqlite:///{folder}/mlflow.db",
+            server_url=f"http://127.0.0.1:{port}",
+        )
+        ensure_schema(settings.database_url)
+        land(settings, MODEL)
+        definition = find_definition(settings, MODEL)
+        changed = definition.training.model_copy(update=training)
+        definition = definition.model_copy(update={"training": changed})
+        as_of = resolve_as_of(definition, requested=None, partition_key=None, data_interval_end=None)
+        # MLflow keeps a sqlite store's artifacts in the working folder.
+        os.chdir(folder)
+        yield Bench(settings, definition, as_of, postgres)
+    finally:
+        postgres.stop()
+        postgres.delete()
+        shutil.rmtree(folder, ignore_errors=True)
