@@ -63,6 +63,7 @@ class Live:
     client: httpx.Client
     process: psutil.Process
     log: Path
+    versions: list[int]
     lost: int = 0
     killed: list[float] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
@@ -89,7 +90,7 @@ def _connections(process: psutil.Process) -> int:
 
 
 @contextmanager
-def live(settings: Settings, folder: Path, version: int) -> Iterator[Live]:
+def live(settings: Settings, folder: Path, versions: list[int]) -> Iterator[Live]:
     log = folder / "server.log"
     with (
         as_process(settings, log, workers=2) as (here, process),
@@ -97,8 +98,8 @@ def live(settings: Settings, folder: Path, version: int) -> Iterator[Live]:
             base_url=here.server_url, trust_env=False, timeout=30, limits=httpx.Limits(max_keepalive_connections=0)
         ) as client,
     ):
-        found = Live(here, client, psutil.Process(process.pid), log)
-        until(lambda: _all_serve(found, version), 90)
+        found = Live(here, client, psutil.Process(process.pid), log, versions)
+        until(lambda: _all_serve(found, versions[0]), 90)
         yield found
 
 
@@ -181,7 +182,7 @@ def found(
     )
     versions = [register(settings, logged) for logged in logged_models]
     deploy(settings, versions[0])
-    with live(settings, folder, versions[0]) as found:
+    with live(settings, folder, versions) as found:
         yield found
     postgres.drop_database("load")
 
@@ -196,7 +197,7 @@ def test_thousand_connections_at_once_are_all_answered(found: Live) -> None:
 
 def test_deployments_and_killed_processes_under_load_lose_no_answer(found: Live) -> None:
     with loaded(found.settings) as loop:
-        changes = deployments(found.settings, [1, 2, 3])
+        changes = deployments(found.settings, found.versions)
         begin = time.monotonic()
         faults = [(SECONDS / 4, found.kill_background), (SECONDS / 2, found.kill_worker)]
         faults += [(SECONDS * 3 / 4, found.kill_background)]
@@ -245,7 +246,7 @@ def test_database_and_mlflow_away_under_load_lose_no_answer_and_state_and_log_ca
     deploy(here, versions[0])
     mlflow_file = Path(tracking_url.removeprefix("sqlite:///"))
     hidden = mlflow_file.with_name("away.db")
-    with live(here, tmp_path, versions[0]) as found, loaded(found.settings, 4) as loop:
+    with live(here, tmp_path, versions) as found, loaded(found.settings, 4) as loop:
         own_postgres.stop()
         mlflow_file.rename(hidden)
         try:
