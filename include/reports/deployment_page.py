@@ -110,14 +110,21 @@ def _taken_out(story: Story) -> dict[str, str]:
     words = ", and barred" if barred else ""
     head = f"Version {story.version} was taken out of {stage}, {lasted} after it began{words}."
     why = sentence(story.end.reason if story.end else "")
-    stays = f" Version {story.champion} went on answering." if story.champion is not None else ""
     failed = any(not check["passed"] for phase in story.phases for check in phase.checks)
     todo = "Look at the check that failed below" if failed else "See what stopped it"
     todo += ", then train again or deploy another version."
     if barred:
         lift = f"python -m include.registry lift-bar {story.model} {story.version} --reason …"
         todo += f" To try this one again all the same: {lift}"
-    return {"tone": "bad", "head": head, "happened": f"{why}{stays}", "todo": todo}
+    return {"tone": "bad", "head": head, "happened": f"{why}{_who_answers(story)}", "todo": todo}
+
+
+def _who_answers(story: Story) -> str:
+    """Who answered after the challenger was out: its champion may have left in the same change."""
+    after = story.end.state.get("champion") if story.end else story.champion
+    if after is None:
+        return "" if story.champion is None else " The model was left without a champion."
+    return f" Version {after} {'went on answering' if after == story.champion else 'answered from then on'}."
 
 
 def _seen(story: Story) -> tuple[int, int]:

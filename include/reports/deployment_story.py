@@ -63,7 +63,7 @@ class Phase:
         """How it ended."""
         if self.left is None:
             return "under way"
-        return "went on" if self.left.action == "stage" else "promoted" if self.left.action == "promote" else "out"
+        return "went on" if self.left.action == "stage" else _ending(self.left)
 
     @property
     def judgement(self) -> Assessment | None:
@@ -125,7 +125,7 @@ class Story:
     @property
     def approval(self) -> str | None:
         """Who approved it."""
-        named = (entry.evidence.get("approved_by") for entry in self.entries)
+        named = ((entry.evidence.get("approval") or {}).get("approved_by") for entry in self.entries)
         return next((str(name) for name in named if name), None)
 
 
@@ -144,7 +144,7 @@ def read_story(settings: Settings, model: str, deployment: str, *, now: datetime
     version = first.to_version if first.action != "rollback" else first.from_version
     state = read_state(settings, model)
     if _is_going_on(entries[-1], deployment) and not _is_challenger(state, deployment):
-        entries += _taken_along(ledger, entries[-1])
+        entries += _taken_along(ledger, entries[-1], version)
     end = None if _is_going_on(entries[-1], deployment) else entries[-1]
     return Story(
         model=model,
@@ -177,16 +177,19 @@ def _is_challenger(state: ModelState | None, deployment: str) -> bool:
     return state is not None and state.challenger is not None and state.challenger.deployment == deployment
 
 
-def _taken_along(ledger: Sequence[LedgerEntry], last: LedgerEntry) -> list[LedgerEntry]:
-    """The change that ended a deployment without naming it: of its champion, or of the whole model."""
-    after = (entry for entry in ledger if entry.revision > last.revision)
-    return [next(after)] if any(entry.revision > last.revision for entry in ledger) else []
+def _taken_along(ledger: Sequence[LedgerEntry], last: LedgerEntry, version: int | None) -> list[LedgerEntry]:
+    """The change that ended a deployment without naming it: of its champion, of its version, or of the whole model."""
+    for entry in ledger:
+        if entry.revision > last.revision and version not in (entry.state.get(role) for role in CHALLENGER_ROLES):
+            return [entry]
+    return []
 
 
 def _ending(end: LedgerEntry | None) -> Ending:
     if end is None:
         return "under way"
-    return "promoted" if end.action == "promote" else "out"
+    # A promotion that takes a challenger out is another version's.
+    return "promoted" if end.action == "promote" and "withdrawn" not in end.evidence else "out"
 
 
 def _judgements(settings: Settings, model: str, deployment: str) -> list[Assessment]:

@@ -154,7 +154,7 @@ def story(ending: Ending = "out", **changes: Any) -> Story:
         entry(11, at[0], "stage", role="candidate"),
         entry(12, at[1], "stage", role="shadow", reason="enters shadow"),
         entry(13, at[2], "stage", role="canary", share=0.1, reason="enters canary_10", actor="ana",
-              evidence={"stage": "canary_10", "deployment": DEPLOYMENT, "approved_by": "ana"}),
+              evidence={"stage": "canary_10", "deployment": DEPLOYMENT, "approval": {"approved_by": "ana"}}),
     ]  # fmt: skip
     if ending != "under way":
         action = "promote" if ending == "promoted" else "rollback"

@@ -195,6 +195,30 @@ def test_a_deployment_that_ended_with_its_champion_is_out(registry: Settings) ->
     assert (told.ending, told.now_champion) == ("out", None)
     assert told.end is not None
     assert told.end.reason.startswith("nobody uses it")
+    assert "The model was left without a champion." in write_page_text(registry)
+
+
+@pytest.mark.database
+def test_what_became_of_other_versions_meanwhile_is_not_the_end_of_a_deployment(
+    registry: Settings, have_version: Have
+) -> None:
+    have_version(9)
+    enter(registry, "shadow")
+    versions.bar(registry, "m", 9, actor="ben", reason="another one")
+    versions.bar(registry, "m", 8, actor="ana", reason="wrong units")
+    told = read_story(registry, "m", DEPLOYMENT, now=datetime.now(UTC))
+    assert told.end is not None
+    assert (told.ending, told.end.actor, told.end.reason) == ("out", "ana", "wrong units")
+
+
+@pytest.mark.database
+def test_another_versions_promotion_is_no_deployments_success(registry: Settings, have_version: Have) -> None:
+    have_version(9)
+    enter(registry, "shadow")
+    state.switch_champion(registry, "m", 9, actor="ana", reason="urgent")
+    text = write_page_text(registry)
+    assert "Version 8 was taken out of shadow" in text
+    assert "Version 9 answered from then on." in text
 
 
 @pytest.mark.database

@@ -34,6 +34,13 @@ def test_a_promotion_writes_the_page_and_a_retry_finds_it(run: DeploymentRun) ->
     assert "Version 2 became champion in place of version 1" in (run.settings.store / done["page"]).read_text()
 
 
+def test_the_page_of_an_approved_version_names_the_approver(run: DeploymentRun) -> None:
+    run.step("ask")
+    run.step("stage", stage="canary_10", approved_by="Bea", note="looks right")
+    page = run.settings.store / run.step("promote", wait_seconds=0, approved_by="Bea", note="looks right")["page"]
+    assert "Approved by</dt><dd>Bea<" in page.read_text()
+
+
 def test_a_withdrawal_names_the_page(run: DeploymentRun) -> None:
     for _ in range(2):
         with pytest.raises(NotDeployed, match=r"on the page reports/\w+/deployment-.*\.html in the store") as caught:
