@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from include.serving.gateway import Gateway
 from include.serving.limits import Limits
+from include.serving.server_connection import Awaited, ServerConnection
+from include.serving.validation import RequestRefused
 
 KEEP_ALIVE_SECONDS: Final = 65
 """How long an idle connection stays; longer than the clients' usual, so that they close first."""
@@ -42,7 +43,7 @@ class Worker(uvicorn.Server):
             uvicorn.Config(
                 gateway,
                 loop="uvloop",
-                http=HttpToolsProtocol,
+                http=ServerConnection,
                 ws="none",
                 interface="asgi3",
                 lifespan="on",
@@ -57,7 +58,7 @@ class Worker(uvicorn.Server):
         self._gateway = gateway
         self._limits = limits
         self._alive = alive
-        self._waiting: dict[Any, tuple[Any, float]] = {}
+        self._waiting: dict[ServerConnection, tuple[tuple[Any, Awaited], float]] = {}
 
     def serve_on(self, listener: socket.socket) -> None:
         """Serve until SIGTERM."""
@@ -83,7 +84,7 @@ class Worker(uvicorn.Server):
         await super().shutdown([])
 
     def _connection(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state)
+        return ServerConnection(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,27 +98,27 @@ class Worker(uvicorn.Server):
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second; closes connections that do not get on with the head of a request."""
+        """Ten times a second; closes connections that do not get on with a request."""
         self._alive()
         if counter % _TICKS_BETWEEN_SWEEPS == 0:
             self._sweep(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     def _sweep(self, now: float) -> None:
-        waiting: dict[Any, tuple[Any, float]] = {}
+        waiting: dict[ServerConnection, tuple[tuple[Any, Awaited], float]] = {}
         for connection in self.server_state.connections:
-            if not isinstance(connection, HttpToolsProtocol):
+            if not isinstance(connection, ServerConnection) or (awaited := connection.awaited()) is None:
                 continue
-            cycle = connection.cycle
-            if cycle is not None and (not cycle.response_complete or cycle.scope is connection.scope):
-                continue  # a request is under way, or none has begun since the last answer
-            seen, since = self._waiting.get(connection, (cycle, now))
-            if seen is not cycle:
+            place = (connection.cycle, awaited)
+            seen, since = self._waiting.get(connection, (place, now))
+            if seen != place:
                 since = now
-            if now - since > self._limits.head_seconds:
+            if now - since <= (self._limits.head_seconds if awaited == "head" else self._limits.body_seconds):
+                waiting[connection] = (place, since)
+            elif awaited == "head":
                 connection.transport.close()
-            else:
-                waiting[connection] = (cycle, since)
+            else:  # nothing of the body came, else the gateway's own clock would run
+                connection.refuse(RequestRefused(408, "The body did not come in time."))
         self._waiting = waiting
 
 
