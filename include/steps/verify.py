@@ -2,8 +2,8 @@
 
 The rows ask for the version by its number, before it answers anybody else. What happens when it cannot tell: a server
 that does not answer, or that waits for MLflow, is :class:`TryAgain`; the version stays. With the input ``last_try``
-true that is the end of the patience: the version, unproven, is taken out without a bar (it may be deployed again when
-the server runs), since nothing unverified may go on.
+true that is the end of the patience: a challenger, unproven, is taken out without a bar (it may be deployed again when
+the server runs), since nothing unverified may go on. A champion, whose deployment is repeated, was proven once and stays.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def run(call: StepCall) -> Document:
 
     :returns: version, role, rows, single_rows, seconds.
     :raises VerificationFailed: an answer differs, or the version does not load; it is taken out and barred.
-    :raises TryAgain: server or MLflow is away; nothing is taken out unless ``last_try``.
+    :raises TryAgain: server or MLflow is away; nothing is taken out, but a challenger at its ``last_try``.
     :raises ChallengerGone: it is out already, for another reason.
     """
     started = time.monotonic()
@@ -67,7 +67,7 @@ def run(call: StepCall) -> Document:
     try:
         found = _verify(call, rollout, place)
     except TryAgain as error:
-        if not call.inputs.get("last_try"):
+        if place.role == "champion" or not call.inputs.get("last_try"):
             raise
         _fail(call, rollout, f"it could not be verified ({error})", {"unverified": str(error)}, bar=False)
     document = {**found, "role": place.held.role, "seconds": round(time.monotonic() - started, 3)}

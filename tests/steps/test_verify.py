@@ -127,6 +127,17 @@ def test_last_try_takes_the_unproven_version_out_without_a_bar(
     assert versions.get_version(tracked, MODEL, second).status == "registered"
 
 
+def test_last_try_never_takes_a_champion_out_that_cannot_be_asked(
+    tracked: Settings, two_versions: tuple[int, int]
+) -> None:
+    first, second = two_versions
+    down = replace(tracked, server_url=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(TryAgain, match="did not answer within"):
+        verify.run(step(down, version=first, wait_seconds=0.5, last_try=True))
+    assert champion_of(tracked) == first
+    assert stages.challenger(tracked, MODEL) is not None, f"the deployment of version {second} goes on"
+
+
 def test_corrupt_artifact_never_answers_anybody(tracked: Settings, logged_models: list[Logged]) -> None:
     good = register(tracked, logged_models[0], model=MODEL)
     corrupt = register(tracked, logged_models[1], digest="0" * 64, model=MODEL)
