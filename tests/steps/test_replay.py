@@ -167,6 +167,17 @@ def test_server_that_is_away_is_tried_again_later(lake: Settings, monkeypatch: p
     assert "make up" in str(away.value)
 
 
+def test_a_label_that_cannot_be_computed_is_refused_and_replayed_without_labels(lake: Settings) -> None:
+    definition = make_definition(label={"expression": "CAST(carrier AS INTEGER) > 1", "known_after": "1d"})
+    with stand_in() as server:
+        settings = replace(lake, server_url=server.url)
+        with pytest.raises(
+            Refused, match=f'{DAY}.*Correct label.expression in the definition, or replay with "labels"'
+        ):
+            replay.run(replace(call(settings, rate=None), definition=definition))
+        assert replay.run(replace(call(settings, rate=None, labels=False), definition=definition))["sent"] > 0
+
+
 def test_nothing_is_sent_of_what_the_model_may_have_learned_from(lake: Settings) -> None:
     with pytest.raises(Refused, match="begins before as_of"):
         replay.run(call(lake, first="2013-01-02"))

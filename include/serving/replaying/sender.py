@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from include.errors import TryAgain
+from include.errors import NoriaError, TryAgain
 from include.serving.http_connection import Answer, ConnectionLost, HttpConnection, encode_request
 from include.serving.replaying.tally import Tally, problem
 
@@ -111,6 +111,7 @@ class Sender:
         """Send everything, labels included; returns the seconds that requests were sent.
 
         :raises ServerAway: it did not answer for :attr:`Pace.away_seconds`.
+        :raises NoriaError: what the requests' source raises.
         """
         begin = time.monotonic()
         seconds = 0.0
@@ -128,7 +129,7 @@ class Sender:
                 group.create_task(send_all())
                 if self.pace.label_delay is not None:
                     group.create_task(self._send_labels())
-        except* ServerAway as group_error:
+        except* NoriaError as group_error:
             raise _first(group_error) from None
         return seconds
 
@@ -254,7 +255,7 @@ class Sender:
             return connection
 
 
-def _first(group: BaseExceptionGroup[ServerAway]) -> ServerAway:
+def _first(group: BaseExceptionGroup[NoriaError]) -> NoriaError:
     for error in group.exceptions:
         return _first(error) if isinstance(error, BaseExceptionGroup) else error
     raise AssertionError
