@@ -23,7 +23,7 @@ from include.registry.refusals import (
     NothingToCompareWith,
     StateChanged,
 )
-from include.registry.roles import CHALLENGER_ROLES, JUDGED_ROLES, ChallengerRole, Held
+from include.registry.roles import CHALLENGER_ROLES, JUDGED_ROLES, WAS_RETIRED, ChallengerRole, Held
 from include.registry.rules import ANY, AnyChampion, check_entry
 from include.registry.state import Switch
 from include.registry.tables import deployment_ledger
@@ -102,7 +102,9 @@ def enter_stage(
             return _unchanged(connection, locked, version)
         _check_stage(connection, locked, version, role, plan, deployment)
         kept = {"stage": plan.get("stage", role), "deployment": deployment, **_replaced(locked, version)}
-        held = Held(version=version, share=share, plan=plan, until=until, deployment=deployment)
+        # The server answers for the candidate of a retired model too; if it goes out again, the model is what it was.
+        came_from = {WAS_RETIRED: True} if locked.retired else {}
+        held = Held(version=version, share=share, plan={**plan, **came_from}, until=until, deployment=deployment)
         versions.set_status(connection, model, version, "registered")
         return _change(
             connection, locked, role, held, actor=actor, reason=reason,

@@ -9,13 +9,15 @@ from sqlalchemy import Connection
 
 from include.registry import ledger, versions
 from include.registry.ledger import LedgerEntry, Locked
-from include.registry.roles import CHALLENGER_ROLES
+from include.registry.roles import CHALLENGER_ROLES, WAS_RETIRED
 
 
 def take_out(
     connection: Connection, locked: Locked, *, bar: bool, actor: str, reason: str, evidence: Mapping[str, Any] | None
 ) -> LedgerEntry:
     """Take the challenger out, in a transaction that holds the model's lock; the champion stays.
+
+    A model that was retired before it is retired again.
 
     :param bar: whether the version is barred until a person lifts it.
     :raises ValueError: the model has no challenger.
@@ -31,7 +33,7 @@ def take_out(
     }
     return ledger.record(
         connection, locked, action="rollback", roles=roles, from_version=held.version, to_version=locked.champion,
-        actor=actor, reason=reason, retired=locked.retired,
+        actor=actor, reason=reason, retired=locked.retired or bool(held.plan.get(WAS_RETIRED)),
         evidence={**(evidence or {}), **left(locked), "barred": held.version if bar else None},
     )  # fmt: skip
 

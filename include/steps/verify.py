@@ -3,7 +3,7 @@
 The rows ask for the version by its number, before it answers anybody else. What happens when it cannot tell: a server
 that does not answer, or that waits for MLflow, is :class:`TryAgain`; the version stays. With the input ``last_try``
 true that is the end of the patience: a challenger, unproven, is taken out without a bar (it may be deployed again when
-the server runs), since nothing unverified may go on. A champion, whose deployment is repeated, was proven once and stays.
+the server runs), since nothing unverified may go on. A champion whose deployment is repeated was proven once: it stays.
 """
 
 from __future__ import annotations

@@ -210,6 +210,23 @@ def test_barring_a_challenger_takes_it_out_and_retiring_leaves_nothing(champion:
         enter(champion, 3, "candidate", deployment="run-3", plan={})
 
 
+def test_a_retired_model_stays_retired_when_the_version_that_was_forced_upon_it_goes_out(champion: Settings) -> None:
+    state.retire(champion, "m", **WHO)
+    plan = {"stage": "candidate", "champion": None}
+    enter(champion, 2, force=True, plan=plan)
+    assert state.read_states(champion)["m"].retired_at is None, "the server has to answer for it"
+    enter(
+        champion, 2, force=True, plan={**state.read_states(champion)["m"].roles["candidate"].plan, "stage": "approval"}
+    )
+    withdraw(champion, "m", 2, **WHO)
+    assert state.read_states(champion)["m"].retired_at is not None
+    with pytest.raises(refusals.ModelRetired):
+        enter(champion, 3, deployment="run-2", plan=plan)
+    enter(champion, 3, force=True, deployment="run-2", plan=plan)
+    assert promote(champion, 3, force=True, deployment="run-2").version == 3
+    assert state.read_states(champion)["m"].retired_at is None
+
+
 def test_what_may_not_become_challenger_is_refused(champion: Settings, have_version: Have) -> None:
     have_version(4, as_of=datetime(2013, 1, 1, tzinfo=UTC))
     have_version(5, status="barred")
