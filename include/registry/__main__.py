@@ -108,6 +108,8 @@ def _rollback(settings: Settings, options: argparse.Namespace) -> str:
     )
     now = "no version" if done.version is None else f"version {done.version}"
     end = f"(revision {done.revision})."
+    if done.barred is not None:
+        return f"{options.model}: version {done.barred} held no role and is barred; {now} stays {end}"
     if not done.changed:
         return f"{options.model}: nothing to do, {now} is in production {end}"
     if done.withdrawn is not None and done.version == done.replaced:

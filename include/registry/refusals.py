@@ -62,12 +62,15 @@ class StateChanged(Refused):
 class NothingToRollBackTo(Refused):
     """No version is left that a rollback without a target could bring back."""
 
-    def __init__(self, model: str, champion: int | None) -> None:
+    def __init__(self, model: str, champion: int | None, challenger: int | None) -> None:
         self.model = model
         self.champion = champion
+        self.challenger = challenger
+        also = "" if challenger is None else f" To take out only the challenger: --version {challenger}."
         super().__init__(
             f"{model} has no previous version to go back to (champion: {_named(champion)}). Name the version to go "
             "back to (--to), or the version to take out of production with nothing in its place (--version), or retire."
+            f"{also}"
         )
 
 

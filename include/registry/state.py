@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -46,6 +46,7 @@ class Switch:
     :param withdrawn: the challenger that the change took out, since what it was compared with is gone.
     :param ledger_id: the ledger row that says why (of this change, or of the newest if nothing changed).
     :param changed: False if everything was so already, and nothing was written.
+    :param barred: a version without a role that was only barred.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Switch:
     revision: int
     changed: bool
     withdrawn: int | None = None
+    barred: int | None = None
 
 
 def switch_champion(
@@ -141,7 +143,8 @@ def roll_back(
             return _only_bar(connection, locked, version, bar=bar, actor=actor, reason=reason)
         target = locked.previous if to_version is None else to_version
         if target is None and version is None:
-            raise NothingToRollBackTo(model, locked.champion)
+            held = locked.challenger
+            raise NothingToRollBackTo(model, locked.champion, None if held is None else held.version)
         if target is not None:
             if versions.read_version(connection, model, target).status == "barred":
                 raise VersionBarred(model, target)
@@ -191,7 +194,7 @@ def _only_bar(connection: Connection, locked: Locked, version: int, *, bar: bool
     versions.read_version(connection, locked.model, version)
     if bar:
         versions.bar_locked(connection, locked, version, actor=actor, reason=reason)
-    return _unchanged(connection, ledger.lock(connection, locked.model))
+    return replace(_unchanged(connection, ledger.lock(connection, locked.model)), barred=version if bar else None)
 
 
 def retire(

@@ -104,3 +104,28 @@ def test_rollback_says_that_the_challenger_leaves_too(
     status, said = run("rollback", "m", "--to", "1", "--reason", "wrong")
     assert status == 0
     assert "version 1 is in production instead of version 2; the challenger, version 3, is out too" in said
+
+
+def test_rollback_of_a_version_without_a_role_says_that_it_is_barred(
+    run: Callable[..., tuple[int, str]], stored_settings: Settings, have_version: Callable[..., int]
+) -> None:
+    for version in (1, 2):
+        have_version(version)
+        state.switch_champion(stored_settings, "m", version, actor="ana", reason="first")
+    said = run("rollback", "m", "--version", "1", "--reason", "wrong units")[1]
+    assert "version 1 held no role and is barred; version 2 stays" in said
+    assert "nothing to do" in run("rollback", "m", "--version", "1", "--reason", "again")[1]
+
+
+def test_rollback_without_a_way_back_names_the_challenger_that_can_be_taken_out(
+    run: Callable[..., tuple[int, str]], stored_settings: Settings, have_version: Callable[..., int]
+) -> None:
+    for version in (1, 2):
+        have_version(version)
+    state.switch_champion(stored_settings, "m", 1, actor="ana", reason="first")
+    stages.enter_stage(
+        stored_settings, "m", 2, role="canary", share=0.1, plan={"stage": "canary_10"}, until=None,
+        deployment="run-1", actor="airflow", reason="next",
+    )  # fmt: skip
+    status, said = run("rollback", "m", "--reason", "the canary is slow")
+    assert (status, "To take out only the challenger: --version 2." in said) == (10, True)
