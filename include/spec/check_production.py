@@ -1,11 +1,13 @@
-"""Checks of the sections deployment and serving: columns and metrics that exist, limits that can be met."""
+"""Checks of the sections deployment and serving: columns and metrics that exist, limits and times that can be met."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from include.spec.definition import ColumnType, Definition
+from include.spec.duration import format_duration
 from include.spec.problems import Finding, KeyPath, choose
 from include.spec.production import Limit
 
@@ -33,12 +35,31 @@ def production_findings(definition: Definition, metrics: tuple[str, ...]) -> Ite
         if metric is not None and metric not in metrics:
             what = f"there is no metric {metric!r} for the task {definition.task}"
             yield Finding(keys, what, choose(metric, metrics, kind="metrics"))
+    yield from _times(definition)
     for position, name in enumerate(definition.serving.personal):
         yield from _column(("serving", "personal", position), name, definition)
     for name, limit in definition.serving.limits.items():
         keys = ("serving", "limits", name)
         unknown = list(_column(keys, name, definition))
         yield from unknown or _limit(keys, limit, definition.source.columns[name])
+
+
+def _times(definition: Definition) -> Iterator[Finding]:
+    """Times in which nothing can be seen, and one that comes too late to matter."""
+    evidence = definition.deployment.evidence
+    times: dict[KeyPath, timedelta | None] = {
+        ("deployment", "evidence", "timeout"): evidence.timeout,
+        ("deployment", "evidence", "time"): evidence.time,
+        ("serving", "log", "retention"): definition.serving.log.retention,
+    }
+    for position, stage in enumerate(definition.deployment.stages):
+        times["deployment", "stages", position] = stage.length
+    for keys, time in times.items():
+        if time is not None and not time:
+            yield Finding(keys, "nothing can be seen in no time", "Write a time such as 6h.")
+    if evidence.time is not None and evidence.time >= evidence.timeout:
+        what = f"by then the stage is rolled back (timeout: {format_duration(evidence.timeout)})"
+        yield Finding(("deployment", "evidence", "time"), what, "Write a shorter time than the timeout.")
 
 
 def _column(keys: KeyPath, name: str, definition: Definition) -> Iterator[Finding]:
