@@ -72,7 +72,7 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
         "deployment.rollback.metric",
         "roc_auc",
     ),
-    "stage in no time": (("owner: ops", "owner: o\ndeployment: {evidence: {timeout: 0h}}"), 4, "deployment.", "such as 6h"),
+    "stage in no time": (("owner: ops", "owner: o\ndeployment: {evidence: {timeout: 0h}}"), 4, "deploy", "as 6h"),
     "time after the timeout": (
         ("owner: ops", "owner: ops\ndeployment: {evidence: {time: 12h, timeout: 6h}}"),
         4,
