@@ -25,7 +25,8 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
     if stage == "scoring":
         return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, *input_columns(definition)]))
     if stage == "scores":
-        return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, "prediction", "model_version"]))
+        added = ("prediction", "model_version", "as_of", "data_source")
+        return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, *added]))
     if stage == "inference":
         return (*_INFERENCE, *(f"input_{name}" for name in input_columns(definition)))
     if stage == "feedback":

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,4 +54,5 @@ def _keep_data(settings: Settings, partition: StagedPartition, folder: Path) -> 
         return
     source = Path(partition.source) if partition.source else None
     if source is not None and source.is_file() and source.stat().st_size <= _TOO_LARGE_TO_COPY:
-        shutil.copyfile(source, folder / f"source{source.suffix}")
+        with suppress(PermissionError):  # a file that may not be read is only named, too
+            shutil.copyfile(source, folder / f"source{source.suffix}")

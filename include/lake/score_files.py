@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from itertools import islice
+import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -44,28 +44,50 @@ class TooManyFiles(Refused):
         super().__init__(f"{pattern} names more than {MOST_FILES:,} files; score them in several runs.")
 
 
+class NameUnreadable(Refused):
+    """A file's name is not text, so nothing could say where its scores come from."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        shown = os.fsencode(file).decode(errors="backslashreplace")
+        super().__init__(f"The name of the file {shown} is not UTF-8. Rename it, then score again.")
+
+
 def find_files(settings: Settings, definition: Definition, path: str) -> list[Path]:
     """The files that a pattern names, sorted; hidden ones (``.name``, ``_name``) are left out.
 
+    A link stands for the file behind it, and a file counts once, however many names lead to it.
+
     :param path: relative to the store or absolute, with ``*``, ``?``, ``[…]`` and ``**``.
+    :returns: real paths, without links.
     :raises FilesOutside: if the pattern, or a file behind a link, lies outside the allowed folders.
     :raises NoFiles: if nothing matches.
     :raises TooManyFiles: if more match than one run takes.
+    :raises NameUnreadable: if a name is not UTF-8.
     """
     pattern = settings.store / path
     folders = allowed_folders(settings, definition)
-    if ".." in PurePosixPath(path).parts or not _inside(_fixed_part(pattern), folders):
+    if ".." in PurePosixPath(path).parts or "\0" in path or not _inside(_fixed_part(pattern), folders):
         raise FilesOutside(path, folders)
-    found = (Path(name) for name in glob.iglob(str(pattern), recursive=True))
-    files = sorted(islice((file for file in found if _is_data(file)), MOST_FILES + 1))
+    files = _matching(pattern)
     if not files:
         raise NoFiles(str(pattern))
-    if len(files) > MOST_FILES:
-        raise TooManyFiles(str(pattern))
-    outside = next((file for file in files if not _inside(file, folders)), None)
-    if outside is not None:
-        raise FilesOutside(str(outside), folders)
+    for file in files:
+        if not _inside(file, folders):
+            raise FilesOutside(str(file), folders)
+        if not _is_text(file):
+            raise NameUnreadable(file)
     return files
+
+
+def _matching(pattern: Path) -> list[Path]:
+    files: set[Path] = set()
+    for name in glob.iglob(str(pattern), recursive=True):
+        if _is_data(Path(name)):
+            files.add(Path(name).resolve())
+        if len(files) > MOST_FILES:
+            raise TooManyFiles(str(pattern))
+    return sorted(files)
 
 
 def allowed_folders(settings: Settings, definition: Definition) -> list[Path]:
@@ -91,3 +113,11 @@ def _inside(path: Path, folders: list[Path]) -> bool:
 
 def _is_data(file: Path) -> bool:
     return file.is_file() and not file.name.startswith((".", "_"))
+
+
+def _is_text(file: Path) -> bool:
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -34,6 +34,8 @@ RAW: Final = "raw"
 _AGAIN: Final = "score it again"
 _FORMATS: Final[Mapping[str, FileFormat]] = {".parquet": "parquet", ".csv": "csv"}
 _KEY_DIGITS: Final = 16
+_NOT_TO_BE_HAD: Final = (FileNotFoundError, PermissionError)
+_UNREAD: Final = "unread"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,18 +150,31 @@ class DeliveredSource:
         return [self._part(path) for path in self._files]
 
     def _part(self, path: Path) -> Part:
-        store = self._settings.store
+        store = self._settings.store.resolve()
         name = path.relative_to(store).as_posix() if path.is_relative_to(store) else str(path)
         key = hashlib.sha256(f"file\0{name}".encode()).hexdigest()[:_KEY_DIGITS]
-        return Part(key=key, name=name, data_source=name, content=file_checksum(path), file=path)
+        try:
+            content = file_checksum(path)
+        except _NOT_TO_BE_HAD:
+            content = _UNREAD
+        return Part(key=key, name=name, data_source=name, content=content, file=path)
 
     def rows(self, part: Part, columns: Mapping[str, ColumnType]) -> Path:
         """Read the file into a snapshot of typed rows, in the file's own order."""
         path = part.file or Path(part.name)
+        try:
+            return self._rows(part, path, columns)
+        except _NOT_TO_BE_HAD as error:
+            if error.filename is None or Path(error.filename) != path:
+                raise
+            raise PartUnreadable(f"{path} cannot be opened: {error.strerror}. Put it right and {_AGAIN}.") from error
+
+    def _rows(self, part: Part, path: Path, columns: Mapping[str, ColumnType]) -> Path:
         form = _FORMATS.get(path.suffix.lower())
         if form is None:
             raise PartUnreadable(f"{path} is neither .parquet nor .csv. Convert it, or name only such files.")
         before = file_stamp(path)
+        path.open("rb").close()  # what cannot be opened is said here: readers do not name the file in their errors
         try:
             file = inspect_file(path, form)
         except UnreadableFile as error:

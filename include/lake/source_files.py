@@ -16,6 +16,7 @@ from include.spec.definition import Definition
 
 FileFormat = Literal["parquet", "csv"]
 FILE_NAME = "_source_file"
+_OURS = frozenset({FILE_NAME, "_group", "_label"})  # what queries add to a file's own columns
 
 
 class UnreadableFile(Exception):
@@ -66,6 +67,8 @@ def inspect_file(path: Path, form: FileFormat) -> SourceFile:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UnreadableFile(f"has more than one column named {', '.join(doubled)}")
+    if taken := sorted(_OURS.intersection(names)):
+        raise UnreadableFile(f"has a column named {', '.join(taken)}, a name that is kept for reading; rename it")
     return SourceFile(path=path, format=form, columns=columns)
 
 

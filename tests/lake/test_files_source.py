@@ -66,6 +66,12 @@ def test_a_file_with_damaged_pages_is_refused_and_others_of_its_batch_go_on(sett
     assert "cannot be read" in (stage_beside_a_good_one(settings).problem or "")
 
 
+@pytest.mark.parametrize("name", ["_group", "_label", "_Source_File"])
+def test_a_column_with_a_name_of_our_own_is_refused(settings: Settings, name: str) -> None:
+    land(settings, DAY, make_rows(DAY) | {name: [0] * 5})
+    assert f"has a column named {name.lower()}" in (stage_beside_a_good_one(settings).problem or "")
+
+
 def test_a_missing_column_is_named_with_a_near_one(settings: Settings) -> None:
     rows = make_rows(DAY)
     rows["prize"] = rows.pop("price")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 
-from include.lake.score_files import FilesOutside, NoFiles
+from include.gates.columns import stage_columns
+from include.gates.suite import SCORING_STAGES
+from include.lake import score_sources
+from include.lake.score_columns import scores_schema
+from include.lake.score_files import FilesOutside, NameUnreadable, NoFiles
 from include.registry.results import find_checks
 from include.serving.scoring import packaged
 from include.serving.scoring import rows as scoring_rows
@@ -71,6 +79,16 @@ BAD_FILES = {
         "column distance is no number in 9 row",
     ),
     "no time": ("one.csv", lambda path: unlabelled(9).assign(left_at=None).to_csv(path, index=False), "event time"),
+    "a column of our own name": (
+        "one.parquet",
+        lambda path: unlabelled(9).assign(_group=7).to_parquet(path),
+        "has a column named _group",
+    ),
+    "a column that reading adds": (
+        "one.csv",
+        lambda path: unlabelled(9).assign(_source_file="x").to_csv(path, index=False),
+        "has a column named _source_file",
+    ),
     "other format": ("one.txt", lambda path: path.write_text("a"), "neither .parquet nor .csv"),
 }
 
@@ -101,6 +119,78 @@ def test_paths_lead_nowhere_else(crowned: World, tmp_path: Path) -> None:
         crowned.score(path="landing/new/*.csv")
     with pytest.raises(score.PathOrPartitions):
         crowned.score(path="landing/new/*.parquet", first=DAYS[0])
+
+
+def test_a_link_stands_for_its_file_and_a_file_counts_once_whatever_leads_to_it(crowned: World) -> None:
+    file = crowned.deliver("one.parquet", unlabelled(9))
+    file.with_name("again.parquet").symlink_to(file)
+    file.with_name("loop").symlink_to(file.parent)
+    assert crowned.score(path="landing/new/again.parquet")["changed"] == 1
+    assert crowned.score(path="landing/new/**/*.parquet")["unchanged"] == 1
+    other = crowned.settings.home / "another way"
+    other.symlink_to(crowned.settings.store)
+    assert crowned.score(path=str(other / "landing/new/one.parquet"))["unchanged"] == 1
+    assert set(crowned.rows()["data_source"]) >= {"landing/new/one.parquet"}
+    assert len(crowned.rows()) == 9
+
+
+@pytest.mark.parametrize("path", ["landing/new/one\0.parquet", "landing/../../x.parquet"])
+def test_a_path_that_is_none_is_refused(crowned: World, path: str) -> None:
+    with pytest.raises(FilesOutside):
+        crowned.score(path=path)
+
+
+def test_a_name_that_is_no_text_is_refused_with_the_cure(crowned: World) -> None:
+    file = crowned.deliver("one.parquet", unlabelled(9))
+    os.rename(file, os.fsencode(file.parent) + b"/\xff.parquet")
+    with pytest.raises(NameUnreadable, match=r"\\xff\.parquet is not UTF-8\. Rename it"):
+        crowned.score(path="landing/new/*")
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_file_that_goes_away_does_not_stop_the_others(
+    crowned: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    gone = crowned.deliver("gone.parquet", unlabelled(9))
+    crowned.deliver("one.parquet", unlabelled(9))
+    honest = score_sources.file_checksum
+
+    def checksum(path: Path) -> str:
+        found = "" if path == gone and when == "before" else honest(path)
+        if path == gone:
+            gone.unlink(missing_ok=True)
+        return found or honest(path)
+
+    monkeypatch.setattr(score_sources, "file_checksum", checksum)
+    with pytest.raises(score.ScoringIncomplete, match=r"1 refused \(landing/new/gone\.parquet\); 1 published"):
+        crowned.score(path="landing/new/*")
+    [folder] = (crowned.settings.store / "quarantine" / MODEL / "scores").iterdir()
+    assert "cannot be opened: No such file" in (folder / "gate.json").read_text()
+
+
+def test_a_file_that_may_not_be_read_is_refused_and_named(crowned: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = crowned.deliver("closed.parquet", unlabelled(9))
+    crowned.deliver("one.parquet", unlabelled(9))
+    honest = Path.open, shutil.copyfile
+
+    def denied(path: Path) -> None:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    def opened(self: Path, *given: Any, **named: Any) -> Any:
+        denied(self)
+        return honest[0](self, *given, **named)
+
+    def copied(source: Path, *given: Any, **named: Any) -> Any:
+        denied(source)
+        return honest[1](source, *given, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(shutil, "copyfile", copied)
+    with pytest.raises(score.ScoringIncomplete, match=r"1 refused \(landing/new/closed\.parquet\); 1 published"):
+        crowned.score(path="landing/new/*")
+    [folder] = (crowned.settings.store / "quarantine" / MODEL / "scores").iterdir()
+    assert "cannot be opened: Permission denied" in (folder / "gate.json").read_text()
 
 
 # ---- gates ----------------------------------------------------------------------------------------------------------
@@ -155,6 +245,30 @@ def test_scores_that_their_suite_refuses_are_not_published(crowned: World) -> No
         "scoring": "passed",
         "scores": "refused",
     }
+
+
+def test_the_models_own_suites_may_name_every_column_that_the_stage_is_said_to_have(crowned: World) -> None:
+    for stage in SCORING_STAGES:
+        columns = [name for name in stage_columns(crowned.definition, stage) if name != "cargo"]
+        suite = [expectation("expect_column_values_to_not_be_null", column=name, mostly=0.01) for name in columns]
+        write_suite(crowned.settings, stage, *suite)
+    assert crowned.score(last=DAYS[0])["changed"] == 1
+    assert stage_columns(crowned.definition, "scores") == tuple(scores_schema(crowned.definition).names)
+
+
+def test_a_machine_without_room_is_no_fault_of_the_data(crowned: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hungry:
+        """A model that asks for more memory than there is."""
+
+        columns = crowned.logged[0].packaged.columns
+
+        def predict_frame(self, _: pd.DataFrame) -> Any:
+            raise duckdb.OutOfMemoryException("no room")
+
+    monkeypatch.setattr(packaged, "_load", lambda *_: Hungry())
+    with pytest.raises(duckdb.OutOfMemoryException):
+        crowned.score(last=DAYS[0])
+    assert not (crowned.settings.store / "quarantine").exists()
 
 
 def test_a_version_that_fails_on_a_row_refuses_only_that_part(crowned: World, monkeypatch: pytest.MonkeyPatch) -> None:

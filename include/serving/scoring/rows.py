@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from include.settings import Settings
 from include.spec.definition import Definition
 
 BATCH_ROWS: Final = 50_000
-_MACHINE: Final = (MemoryError, OSError)
+_MACHINE: Final = (MemoryError, OSError, duckdb.OutOfMemoryException, duckdb.IOException)
 
 
 class PartNotScored(Exception):

@@ -14,7 +14,7 @@ from include.gates.frames import read_frame
 from include.gates.result import GateResult, unreadable
 from include.gates.scoring import applied, scoring_suite
 from include.gates.suite import Suite
-from include.lake.columns import PREDICTION
+from include.lake.columns import PREDICTION, ROW
 from include.lake.digests import inputs_digest
 from include.lake.paths import from_store, relative_to_store
 from include.lake.score_columns import kept_columns, scored_columns, scores_schema
@@ -133,7 +133,7 @@ class PartRun:
     def entry_suite(self) -> Suite:
         """What is expected of the rows."""
         definition = self.scorer.definition
-        columns = scored_columns(definition, self.scorer.inputs)
+        columns = [ROW, *scored_columns(definition, self.scorer.inputs)]
         return applied(self.suites.entry, "scoring", columns, definition.source.event_time)
 
     @cached_property
