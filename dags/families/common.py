@@ -19,6 +19,7 @@ KEY_PATTERNS: dict[PartitionSize, tuple[str, str]] = {
 }
 # A template and no XComArg: an XComArg would tie every task to the first one, in the graph and in trigger rules.
 AS_OF = "{{ ti.xcom_pull(task_ids='resolve_as_of') }}"
+_URGENT = 1000
 _INSTANT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$"
 
 
@@ -31,11 +32,14 @@ def frame(
     params: Mapping[str, Param],
     cron: str | None = None,
     max_active_runs: int = 1,
+    urgent: bool = False,
 ) -> DAG:
     """An empty DAG ``<model>.<family>``.
 
     It has no start date: with one, Airflow would start last night's run as soon as the DAG is not paused. The first
     scheduled run is the next one; the past is for backfills.
+
+    :param urgent: its tasks take the next free worker slot, before those of long chains, which weigh more otherwise.
     """
     execution = definition.execution
     return DAG(
@@ -53,6 +57,7 @@ def frame(
             "retries": execution.retries,
             "retry_delay": execution.retry_delay,
             "execution_timeout": execution.timeout,
+            **({"priority_weight": _URGENT, "weight_rule": "absolute"} if urgent else {}),
         },
     )
 

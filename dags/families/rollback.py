@@ -39,6 +39,7 @@ def build_rollback(definition: Definition) -> DAG:
                 description_md="Bar the version that is rolled back, until a person lifts the bar.",
             ),
         },
+        urgent=True,
     )
     resolve_as_of(dag, definition, acts_now=True) >> step(
         dag, definition, "rollback", from_params=("reason", "to_version", "bar"), from_run=("actor", "request")

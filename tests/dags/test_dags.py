@@ -116,6 +116,23 @@ def test_trainings_and_deployments_of_a_model_do_not_overlap_and_a_rollback_wait
     assert "flight_delay.rollback" in bag.dags
 
 
+def test_a_rollback_takes_the_next_free_slot_before_the_tasks_of_every_other_run(bag: DagBag) -> None:
+    ranks = {dag_id: _most_urgent_and_least(dag) for dag_id, dag in bag.dags.items()}
+    least_of_rollbacks = min(least for dag_id, (_, least) in ranks.items() if dag_id.endswith(".rollback"))
+    assert least_of_rollbacks > max(most for dag_id, (most, _) in ranks.items() if not dag_id.endswith(".rollback"))
+
+
+def _most_urgent_and_least(dag: DAG) -> tuple[int, int]:
+    """The largest and the smallest weight of a DAG's tasks, as Airflow's scheduler adds them up."""
+    weights = [
+        task.priority_weight
+        if str(task.weight_rule) == "absolute"
+        else task.priority_weight + len(task.get_flat_relative_ids(upstream=False))
+        for task in dag.tasks
+    ]
+    return max(weights), min(weights)
+
+
 @pytest.mark.parametrize(
     ("family", "param", "good", "bad"),
     [
