@@ -81,6 +81,7 @@ class Server:
         while True:
             await asyncio.sleep(_COUNT_SECONDS)
             self._tell_log()
+            routes.tell_ages(self.follower)
 
     def _tell_log(self) -> None:
         written, lost = self.log.bytes_written, self.log.errors

@@ -34,7 +34,7 @@ def build(settings: Settings, follower: Follower, log: RequestLog | None, is_dra
     @router.get("/metrics")
     async def all_metrics() -> Response:
         """Prometheus' text format, all processes together."""
-        _tell_ages(follower)
+        tell_ages(follower)
         return Response(metrics.page(), media_type=metrics.CONTENT_TYPE)
 
     return router
@@ -141,8 +141,8 @@ def _versions(served: Served) -> list[int]:
     return sorted({held.deployed.version for held in served.roles.values()})
 
 
-def _tell_ages(follower: Follower) -> None:
-    """Bring this process's gauges up to date."""
+def tell_ages(follower: Follower) -> None:
+    """Bring this process's gauges up to date; each process does so, since whoever is asked tells those of all."""
     now: Any = datetime.now(UTC)
     for name, served in follower.table.models.items():
         if served.loaded is not None:

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -15,21 +14,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from include.serving.gateway import Gateway
-from include.serving.limits import Limits
+from include.registry import stages
 from include.serving.supervisor import Child, PortTaken, listen
-from include.serving.worker import Worker
 from include.settings import PROJECT, Settings
 from tests.serving.engine import challenge, enter, held, order, save_model
-from tests.serving.live import GOOD_ROW, Logged, as_process, deploy, free_port, until
+from tests.serving.live import GOOD_ROW, Logged, as_process, deploy, until
 
 database = pytest.mark.database
 HEADERS = {"Content-Type": "application/json"}
@@ -198,6 +195,19 @@ def test_metrics_add_up_over_workers_and_outlive_one(world: Settings, tmp_path: 
         assert numbers(client) == (60.0, 60.0, 5.0)
 
 
+@database
+def test_ages_in_the_metrics_are_those_of_now_whichever_worker_is_asked(world: Settings, tmp_path: Path) -> None:
+    def age(client: httpx.Client) -> float:
+        return float(re.findall(r'(?m)^noria_model_age_seconds\{model="m"\} (.+)', client.get("/metrics").text)[0])
+
+    with running(world, tmp_path / "log") as (client, _):
+        with ThreadPoolExecutor(8) as at_once:  # so that each worker tells its own
+            old = max(at_once.map(lambda _: age(client), range(80)))
+        stages.promote_challenger(world, "m", 2, deployment="deployment-1", actor="ana", reason="test", evidence={})
+        with httpx.Client(base_url=client.base_url, trust_env=False) as one_worker:
+            until(lambda: age(one_worker) < old - 80_000, 10)
+
+
 def test_port_that_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("include.serving.supervisor._BIND_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTaken, match="--port") as caught:
@@ -241,88 +251,28 @@ def test_process_that_does_not_move_any_more_is_killed_and_replaced() -> None:
         assert supervisor.wait(timeout=20) == 0
 
 
-@contextmanager
-def in_a_thread(app: Any, limits: Limits) -> Iterator[tuple[str, int]]:
-    listener = listen("127.0.0.1", free_port())
-    place = listener.getsockname()
-    worker = Worker(app, limits)
-    thread = threading.Thread(target=worker.serve_on, args=(listener,))
-    thread.start()
-    until(lambda: worker.started)
-    yield place
-    worker.should_exit = True
-    thread.join(timeout=20)
-    assert not thread.is_alive()
+_CROWDED = """
+import os, time
+from include.serving import supervisor
+fork, left = os.fork, [2]
+def crowded():
+    if left[0]:
+        left[0] -= 1
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+os.fork = crowded
+def work(alive):
+    print("begins", flush=True)
+    time.sleep(600)
+children = [supervisor.Child("a", work), supervisor.Child("b", work)]
+supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds=5).run()
+"""
 
 
-@pytest.fixture
-def slowly(settings: Settings) -> Iterator[tuple[str, int]]:
-    from include.serving.app import build
-
-    limits = Limits(head_seconds=0.5, body_seconds=0.5, linger_seconds=0.1, poll_seconds=0.1)
-    app: Gateway = build(settings, limits)
-    with in_a_thread(app, limits) as place:
-        yield place
-
-
-@pytest.mark.parametrize(
-    "sent", [b"", b"POST /models/m/predict HT", b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: "]
-)
-def test_connection_that_does_not_get_on_with_its_head_is_closed(slowly: tuple[str, int], sent: bytes) -> None:
-    with socket.create_connection(slowly, timeout=15) as connection:
-        connection.sendall(sent)
-        assert connection.recv(100) == b""
-
-
-def test_head_that_comes_slowly_after_an_answer_is_not_waited_for_either(slowly: tuple[str, int]) -> None:
-    with socket.create_connection(slowly, timeout=15) as connection:
-        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(4000).startswith(b"HTTP/1.1 200")
-        connection.sendall(b"GET /health/li")
-        assert connection.recv(100) == b""
-
-
-@pytest.mark.parametrize(
-    "sent", [b"Content-Length: 50\r\n\r\n{", b"Content-Length: 50\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"]
-)
-def test_body_that_does_not_come_is_a_408(slowly: tuple[str, int], sent: bytes) -> None:
-    with socket.create_connection(slowly, timeout=15) as connection:
-        connection.sendall(b"POST /models/m/feedback HTTP/1.1\r\nHost: x\r\n" + sent)
-        assert connection.recv(4000).startswith(b"HTTP/1.1 408")
-        connection.settimeout(5)
-        assert connection.recv(4000) == b""
-
-
-def test_head_that_does_not_end_is_a_431(slowly: tuple[str, int]) -> None:
-    for begun, more in (
-        (b"GET /", b"a"),
-        (b"GET /docs HTTP/1.1\r\nA: ", b"a"),
-        (b"GET /docs HTTP/1.1\r\n", b"A: b\r\n"),
-    ):
-        with socket.create_connection(slowly, timeout=15) as connection:
-            connection.sendall(begun)
-            for _ in range(100):
-                connection.sendall(more * (6000 // len(more)))
-                if select.select([connection], [], [], 0.02)[0]:
-                    break
-            assert connection.recv(4000).startswith(b"HTTP/1.1 431")
-    assert httpx.get(f"http://127.0.0.1:{slowly[1]}/health/live", trust_env=False).status_code == 200
-
-
-def test_large_head_and_a_body_in_pieces_are_answered(slowly: tuple[str, int]) -> None:
-    headers = {f"X-{number}": "a" * 4000 for number in range(10)}
-    with httpx.Client(base_url=f"http://127.0.0.1:{slowly[1]}", trust_env=False) as client:
-        for _ in range(3):
-            assert client.get("/health/live", headers=headers).status_code == 200
-            assert client.post("/models/m/feedback", content=iter([b" " * 100_000] * 9)).status_code == 503
-
-
-def test_connection_that_ends_in_the_middle_harms_nobody(slowly: tuple[str, int]) -> None:
-    for sent in (
-        b"POST /models/m/feedback HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{",
-        b"\x16\x03\x01",
-        b"\r\n" * 50,
-    ):
-        with socket.create_connection(slowly, timeout=15) as connection:
-            connection.sendall(sent)
-    assert httpx.get(f"http://127.0.0.1:{slowly[1]}/health/live", trust_env=False).status_code == 200
+def test_process_that_could_not_be_started_is_started_later() -> None:
+    start = [sys.executable, "-c", _CROWDED]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as supervisor:
+        assert supervisor.stdout is not None
+        assert [supervisor.stdout.readline() for _ in range(2)] == ["begins\n"] * 2
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(timeout=20) == 0
