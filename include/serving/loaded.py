@@ -129,7 +129,8 @@ class LoadedModel:
         """Values that SQL cannot compute with (such as an overflow) are the request's fault; the rest is ours."""
         import duckdb
 
-        if not isinstance(error, duckdb.DataError | duckdb.OperationalError | duckdb.NotSupportedError):
+        of_values = duckdb.DataError | duckdb.InvalidInputException | duckdb.OperationalError | duckdb.NotSupportedError
+        if not isinstance(error, of_values):
             return ModelFailed(
                 f"{self.deployed.model} version {self.deployed.version}: {type(error).__name__}: {error}"
             )
