@@ -75,7 +75,7 @@ class ArtifactCache:
         """
         kept = {f"{version}-{digest}" for version, digest in keep}
         folders = [path for path in (self._root / model).iterdir() if path.is_dir() and not path.name.startswith(".")]
-        for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_VERSIONS:]:
+        for path in sorted(folders, key=_used_at, reverse=True)[KEPT_VERSIONS:]:
             if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -118,6 +118,14 @@ class ArtifactCache:
             raise ArtifactAway(
                 f"{deployed.model} version {deployed.version} cannot be downloaded from MLflow: {summary(error)}"
             ) from error
+
+
+def _used_at(directory: Path) -> float:
+    """When a folder was last loaded from; long ago if another worker removes it just now."""
+    try:
+        return directory.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _digest(directory: Path) -> str:

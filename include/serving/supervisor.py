@@ -119,9 +119,17 @@ class Supervisor:
         for child in self._children:
             if child.pid is None and child.due <= now:
                 child.begins(now)
-                child.pid = self._fork(child)
+                self._start(child)
         waiting = [child.due - now for child in self._children if child.pid is None]
         return max(0.0, min([_LOOK_SECONDS, *waiting]))
+
+    def _start(self, child: Child) -> None:
+        """Fork; on a machine that has no room for a process just now, try again after a pause."""
+        try:
+            child.pid = self._fork(child)
+        except OSError as error:
+            pause = child.ended(time.monotonic())
+            _log.error("%s cannot be started: %s; next try in %.1f s", child.name, error.strerror, pause)
 
     def _is_told_to_end(self, seconds: float) -> bool:
         """Wait for a signal, at most some seconds."""
