@@ -57,9 +57,9 @@ def _canonical(value: Any, kind: str) -> Any:
         return _instant(value)
     if kind == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
-    if kind == "number" and type(value) is int:
+    if kind == "number" and type(value) in {int, float}:
         try:
-            return float(value)
+            return float(value) + 0.0  # of -0.0 too
         except OverflowError:
             return value
     return value

@@ -51,6 +51,8 @@ ENTITY = {"carrier": "string", "flight": "integer", "at": "timestamp", "weight":
     [
         ({"flight": 1545}, {"flight": 1545.0}),
         ({"weight": 2}, {"weight": 2.0}),
+        ({"weight": 0}, {"weight": -0.0}),
+        ({"flight": 0}, {"flight": -0.0}),
         ({"at": "2013-10-01 05:00"}, {"at": "2013-10-01T05:00:00"}),
         ({"at": "2013-10-01T05:00:00Z"}, {"at": "2013-10-01T07:00:00+02:00"}),
         ({"carrier": "UA"}, {"carrier": "UA", "flight": None, "something": "else"}),
