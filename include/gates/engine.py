@@ -97,22 +97,35 @@ class Evaluator:
         """The error that says which expectation could not be evaluated, and why."""
         return GateBroken(self._suite.name, subject, self._suite.expectations[number].label, _reason(error))
 
-    def _with_details(self, number: int, check: Check, frame: pd.DataFrame, identify: list[str]) -> Check:
-        """Add the rows or values that do not meet a failed expectation."""
+    def failing_rows(self, frame: pd.DataFrame) -> set[int]:
+        """Labels (in the frame's index) of the rows that a critical expectation on each row refuses."""
+        found: set[int] = set()
+        for number, expectation in enumerate(self._suite.expectations):
+            if expectation.severity == "critical" and expectation.form.kind == "rows":
+                outcome = self._look_again(number, frame[list(expectation.columns)], {"result_format": "COMPLETE"})
+                found.update(() if outcome.success else outcome.result.get("unexpected_index_list") or ())
+        return found
+
+    def _look_again(self, number: int, frame: pd.DataFrame, layout: dict[str, Any]) -> Any:
+        """Great Expectations' own result of one expectation."""
         from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
         from great_expectations.validator.validator import Validator
 
-        columns = [name for name in identify if name not in self._suite.expectations[number].columns]
-        shown = dict.fromkeys([*columns, *self._suite.expectations[number].columns])
-        engine = PandasExecutionEngine(batch_data_dict={_BATCH: frame[list(shown)]})
-        validator = Validator(execution_engine=engine)
+        validator = Validator(execution_engine=PandasExecutionEngine(batch_data_dict={_BATCH: frame}))
         validator.metrics_calculator.show_progress_bars = False
-        layout = {"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES}
-        if columns:
-            layout["unexpected_index_column_names"] = columns
         [outcome] = validator.graph_validate(
             configurations=[self._configurations[number]], runtime_configuration={"result_format": layout}
         )
+        return outcome
+
+    def _with_details(self, number: int, check: Check, frame: pd.DataFrame, identify: list[str]) -> Check:
+        """Add the rows or values that do not meet a failed expectation."""
+        columns = [name for name in identify if name not in self._suite.expectations[number].columns]
+        shown = dict.fromkeys([*columns, *self._suite.expectations[number].columns])
+        layout: dict[str, Any] = {"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES}
+        if columns:
+            layout["unexpected_index_column_names"] = columns
+        outcome = self._look_again(number, frame[list(shown)], layout)
         found = outcome.result or {}
         if self._suite.expectations[number].form.kind != "rows":
             return replace(check, observed=_lists(found) or check.observed)

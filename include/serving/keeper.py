@@ -141,7 +141,7 @@ class Keeper:
             except FileNotFoundError:
                 continue
         if sizes.keys() - self._synced.keys():
-            segments.sync_folder(folder)
+            segments.to_disk(folder)
         self._synced = sizes
 
     def _assess(self) -> None:

@@ -27,7 +27,7 @@ from include.serving.loaded import LoadedModel
 from include.serving.models_cache import Key, key_of
 from include.serving.protocols.calls import Call, Row, rows_of
 from include.serving.request_log.hashing import Hashing
-from include.serving.request_log.records import short
+from include.serving.request_log.records import problem
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow_inbox import Inbox
@@ -123,11 +123,10 @@ class Scorer:
             self._watch.start()
             [prediction] = model.predict(call)
             took = self._watch.microseconds()
+            said = float(prediction)
         except Exception as error:  # noqa: BLE001 - whatever a version raises is evidence against it
-            return None, None, short(f"{type(error).__name__}: {error}") or type(error).__name__
-        if not math.isfinite(prediction):
-            return None, took, f"its prediction is {prediction}"
-        return float(prediction), took, None
+            return None, None, problem(f"{type(error).__name__}: {error}", model.shape)
+        return (said, took, None) if math.isfinite(said) else (None, took, f"its prediction is {said}")
 
 
 def _pair(served: Served, answered: int) -> tuple[LoadedModel, LoadedModel | None] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ class Version:
     """Stands in for a loaded model: predicts with a function of a row."""
 
     def __init__(self, version: int, says: Callable[[dict[str, Any]], Any], model: str = "m") -> None:
+        self.shape = replace(SHAPE, model=model, version=version)
         self.deployed = SimpleNamespace(model=model, version=version, artifact_digest=f"{version}")
         self.fields = {"x": "number", "who": "string"}
         self.says = says

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,12 +203,12 @@ def test_every_fourth_row_is_scored_by_the_champion_too_first_and_second_in_turn
 def says_nothing_good(row: dict[str, Any]) -> Any:
     if row["x"] == 1:
         raise ValueError("no\nones")
-    return {2: float("nan"), 3: float("inf")}.get(row["x"], 0.5)
+    return {2: float("nan"), 3: float("inf"), 5: "half", 6: None}.get(row["x"], 0.5)
 
 
 def test_what_goes_wrong_in_a_challenger_is_written_down_and_the_next_row_is_scored(settings: Settings) -> None:
     scorer = Scorer(open_log(settings), Board())
-    scorer.score(serving(says_nothing_good), "m", body(*[{"x": number} for number in range(5)]))
+    scorer.score(serving(says_nothing_good), "m", body(*[{"x": number} for number in range(7)]))
     [record] = shadow_records(settings)
     assert [(score[1], score[4]) for score in record["scores"]] == [
         (0.5, None),
@@ -215,7 +216,17 @@ def test_what_goes_wrong_in_a_challenger_is_written_down_and_the_next_row_is_sco
         (None, "its prediction is nan"),
         (None, "its prediction is inf"),
         (0.5, None),
+        (None, "ValueError: could not convert string to float: 'half'"),
+        (None, "TypeError: float() argument must be a string or a real number, not 'NoneType'"),
     ]
+
+
+def test_what_a_challenger_says_of_a_person_as_it_fails_is_not_written(settings: Settings) -> None:
+    served = serving(says_nothing_good)
+    served.challenger.loaded.shape = replace(SHAPE, personal=frozenset({"who"}))
+    Scorer(open_log(settings), Board()).score(served, "m", body({"x": 1, "who": "Ada"}))
+    [record] = shadow_records(settings)
+    assert "no ones" not in record["scores"][0][4]
 
 
 def test_a_condemned_version_is_not_called_and_has_failures(settings: Settings) -> None:

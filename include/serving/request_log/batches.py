@@ -72,9 +72,12 @@ def inference_tables(logged: Iterable[Logged], hashing: Hashing, types: Mapping[
         except ValueError as error:
             odd.append((item, str(error)))
     tables: dict[int, list[pa.Table]] = {}
+    known = dict(types)
     for (version, _), (shape, gathered) in groups.items():
         if gathered.fixed["row"]:
-            tables.setdefault(version, []).append(_inference_table(gathered, shape, types))
+            made = _inference_table(gathered, shape, known)
+            known |= {column.name: column.type for column in made.schema}
+            tables.setdefault(version, []).append(made)
     joined = {version: pa.concat_tables(parts, promote_options="default") for version, parts in tables.items()}
     return Tables(joined, odd)
 
@@ -132,7 +135,7 @@ def _answered_rows(item: Logged, hashing: Hashing) -> _Part:
         "asked": [record["asked"]] * count,
         "entity": _entities(record, rows, shape, hashing),
         "protocol": [record["protocol"]] * count,
-        "prediction": record["predictions"] if answered else [None] * count,
+        "prediction": [_prediction(value) for value in record["predictions"]] if answered else [None] * count,
         "latency_us": [record["latency"]] * count,
         "champion_latency_us": [None] * count,
         "error": [record.get("error")] * count,
@@ -141,6 +144,16 @@ def _answered_rows(item: Logged, hashing: Hashing) -> _Part:
     if any(len(row) < wide for row in rows):
         raise ValueError("a row is too short")
     return _Part(count, columns, [row[:wide] for row in rows])
+
+
+def _prediction(value: Any) -> float | None:
+    """One number; NaN was written as null.
+
+    :raises ValueError: it is none, which must not hold the other records up.
+    """
+    if value is None or type(value) in {int, float}:
+        return None if value is None else float(value)
+    raise ValueError(f"its prediction {value!r} is not a number")
 
 
 def _scored_rows(item: Logged, _: Hashing) -> _Part:

@@ -13,23 +13,34 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, WriterProperties, write_deltalake
+import pyarrow.compute as pc
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import DeltaError
 
 from include.errors import TryAgain
 from include.lake.table import LakeTable
-from include.serving.request_log.tables import DAY, SCHEMAS, LogTable
+from include.serving.request_log.segments import began, to_disk
+from include.serving.request_log.tables import DAY, SCHEMAS, LogTable, dataset
 from include.settings import Settings
 
+_POSITION_DAYS: Final = 30
 _CONFIGURATION: Final = {
     "delta.logRetentionDuration": "interval 2 days",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
-    "delta.setTransactionRetentionDuration": "interval 30 days",
+    "delta.setTransactionRetentionDuration": f"interval {_POSITION_DAYS} days",
     "delta.checkpointInterval": "50",
 }
 _MAGIC: Final = b"PAR1"
@@ -53,6 +64,7 @@ class OpenedTable:
     """
 
     def __init__(self, settings: Settings, model: str, table: LogTable) -> None:
+        self._settings = settings
         self._lake = LakeTable(settings, model, table)
         self._table = table
         try:
@@ -67,7 +79,8 @@ class OpenedTable:
 
     def position(self, segment: str) -> int:
         """Up to where a segment's records are in the table."""
-        return int(self._delta.transaction_version(segment) or 0)
+        known = self._delta.transaction_version(segment)
+        return self._position_in_rows(segment) if known is None else int(known)
 
     def append(self, rows: pa.Table, positions: Mapping[str, int], note: Mapping[str, Any]) -> None:
         """Commit rows and positions, all or nothing, and bring them to the disk.
@@ -93,6 +106,15 @@ class OpenedTable:
         except (DeltaError, OSError) as error:
             raise LogTableBusy(self._lake, str(error)) from error
 
+    def _position_in_rows(self, segment: str) -> int:
+        """The same of a segment that is so old that Delta has forgotten its position."""
+        start = began(segment)
+        if start is None or datetime.now(UTC) - start < timedelta(days=_POSITION_DAYS):
+            return 0
+        rows = dataset(self._settings, self._lake.model, self._table, first_day=f"{start - timedelta(days=1):%Y-%m-%d}")
+        found = rows.to_table(columns=["position"], filter=pc.field("segment") == segment)
+        return int(pc.max(found["position"]).as_py() or 0)
+
     def _opened(self) -> DeltaTable:
         if not self._lake.exists():
             self._lake.folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +127,8 @@ class OpenedTable:
                 configuration=_CONFIGURATION,
             )
             settle(self._lake.folder)
+            for parent in list(self._lake.folder.parents)[:3]:  # the model's, the lake's and the store's
+                to_disk(parent)
         return DeltaTable(str(self._lake.folder))
 
 
@@ -119,13 +143,13 @@ def settle(folder: Path) -> None:
         return
     parents = {folder, log}
     for path, _ in _added(folder, newest):
-        _sync(path)
+        to_disk(path)
         parents.add(path.parent)
     for path in (newest, log / "_last_checkpoint", *log.glob(f"{newest.stem}.checkpoint*.parquet")):
         with suppress(FileNotFoundError):
-            _sync(path)
+            to_disk(path)
     for parent in parents:
-        _sync(parent)
+        to_disk(parent)
 
 
 def repair(folder: Path) -> str | None:
@@ -154,6 +178,9 @@ def repair(folder: Path) -> str | None:
     if not broken:
         return None
     _set_aside(folder, newest)
+    for checkpoint in log.glob(f"{newest.stem}.checkpoint*.parquet"):  # it says what that commit said
+        _set_aside(folder, checkpoint)
+        (log / "_last_checkpoint").unlink(missing_ok=True)
     _log.warning("the newest commit of %s was broken (%s) and is made again", folder, ", ".join(broken))
     return f"{newest.name}: {', '.join(broken)}"
 
@@ -194,11 +221,3 @@ def _set_aside(folder: Path, path: Path) -> None:
     place = folder / "_broken"
     place.mkdir(exist_ok=True)
     os.rename(path, place / f"{int(time.time())}-{path.name}")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from include.lake.paths import checked_model, table_folder
 from include.serving.request_log.batches import Logged, Tables, feedback_table, inference_tables
-from include.serving.request_log.commits import OpenedTable, repair
+from include.serving.request_log.commits import OpenedTable, repair, settle
 from include.serving.request_log.gate import LogGate, batch_key, quarantine_batch, release_batch
 from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.reader import Reader
@@ -72,7 +72,7 @@ class Compactor:
         self._reader = Reader(self._folder)
         self._gate = LogGate(settings)
         self._hashing: Hashing | None = None
-        self._repaired: set[tuple[str, LogTable]] = set()
+        self._sound: set[tuple[str, LogTable]] = set()
         self._waits: dict[str, _Wait] = {}
         self._odd = 0
         self.done = Compacted()
@@ -139,11 +139,12 @@ class Compactor:
         old = self._waits.get(model)
         pause = min(old.pause * 2, _LONGEST_PAUSE) if old else _FIRST_PAUSE
         self._waits[model] = _Wait(time.monotonic() + pause, pause)
+        self._sound -= {(model, table) for table in SCHEMAS}
         self.done.problems[model] = f"{type(error).__name__}: {error}"
         _log.warning("the log of %s waits in its segments (next try in %.0f s): %s", model, pause, error)
 
     def _compact(self, model: str, table: LogTable, logged: Sequence[Logged]) -> None:
-        self._repair_once(checked_model(model), table)
+        self._make_sound(checked_model(model), table)
         opened = OpenedTable(self._settings, model, table)
         starts = {segment: opened.position(segment) for segment in dict.fromkeys(item.segment for item in logged)}
         new = [item for item in logged if item.end > starts[item.segment]]
@@ -160,10 +161,16 @@ class Compactor:
         self.done.quarantined += refused
         self.done.commits[model, table] = self.done.commits.get((model, table), 0) + 1
 
-    def _repair_once(self, model: str, table: LogTable) -> None:
-        if (model, table) not in self._repaired:
-            repair(table_folder(self._settings, model, table))
-            self._repaired.add((model, table))
+    def _make_sound(self, model: str, table: LogTable) -> None:
+        """Once, and again after each failure: the newest commit is whole and on the disk, whoever made it.
+
+        Its maker may have been killed, or met a full disk, between commit and disk.
+        """
+        if (model, table) not in self._sound:
+            folder = table_folder(self._settings, model, table)
+            repair(folder)
+            settle(folder)
+            self._sound.add((model, table))
 
     def _tables(self, table: LogTable, new: Sequence[Logged], types: Mapping[str, pa.DataType]) -> Tables:
         if table == "feedback":

@@ -51,8 +51,11 @@ def find_request(settings: Settings, model: str, request_id: str) -> list[Logged
         found = _in_table(settings, model, request_id, first, None if back_to == 0 else last)
         if found:
             return found
-        if back_to == 0 and (fresh := _in_segments(settings, model, request_id)):
-            return fresh
+        if back_to == 0:
+            # What is in neither may have gone from one to the other between the two looks.
+            fresh = _in_segments(settings, model, request_id) or _in_table(settings, model, request_id, first, None)
+            if fresh:
+                return fresh
     return []
 
 

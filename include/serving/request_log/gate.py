@@ -23,16 +23,19 @@ from include.gates import Suite, load_suite
 from include.gates.result import GateResult
 from include.lake.paths import quarantine_folder
 from include.registry.results import record_check
+from include.serving.request_log.segments import to_disk
 from include.serving.request_log.tables import LogTable
 from include.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from include.gates.engine import Evaluator
 
-_MOST_JUDGEMENTS: Final = 60
 UNRECORDED: Final = "unrecorded.json"
+SOURCE: Final = "request log"
+"""By this the quarantine of the log is told from that of partitions."""
 _IDENTIFY: Final[dict[LogTable, tuple[str, ...]]] = {
     "inference": ("request_id", "row"),
     "feedback": ("request_id", "row", "entity"),
@@ -73,20 +76,11 @@ class LogGate:
         :raises SuiteError: the suite is wrong.
         :raises GateBroken: the suite could not be evaluated.
         """
-        suite = self._suite(model, table)
-        if suite is None or not rows.num_rows:
-            return None
-        names = set(rows.column_names)
-        wanted = tuple(item for item in suite.expectations if set(item.columns) <= names)
-        if not wanted:
-            return None
-        kept = dict.fromkeys([*(c for item in wanted for c in item.columns), *_IDENTIFY[table]])
-        frame = rows.select([name for name in rows.column_names if name in kept]).to_pandas()
-        evaluator = self._evaluator(replace(suite, expectations=wanted))
-        return evaluator.judge(frame, subject=subject, identify=_IDENTIFY[table])
+        found = self._ready(model, table, rows)
+        return None if found is None else found[0].judge(found[1], subject=subject, identify=_IDENTIFY[table])
 
     def sift(self, model: str, table: LogTable, rows: pa.Table, subject: str) -> Sifted:
-        """Judge a batch, and if single rows are what is wrong, find the requests that they came in.
+        """Judge a batch, and if single rows are what is wrong, take out the requests that they came in.
 
         A batch is what happened to be logged in the same seconds: one caller's wrong label must not hold back what
         others sent. Expectations on the batch as a whole refuse it as a whole.
@@ -97,26 +91,33 @@ class LogGate:
         verdict = self.judge(model, table, rows, subject)
         if verdict is None or verdict.verdict == "passed":
             return Sifted([rows], [], None)
-        sifted = Sifted([], [], verdict)
-        self._sift_refused(model, table, rows, verdict, sifted, _MOST_JUDGEMENTS)
-        return sifted
+        if all(check.unexpected is not None for check in verdict.critical_failures):
+            right, wrong = self._parted(model, table, rows)
+            again = self.judge(model, table, right, subject)
+            if again is None or again.verdict == "passed":
+                return Sifted([right], [wrong], verdict)
+        return Sifted([], [rows], verdict)
 
-    def _sift_refused(
-        self, model: str, table: LogTable, rows: pa.Table, verdict: GateResult, sifted: Sifted, left: int
-    ) -> int:
-        """Judge the halves of a refused part; returns how many judgements may still be made."""
-        middle = _middle(rows) if all(check.unexpected is not None for check in verdict.critical_failures) else None
-        if middle is None or left < 2:
-            sifted.refused.append(rows)
-            return left
-        left -= 2
-        for half in (rows.slice(0, middle), rows.slice(middle)):
-            found = self.judge(model, table, half, verdict.subject)
-            if found is None or found.verdict == "passed":
-                sifted.accepted.append(half)
-            else:
-                left = self._sift_refused(model, table, half, found, sifted, left)
-        return left
+    def _parted(self, model: str, table: LogTable, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """The requests of which every row meets every critical expectation, and the others; none is cut."""
+        found = self._ready(model, table, rows)
+        places = list(zip(rows["segment"].to_pylist(), rows["position"].to_pylist(), strict=True))
+        failing = set() if found is None else {places[row] for row in found[0].failing_rows(found[1])}
+        wrong = [place in failing for place in places]
+        return rows.filter([not is_wrong for is_wrong in wrong]), rows.filter(wrong)
+
+    def _ready(self, model: str, table: LogTable, rows: pa.Table) -> tuple[Evaluator, pd.DataFrame] | None:
+        """What judges these rows, and the columns of them that it looks at; None if nothing does."""
+        suite = self._suite(model, table)
+        if suite is None or not rows.num_rows:
+            return None
+        names = set(rows.column_names)
+        wanted = tuple(item for item in suite.expectations if set(item.columns) <= names)
+        if not wanted:
+            return None
+        kept = dict.fromkeys([*(c for item in wanted for c in item.columns), *_IDENTIFY[table]])
+        frame = rows.select([name for name in rows.column_names if name in kept]).to_pandas()
+        return self._evaluator(replace(suite, expectations=wanted)), frame
 
     def _suite(self, model: str, table: LogTable) -> Suite | None:
         path = self._settings.expectations / model / f"{table}.json"
@@ -136,13 +137,6 @@ class LogGate:
         if key not in self._evaluators:
             self._evaluators[key] = Evaluator(suite)
         return self._evaluators[key]
-
-
-def _middle(rows: pa.Table) -> int | None:
-    """Where to cut a part into halves without cutting a request; None if it is one request."""
-    places = list(zip(rows["segment"].to_pylist(), rows["position"].to_pylist(), strict=True))
-    cuts = [number for number in range(1, len(places)) if places[number] != places[number - 1]]
-    return min(cuts, key=lambda cut: abs(cut - len(places) // 2)) if cuts else None
 
 
 def batch_key(model: str, table: LogTable, version: int, starts: Mapping[str, int]) -> str:
@@ -169,7 +163,7 @@ def quarantine_batch(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}."))
     pq.write_table(rows, partial / "rows.parquet", compression="zstd")
-    document = {"partition": key, "problem": result.reason, "source": "request log", "gate": result.to_document()}
+    document = {"partition": key, "problem": result.reason, "source": SOURCE, "gate": result.to_document()}
     (partial / "gate.json").write_text(json.dumps(document, indent=1, default=str))
     check = {
         "model": model,
@@ -182,11 +176,10 @@ def quarantine_batch(
     }
     (partial / UNRECORDED).write_text(json.dumps(check))
     for path in (*partial.iterdir(), partial):
-        handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        to_disk(path)
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(partial, folder)
+    to_disk(folder.parent)
     return folder
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from include.errors import NoriaError
+from include.serving.request_log.segments import to_disk
 
 KEY_FILE: Final = "hashing.key"
 _KEY_BYTES: Final = 32
@@ -97,3 +98,4 @@ def _make(path: Path) -> None:
         pass
     finally:
         partial.unlink()
+        to_disk(path.parent)

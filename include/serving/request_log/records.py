@@ -155,9 +155,12 @@ def logged_rows(record: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
         yield from zip(*(values or [None] * count for values in record["columns"]), strict=True)
 
 
-def short(error: str) -> str:
-    """An error's words, without line breaks and not too long."""
-    return " ".join(error.split())[:_ERROR_LETTERS]
+def problem(error: str, shape: Shape) -> str:
+    """An error's words as they may be kept: on one line, not too long, and without what they may quote of a person."""
+    if shape.personal:
+        return "it failed; its words are not kept, since they may quote personal columns"
+    whole = error.encode("utf-8", "replace").decode()  # half a surrogate pair could not be read again
+    return " ".join(whole.split())[:_ERROR_LETTERS]
 
 
 def _picked(shape: Shape, rows: Sequence[Row], hashing: Hashing) -> list[Sequence[Any]]:

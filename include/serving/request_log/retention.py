@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import time
@@ -14,6 +15,7 @@ from deltalake.exceptions import DeltaError
 from include.errors import NoriaError
 from include.lake.table import LakeTable
 from include.serving.request_log.commits import settle
+from include.serving.request_log.gate import SOURCE
 from include.serving.request_log.segments import DAMAGED, log_folder
 from include.serving.request_log.tables import DAY, SCHEMAS, LogTable
 from include.settings import Settings
@@ -63,6 +65,7 @@ def keep_house(settings: Settings, *, now: datetime | None = None) -> dict[str, 
                 _sweep(LakeTable(settings, folder.name, table))
             except (NoriaError, DeltaError, OSError) as error:
                 _log.warning("housekeeping of the %s table of %s failed: %s", table, folder.name, error)
+    _drop_refused(settings, now)
     _sweep_log(settings, now)
     return dropped
 
@@ -89,8 +92,20 @@ def _sweep(lake: LakeTable) -> None:
     table = DeltaTable(str(lake.folder))
     table.vacuum(retention_hours=_UNUSED_HOURS, dry_run=False, enforce_retention_duration=False)
     table.create_checkpoint()
+    settle(lake.folder)  # before the entries leave that the checkpoint stands for
     table.cleanup_metadata()
-    settle(lake.folder)
+
+
+def _drop_refused(settings: Settings, now: datetime) -> None:
+    """What the log's gate has refused is kept as long as what it let pass."""
+    for document in (settings.store / "quarantine").glob("*/*/gate.json"):
+        try:
+            model, refused = document.parent.parent.name, json.loads(document.read_text())
+            age = now.timestamp() - document.stat().st_mtime
+            if refused.get("source") == SOURCE and age > _retention(settings, model).total_seconds():
+                shutil.rmtree(document.parent)
+        except (NoriaError, OSError, ValueError) as error:
+            _log.warning("%s is kept longer than it should be: %s", document.parent, error)
 
 
 def _sweep_log(settings: Settings, now: datetime) -> None:

@@ -20,6 +20,7 @@ from typing import Final
 OPEN: Final = ".open"
 CLOSED: Final = ".closed"
 DAMAGED: Final = "damaged"
+_INSTANT: Final = "%Y%m%dT%H%M%S%f"
 
 
 def log_folder(home: Path) -> Path:
@@ -36,7 +37,7 @@ class SegmentWriter:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.name = f"{datetime.now(UTC):{_INSTANT}}-{os.getpid()}-{secrets.token_hex(4)}"
         self._path = folder / f"{self.name}{OPEN}"
         self.size = 0
         unseen = folder / f".{self.name}"
@@ -141,21 +142,32 @@ def read_lines(segment: Segment, offset: int = 0) -> Iterator[tuple[int, bytes]]
             yield offset, data
 
 
+def began(segment: str) -> datetime | None:
+    """When a segment was begun, as its name says; None if that is no segment's name."""
+    try:
+        return datetime.strptime(segment.partition("-")[0], _INSTANT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def sync(segment: Segment) -> None:
-    """Bring what was written so far to the disk."""
+    """Bring what was written so far to the disk, under whatever name the segment has now.
+
+    :raises FileNotFoundError: it is gone.
+    """
     try:
         handle = os.open(segment.path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
+    except FileNotFoundError:  # its writer closed it just now
+        handle = os.open(segment.path.with_suffix(CLOSED), os.O_RDONLY)
     try:
         os.fdatasync(handle)
     finally:
         os.close(handle)
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring the names of new segments to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def to_disk(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

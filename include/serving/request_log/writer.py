@@ -132,7 +132,7 @@ class RequestLog:
         record = {
             "kind": records.FAILURE, "id": request_id, "model": shape.model, "version": shape.version, "role": role,
             "revision": revision, "at": at_us, "asked": asked, "protocol": protocol, "latency": latency_us,
-            "deployment": deployment, "count": call.count, "error": records.short(error),
+            "deployment": deployment, "count": call.count, "error": records.problem(error, shape),
         }  # fmt: skip
         return self._write(record, shape, call)
 
