@@ -24,6 +24,7 @@ from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import short_address, socket_path
+from include.serving.stopwatch import Progress
 from include.settings import Settings
 
 ROW_SECONDS: Final = 10.0
@@ -60,6 +61,7 @@ class Background:
         self._scorer = _Process("noria-scorer", signal.SIGKILL)
         self._strikes: dict[str, int] = {}
         self._wanted_at = 0.0
+        self._row = (0.0, Progress())
 
     def run(self) -> None:
         """Work until told to end; then end the children, the keeper last."""
@@ -114,12 +116,19 @@ class Background:
 
     def _stop_if_stuck(self, now: float) -> None:
         alive, since, _ = self._scorer.board.look()
-        stuck = since and now - since > self._row_seconds
+        stuck = since and self._worked(since, now) > self._row_seconds
         if stuck or (alive and now - alive > SILENT_SECONDS):
             what = "a row" if stuck else "nothing that it names"
             _log.error("the scorer has been at %s for %.0f s and is killed", what, now - (since or alive))
             self._scorer.kill()
             self._note(f"no prediction within {self._row_seconds:g} s; the scoring process was killed")
+
+    def _worked(self, since: float, now: float) -> float:
+        """How long the scorer is at the row that it began then; waiting for a processor is no version's fault."""
+        progress = Progress.of(self._scorer.pid or 0)
+        if self._row[0] != since:
+            self._row = (since, progress)
+        return progress.worked(self._row[1], now - since)
 
     def _note_death(self, code: int) -> None:
         _log.error("the scorer ended with %d and is started again", code)

@@ -29,6 +29,10 @@ def misbehave(row: dict[str, Any]) -> float:
             time.sleep(0.01)
     if row["x"] == 17:
         os.abort()
+    if row["x"] == 19:
+        end = time.thread_time() + 0.3
+        while time.thread_time() < end:
+            pass
     return float(row["x"])
 
 

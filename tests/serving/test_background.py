@@ -129,6 +129,24 @@ def test_what_kills_the_scorer_three_times_is_not_tried_again_and_others_go_on(h
     assert scores(here, "n")["r5"] == 5.0
 
 
+def test_a_row_that_only_waits_for_a_processor_is_not_held_against_its_version(here: Settings) -> None:
+    processor = min(os.sched_getaffinity(0))
+    spin = f"import os\nos.sched_setaffinity(0, {{{processor}}})\nwhile True: pass"
+    with background(here) as process:
+        sender = ShadowSender(socket_path(here.home))
+        offer(sender, 1)
+        until(lambda: "r1" in scores(here), 60)
+        scorer = names(process)["noria-scorer"]
+        os.sched_setaffinity(scorer, {processor})
+        with subprocess.Popen([sys.executable, "-c", spin]) as busy:
+            offer(sender, 19)  # a third of a second of work; a row may take one
+            time.sleep(4)
+            busy.kill()
+        until(lambda: "r19" in scores(here), 60)
+        assert names(process)["noria-scorer"] == scorer
+    assert scores(here)["r19"] == 19.0
+
+
 def test_its_children_are_replaced_and_it_ends_cleanly_after_a_last_compaction(here: Settings) -> None:
     log = open_log(here)
     with background(here) as process:
