@@ -59,7 +59,7 @@ def read_evidence(settings: Settings, deployed: DeployedVersion, *, now: datetim
     """Everything that was seen of a challenger until now, from what is compacted.
 
     Requests that named their version are no evidence: who asks chooses. A row that a version both answered and failed
-    on counts as failed.
+    on counts as failed, and so does one that it answered with no number.
 
     :param deployed: the challenger, in the role shadow, canary or ab.
     :param now: with time zone.
@@ -89,7 +89,8 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
         f"""
         CREATE TEMP TABLE seen AS
         SELECT request_id, "row", "at", version = $challenger AS mine, role, answered, prediction, entity,
-            latency_us / 1000.0 AS ms, champion_latency_us / 1000.0 AS champion_ms, error IS NOT NULL AS failed,
+            latency_us / 1000.0 AS ms, champion_latency_us / 1000.0 AS champion_ms,
+            error IS NOT NULL OR NOT coalesce(isfinite(prediction), false) AS failed,
             {event_sql} AS event, "at" >= $entered AS in_stage
         FROM {logged}
         WHERE version IN ($challenger, $champion) AND NOT coalesce(asked, false)

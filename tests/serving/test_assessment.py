@@ -277,6 +277,14 @@ def test_a_challenger_that_raises_on_some_rows_is_taken_out_with_its_numbers(
     assert kept.verdict == "rollback"
 
 
+def test_an_answer_that_is_no_number_is_a_failure(deployed: Settings, traffic: Traffic) -> None:
+    enter(deployed)
+    traffic.send(200, share=0.5, challenger=lambda p: np.where(np.arange(p.size) % 40 == 3, np.nan, p))
+    seen = evidence(deployed)
+    assert (int(seen.rows.challenger_failed.sum()), int(seen.rows.champion_failed.sum())) == (5, 0)
+    assert seen.rows.requests == 195
+
+
 def test_a_challenger_that_adds_20_ms_is_taken_out(deployed: Settings, traffic: Traffic) -> None:
     enter(deployed, "shadow", 0.0)
     traffic.send(300, slower_ms=20)
