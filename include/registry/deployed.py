@@ -73,23 +73,14 @@ def champion(settings: Settings, model: str) -> DeployedVersion | None:
 
     :raises DatabaseAway: the database cannot be reached.
     """
-    return _role(settings, model, "champion")
-
-
-def previous(settings: Settings, model: str) -> DeployedVersion | None:
-    """The version to which a rollback goes, or None."""
-    return _role(settings, model, "previous")
+    found = read_state(settings, model)
+    return None if found is None else found.roles.get("champion")
 
 
 def challenger(settings: Settings, model: str) -> DeployedVersion | None:
     """The version on its way to champion, in whatever stage, or None."""
     found = read_state(settings, model)
     return None if found is None else found.challenger
-
-
-def _role(settings: Settings, model: str, role: str) -> DeployedVersion | None:
-    found = read_state(settings, model)
-    return None if found is None else found.roles.get(role)
 
 
 def read_state(settings: Settings, model: str) -> ModelState | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -32,10 +32,6 @@ class LedgerEntry:
     evidence: dict[str, Any]
     state: dict[str, int]
     shares: dict[str, float]
-
-    def to_document(self) -> dict[str, Any]:
-        """The same as JSON."""
-        return {**asdict(self), "at": self.at.isoformat()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from include.registry import database, ledger, versions, withdrawal
-from include.registry.deployed import DeployedVersion, ModelState, challenger, champion, previous, read_states
+from include.registry.deployed import DeployedVersion, ModelState, challenger, champion, read_states
 from include.registry.ledger import LedgerEntry, Locked, StateAt, history, state_at
 from include.registry.refusals import NothingToRollBackTo, VersionBarred
 from include.registry.roles import CHALLENGER_ROLES
@@ -27,7 +27,6 @@ __all__ = [
     "challenger",
     "champion",
     "history",
-    "previous",
     "read_states",
     "retire",
     "roll_back",
