@@ -8,7 +8,7 @@ from include.serving import explain, metrics
 from include.serving.access import AccessRefused
 from include.serving.gateway import Operation, Visit, identified
 from include.serving.limits import Limits
-from include.serving.prediction import INLINE_BYTES, Predictor
+from include.serving.prediction import Predictor, is_small
 from include.serving.protocols import feedback
 from include.serving.protocols.calls import Call, Encoded
 from include.serving.request_log.writer import RequestLog
@@ -45,10 +45,10 @@ def labelling(predictor: Predictor, limits: Limits, log: RequestLog | None) -> O
     async def operation(visit: Visit, body: bytes) -> Encoded:
         model = visit.address.model
         _, loaded, _ = await predictor.find(model, None)
-        if len(body) > INLINE_BYTES:
-            labels = await predictor.in_thread(feedback.decode, body, visit.headers, loaded.entity, limits)
-        else:
+        if is_small(body, visit.headers):
             labels = feedback.decode(body, visit.headers, loaded.entity, limits)
+        else:
+            labels = await predictor.in_thread(feedback.decode, body, visit.headers, loaded.entity, limits)
         request_id = identified(visit)
         received = time.time_ns() // 1000
         if log is None or not log.feedback(model=model, request_id=request_id, received_us=received, labels=labels):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar, TypeVarTuple
@@ -20,7 +20,7 @@ from include.serving.answers import new_request_id
 from include.serving.follower import Follower
 from include.serving.limits import Limits
 from include.serving.loaded import LoadedModel, ModelFailed
-from include.serving.protocols.calls import Call, Encoded, Protocol
+from include.serving.protocols.calls import Call, Encoded, Headers, Protocol
 from include.serving.protocols.rows import ROWS
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import ShadowSender
@@ -47,7 +47,7 @@ class Ask:
     """
 
     protocol: Protocol
-    headers: Mapping[bytes, bytes]
+    headers: Headers
     served: Served
     loaded: LoadedModel
     role: str
@@ -137,7 +137,8 @@ class Predictor:
         :raises RequestRefused: the body is refused.
         :raises ModelFailed: the champion (or the version that was asked for) failed on well-formed rows.
         """
-        if len(body) > _inline_bytes(ask) or not ask.loaded.inline_rows:
+        most = INLINE_ROWS_BYTES if ask.protocol is ROWS else INLINE_BYTES
+        if not is_small(body, ask.headers, most) or not ask.loaded.inline_rows:
             return await self.in_thread(self._whole, ask, body)
         call = ask.protocol.decode(body, ask.headers, ask.loaded.fields, self._limits)
         first = self._first(ask, call)
@@ -196,8 +197,10 @@ class Predictor:
         except (ModelFailed, RequestRefused) as error:
             series = metrics.series(loaded.deployed.model, loaded.deployed.version, role)
             if loaded is ask.loaded:
-                self._count(series, error)
-                if isinstance(error, ModelFailed):
+                if isinstance(error, RequestRefused):
+                    series.refused()
+                else:
+                    series.failed()
                     self._write_failure(ask, call, loaded, role, error)
                 raise
             answered = self._predict(ask, call, ask.loaded, ask.role)
@@ -209,12 +212,6 @@ class Predictor:
         loaded.note(now, now - began, call.count)
         metrics.series(loaded.deployed.model, loaded.deployed.version, role).answered(now - ask.began)
         return Answered(loaded, role, call, predictions, now - ask.began)
-
-    def _count(self, series: metrics.Series, error: ModelFailed | RequestRefused) -> None:
-        if isinstance(error, RequestRefused):
-            series.refused()
-        else:
-            series.failed()
 
     # ---- the log ----------------------------------------------------------------------------------------------------
 
@@ -252,9 +249,9 @@ class Predictor:
             )
 
 
-def _inline_bytes(ask: Ask) -> int:
-    plain = ask.protocol is ROWS and b"content-encoding" not in ask.headers
-    return INLINE_ROWS_BYTES if plain else INLINE_BYTES
+def is_small(body: bytes, headers: Headers, most: int = INLINE_BYTES) -> bool:
+    """Whether a body is read so fast that the event loop may do it; a compressed one may be of any size inside."""
+    return len(body) <= most and b"content-encoding" not in headers
 
 
 def find(table: Table, name: str) -> Served:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
+import orjson
 import pytest
 
+from include.serving.limits import Limits
 from include.serving.request_log.writer import RequestLog
+from include.serving.validation import inflate
 from include.settings import Settings
 from include.stack.postgres import Postgres
 from tests.serving.engine import challenge, enter, held, order, save_model
@@ -88,6 +93,31 @@ def test_labels_are_taken_and_counted(client: httpx.Client) -> None:
     assert (counts.status_code, set(counts.json()) >= {"applied", "repeated", "changed", "unknown"}) == (200, True)
     assert client.post("/models/m/feedback", json={"labels": [{"label": 1}]}).status_code == 422
     assert client.post("/models/unknown/feedback", json={"labels": labels}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("codec", "path", "document"),
+    [
+        ("rows", "predict", {"rows": [GOOD_ROW]}),
+        ("mlflow", "invocations", {"inputs": GOOD_ROW}),
+        ("feedback", "feedback", {"labels": [{"request_id": "a", "label": 1}]}),
+    ],
+)
+def test_compressed_bodies_are_never_unpacked_on_the_event_loop(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, codec: str, path: str, document: object
+) -> None:
+    threads: list[str] = []
+
+    def watched(body: bytes, encoding: bytes | None, limits: Limits) -> bytes:
+        threads.append(threading.current_thread().name)
+        return inflate(body, encoding, limits)
+
+    monkeypatch.setattr(f"include.serving.protocols.{codec}.inflate", watched)
+    packed = gzip.compress(orjson.dumps(document))
+    for content, encoding in ((packed, "gzip"), (orjson.dumps(document), None)):
+        head = {"Content-Type": "application/json", **({"Content-Encoding": encoding} if encoding else {})}
+        assert client.post(f"/models/m/{path}", content=content, headers=head).status_code == 200
+    assert [name.startswith("predict") for name in threads] == [True, False]
 
 
 def test_labels_that_cannot_be_kept_are_not_acknowledged(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
