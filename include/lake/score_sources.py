@@ -97,14 +97,16 @@ class RawSource:
 
     def parts(self) -> list[Part]:
         """The partitions asked for; one that is not published has no content."""
-        records = self._table.partitions(self._version) if self._version is not None else {}
+        there = self._version is not None
+        records = self._table.partitions(self._version) if there else {}
+        files = self._table.files(self._version) if there else {}
         return [
             Part(
                 key=key,
                 name=key,
                 data_source=RAW,
                 content=records[key].digest if key in records else None,
-                file=self._file(key) if key in records else None,
+                file=files.get(key),
             )
             for key in self._keys
         ]
@@ -126,10 +128,6 @@ class RawSource:
 
     def release(self, part: Part) -> None:
         """Nothing: published files stay."""
-
-    def _file(self, key: str) -> Path:
-        [name] = self._table.dataset(self._version, [key]).files
-        return self._table.folder / str(name).lstrip("/")
 
 
 class DeliveredSource:

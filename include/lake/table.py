@@ -109,8 +109,18 @@ class LakeTable:
         record = self.partitions().get(staged.key)
         if record is None or (record.digest, record.inputs) != (staged.digest, staged.inputs):
             return None
-        [name] = self.dataset(keys=[staged.key]).files
-        return self.folder / str(name).lstrip("/")
+        return self.files()[staged.key]
+
+    def files(self, version: int | None = None) -> dict[str, Path]:
+        """Each partition's file, by key: read once, however many are wanted. Nobody writes to them any more.
+
+        :raises NoSuchVersion: if the table or the version is not there.
+        """
+        actions = pa.table(self.open(version).get_add_actions(flatten=True))
+        if not actions.num_rows:
+            return {}
+        places = zip(actions[f"partition.{PARTITION}"].to_pylist(), actions["path"].to_pylist(), strict=True)
+        return {key: self.folder / name for key, name in places}
 
     def publish(self, staged: StagedManifest, *, attempt: str, gate: Mapping[str, Any]) -> Published:
         """Publish what a gate accepted; see :func:`include.lake.publishing.publish`."""
