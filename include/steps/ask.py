@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from include.errors import NothingToDo
 from include.steps.protocol import Document, StepCall
 from include.steps.rollout import APPROVAL, Place, Rollout, place_of
 
@@ -25,20 +26,23 @@ def run(call: StepCall) -> Document:
     Inputs: ``version``, ``deployment``; optional ``actor``, ``reason``, ``judgement`` (of the stage before) and
     ``verified`` (output of the step verify).
 
-    :returns: subject, body (Markdown), version, deployment, until (null if the version is champion already).
+    :returns: subject, body (Markdown), version, deployment, until.
+    :raises NothingToDo: the version is champion already; an open question would only hold up later deployments.
     :raises ChallengerGone: the version is no challenger of this deployment any more.
     """
     from include.registry.versions import get_version
 
     rollout = Rollout.of(call, "ask")
     place = place_of(call, rollout)
-    if place.role == "challenger":
-        _hold(call, rollout, place)
-        place = place_of(call, rollout)
+    if place.role == "champion":
+        raise NothingToDo(
+            f"{rollout.model} version {rollout.version} is the champion already: there is nothing to ask."
+        )
+    _hold(call, rollout, place)
+    until = place_of(call, rollout).held.until
     version = get_version(call.settings, rollout.model, rollout.version)
     champion = None if place.champion is None else place.champion.version
     against = "the first champion" if champion is None else f"in place of version {champion}"
-    until = place.held.until if place.role == "challenger" else None
     return {
         "subject": f"Deploy {rollout.model} version {rollout.version}, {against}?",
         "body": "\n".join(_body(call, rollout, version, champion)),

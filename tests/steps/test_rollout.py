@@ -106,6 +106,8 @@ def test_deploying_the_champion_again_changes_nothing(tracked: Settings) -> None
     done = run.step("deploy")
     assert (done["role"], done["changed"]) == ("champion", False)
     assert "champion already" in run.step("stage", stage="shadow")["skipped"]
+    with pytest.raises(NothingToDo, match="nothing to ask"):
+        run.step("ask")
     assert run.step("promote", wait_seconds=0)["changed"] is False
     assert len(state.history(tracked, MODEL)) == 1
 
