@@ -78,7 +78,11 @@ def read_evidence(settings: Settings, deployed: DeployedVersion, *, now: datetim
 
 
 def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
-    """Make the tables ``seen`` (one line for each record's row) and ``pairs`` (one for each row of a request)."""
+    """Make the tables ``seen`` (one line for each record's row) and ``pairs`` (one for each row of a request).
+
+    Both versions' records of a request carry the instant at which it came, which tells requests apart whose caller
+    sends the same id again and again.
+    """
     logged = quote_name(f"{_VIEW}__inference")
     names = {row[0] for row in connection.execute(f"DESCRIBE {logged}").fetchall()}
     event = f"{INPUT_PREFIX}{span.event_time}" if span.event_time else None
@@ -100,12 +104,12 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
     connection.execute(
         """
         CREATE TEMP TABLE pairs AS
-        SELECT request_id, "row", min("at") AS "at", bool_and(in_stage) AS in_stage,
-            coalesce(max(event), CAST(min("at") AS TIMESTAMP)) AS event,
+        SELECT request_id, "row", "at", bool_and(in_stage) AS in_stage,
+            coalesce(max(event), CAST("at" AS TIMESTAMP)) AS event,
             bool_or(mine AND failed) AS mine_failed, bool_or(NOT mine AND failed) AS other_failed,
             max(prediction) FILTER (mine AND NOT failed) AS mine_said,
             max(prediction) FILTER (NOT mine AND NOT failed) AS other_said
-        FROM seen GROUP BY request_id, "row" HAVING bool_or(mine)
+        FROM seen GROUP BY request_id, "row", "at" HAVING bool_or(mine)
         """
     )
 

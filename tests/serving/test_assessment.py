@@ -203,6 +203,14 @@ def test_pairs_are_what_one_answered_and_the_other_was_scored_on(deployed: Setti
     assert np.unique(seen.rows.times.astype("datetime64[D]")).size == 12
 
 
+def test_requests_of_a_caller_that_repeats_its_request_id_are_told_apart(deployed: Settings, traffic: Traffic) -> None:
+    enter(deployed)
+    traffic.send(80, share=0.5, challenger=lambda p: p + 0.01, request_id="always-the-same")
+    seen = evidence(deployed)
+    assert seen.rows.requests == 80
+    assert np.allclose(seen.rows.challenger - seen.rows.champion, 0.01)
+
+
 def test_requests_that_named_their_version_or_came_before_are_no_evidence(deployed: Settings, traffic: Traffic) -> None:
     traffic.send(50, at=traffic.start - timedelta(hours=1))
     enter(deployed)
