@@ -36,7 +36,7 @@ class ServerConnection(HttpToolsProtocol):
         super().data_received(data)
         if self._is_in_head():
             self._head_bytes = self._head_bytes + len(data) if self._head_bytes >= 0 else 0
-            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+            if self._head_bytes > HEAD_BYTES:
                 self.refuse(RequestRefused(431, "The head of the request is too large."))
         else:
             self._head_bytes = -1
@@ -51,6 +51,8 @@ class ServerConnection(HttpToolsProtocol):
 
     def refuse(self, refused: RequestRefused) -> None:
         """Answer what has not come as a whole, and close."""
+        if self.transport.is_closing():
+            return
         request_id = new_request_id()
         body = orjson.dumps({**refused.to_document(), "request_id": request_id})
         head = (
