@@ -38,26 +38,6 @@ class Assessment:
     evidence: dict[str, Any]
 
 
-def record_assessment(
-    settings: Settings,
-    model: str,
-    *,
-    version: int,
-    deployment: str,
-    stage: str,
-    verdict: Verdict,
-    reason: str,
-    evidence: Mapping[str, Any],
-) -> int:
-    """Keep one judgement and return its row's number.
-
-    :param evidence: JSON; NaN and infinity are not JSON and must be None or text.
-    :raises DatabaseAway: the database cannot be reached.
-    """
-    with database.transaction(settings.database_url) as connection:
-        return _insert(connection, model, version, deployment, stage, verdict, reason, evidence)
-
-
 def record_if_news(
     settings: Settings,
     model: str,
@@ -75,6 +55,7 @@ def record_if_news(
 
     Any number of processes may do so at once: they take turns. Old rows of the model that only said "wait" are dropped.
 
+    :param evidence: JSON; NaN and infinity are not JSON and must be None or text.
     :param since: judgements before this instant are of an earlier visit to the stage.
     :param every: age from which the newest is old.
     :raises DatabaseAway: the database cannot be reached.

@@ -169,13 +169,15 @@ class Keeper:
 
             if compactor is None:
                 compactor = Compactor(self._settings)
-            if compactor.run():
-                compactor.join_small_files()
-                if time.monotonic() - kept >= _HOUSE_SECONDS:
-                    kept = time.monotonic()
-                    compactor.keep_house()
-            self._log_numbers = compactor.to_document()
-            metrics.LOG_LAG.set(compactor.lag_seconds())
+            try:
+                if compactor.run():
+                    compactor.join_small_files()
+                    if time.monotonic() - kept >= _HOUSE_SECONDS:
+                        kept = time.monotonic()
+                        compactor.keep_house()
+            finally:  # a log that cannot be compacted lags: that is when the numbers are looked at
+                self._log_numbers = compactor.to_document()
+                metrics.LOG_LAG.set(compactor.lag_seconds())
             self._attempt("record refusals", partial(_record_refusals, self._settings))
 
         return work

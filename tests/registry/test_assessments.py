@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from include.registry import database
-from include.registry.assessments import newest_assessment, record_assessment, record_if_news
+from include.registry.assessments import newest_assessment, record_if_news
 from include.settings import Settings
+from tests.registry.judgements import LONG_AGO, record_assessment
 
 pytestmark = pytest.mark.database
-LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def judged(verdict: str = "wait", **changes: Any) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from deltalake import write_deltalake
 from include.evaluation.live import Rules, judge
 from include.lake.paths import table_folder
 from include.registry import state, versions
-from include.registry.assessments import record_assessment
 from include.registry.stages import enter_stage, promote_challenger, withdraw
 from include.reports import __main__ as command_line
 from include.reports.deployment_page import write_deployment_page, write_story
@@ -25,6 +24,7 @@ from include.reports.deployment_traffic import read_traffic
 from include.serving.request_log.tables import INFERENCE
 from include.settings import Settings
 from tests.registry.conftest import have_version
+from tests.registry.judgements import record_assessment
 from tests.reports.deployment_world import DEPLOYMENT, PLAN, evidence, story, traffic
 
 __all__ = ["have_version"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.registry import database, state
-from include.registry.assessments import Verdict, record_assessment
+from include.registry.assessments import Verdict
 from include.registry.deployed import challenger, champion
 from include.registry.tables import deployment_state, model_version
 from include.settings import Settings
@@ -16,6 +16,7 @@ from include.spec.loader import find_definition
 from include.spec.production import Deployment
 from include.steps.catalog import load_step
 from include.steps.protocol import Document, StepCall
+from tests.registry.judgements import record_assessment
 
 MODEL = "bike_demand"
 STAGES = ["shadow", {"canary": 10}, {"canary": 50}, "champion"]

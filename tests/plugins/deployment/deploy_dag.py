@@ -41,7 +41,7 @@ class World(threading.Thread):
 
     def judge(self) -> None:
         from include.registry import stages
-        from include.registry.assessments import record_assessment
+        from tests.registry.judgements import record_assessment
 
         found = stages.challenger(self.settings, "bike_demand")
         if found is None or found.role == "candidate" or found.stage is None or found.deployment is None:
