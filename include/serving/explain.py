@@ -25,7 +25,7 @@ def decode(body: bytes, headers: Headers, loaded: LoadedModel, limits: Limits) -
     :raises RequestRefused: the body is no such document, or has too many rows.
     """
     check_json(headers)
-    document = parse_json(inflate(body, headers.get(b"content-encoding"), limits))
+    document = parse_json(inflate(body, headers.get(b"content-encoding"), limits), limits.json_parts())
     if isinstance(document, dict) and "request_id" in document:
         check_keys(document, ("request_id",))
         request_id = document["request_id"]

@@ -34,3 +34,10 @@ class Limits:
     head_seconds: float = 20.0
     linger_seconds: float = 0.5
     drain_seconds: int = 30
+
+    def json_parts(self, columns: int = 0) -> int:
+        """Most lists and objects in a JSON body, many times what right rows need: each costs memory before it is read.
+
+        :param columns: of a request in which each value may have a list of its own.
+        """
+        return 10_000 + self.rows * max(20, columns + 2)

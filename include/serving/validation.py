@@ -133,11 +133,16 @@ def _inflated(body: bytes, window: int, limits: Limits) -> bytes:
     return plain
 
 
-def parse_json(body: bytes | memoryview) -> Any:
+def parse_json(body: bytes, most: int) -> Any:
     """The JSON document of a body.
 
-    :raises RequestRefused: 400 if it is none.
+    :param most: how many lists and objects it may have; brackets in texts count too.
+    :raises RequestRefused: 400 if it is none, 413 if it has more.
     """
+    if len(body) > most and body.count(b"[") + body.count(b"{") > most:
+        raise RequestRefused(
+            413, f"The body has more than {most} lists and objects. Send the rows in several requests."
+        )
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -152,7 +157,7 @@ def parse_rows(body: bytes, limits: Limits) -> list[Row]:
 
     :raises RequestRefused: 400 if it is not JSON, 413 for too many rows, 422 for anything else that is wrong.
     """
-    document = parse_json(body)
+    document = parse_json(body, limits.json_parts())
     if not isinstance(document, dict):
         raise RequestRefused(422, 'The body must be an object: {"rows": [{"column": value, …}, …]}.')
     if len(document) != 1 or "rows" not in document:

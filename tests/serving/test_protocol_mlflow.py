@@ -146,7 +146,7 @@ def test_csv_keeps_what_is_not_of_its_type_for_the_model_to_refuse(served: Any) 
         (b'{"inputs": NaN', 400, None, None),
         (b'{"inputs": {"x": [NaN, "\\ud800"]}}', 400, None, None),
         (b'{"inputs": {"x": [NaN, 99999999999999999999]}}', 400, None, None),
-        (b'{"inputs": NaN, "params": ' + b"[" * 100_000 + b"]" * 50_000 + b"}", 400, None, None),
+        (b'{"inputs": NaN, "params": ' + b"[" * 20_000 + b"]" * 5_000 + b"}", 400, None, None),
         ([], 422, None, None),
         (None, 422, None, None),
         ({}, 422, None, None),

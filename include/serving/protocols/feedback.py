@@ -33,7 +33,7 @@ def decode(body: bytes, headers: Headers, entity: Mapping[str, str], limits: Lim
         the label's number as row.
     """
     check_json(headers)
-    document = parse_json(inflate(body, headers.get(b"content-encoding"), limits))
+    document = parse_json(inflate(body, headers.get(b"content-encoding"), limits), limits.json_parts())
     if not isinstance(document, dict):
         raise RequestRefused(422, f'The body must be an object with the key "labels", this is {kind_of(document)}.')
     check_keys(document, ("labels",))

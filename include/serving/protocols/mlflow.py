@@ -59,7 +59,7 @@ class MlflowProtocol:
         if kind == "text/csv":
             frame, count = csv_columns(body, columns, limits)
             return from_columns(frame, count, options=accepted)
-        document, strict = _parse(body)
+        document, strict = _parse(body, limits)
         call = _READERS[_format_of(document)](next(document[key] for key in _FORMATS if key in document), limits)
         _keep_known(call, columns, strict)
         call.options = accepted
@@ -97,15 +97,15 @@ MLFLOW = MlflowProtocol()
 # ---- JSON as MLflow's clients write it ------------------------------------------------------------------------------
 
 
-def _parse(body: bytes) -> tuple[Any, bool]:
+def _parse(body: bytes, limits: Limits) -> tuple[Any, bool]:
     """The document, and whether it was strict JSON; MLflow's clients write a missing number as NaN: null here.
 
-    :raises RequestRefused: 400 if it is neither.
+    :raises RequestRefused: 400 if it is neither, 413 if it has too many parts.
     """
     try:
-        return parse_json(body), True
+        return parse_json(body, limits.json_parts()), True
     except RequestRefused as refused:
-        if b"NaN" not in body and b"Infinity" not in body:
+        if refused.status != 400 or (b"NaN" not in body and b"Infinity" not in body):
             raise
         try:
             document = json.loads(body.decode("utf-8"), parse_constant=lambda word: None if word == "NaN" else math.inf)

@@ -59,7 +59,7 @@ class V2Protocol:
             raise RequestRefused(415, "The Content-Type must be application/json or application/octet-stream.")
         body = inflate(body, headers.get(b"content-encoding"), limits)
         header, binary = split(body, headers.get(b"inference-header-content-length"))
-        document = parse_json(header)
+        document = parse_json(header, limits.json_parts(len(columns)))
         if not isinstance(document, dict):
             raise RequestRefused(422, 'The body must be an object with the key "inputs".')
         check_keys(document, _REQUEST)
