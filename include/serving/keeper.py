@@ -1,4 +1,4 @@
-"""The work beside the requests that touches tables: compaction, judging stages, safety of the log, housekeeping.
+"""The work beside the requests that touches tables: compaction, judging stages, MLflow's aliases, safety of the log.
 
 One process does it, in a few threads with their own pace; what fails is logged and tried again, and nothing of it can
 hold a request up. It follows the deployment state only to know which models have a challenger.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 
@@ -31,12 +31,10 @@ from include.serving.request_log import segments
 from include.serving.shadow_scorer import both_sides
 from include.settings import Settings
 
-if TYPE_CHECKING:
-    from include.evaluation.live import Judgement
-
 BUSY_SECONDS: Final = 2.0
 """Pause between two compactions, and between two judgements, while a model has a challenger."""
 IDLE_SECONDS: Final = 10.0
+_ALIASES_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 1.0
 _SYNC_SECONDS: Final = 1.0
 _HOUSE_SECONDS: Final = 3600.0
@@ -75,6 +73,7 @@ class Keeper:
         loops = [
             self._loop("sync", self._sync, lambda: _SYNC_SECONDS),
             self._loop("assess", self._assess, lambda: BUSY_SECONDS if self._challenged() else _LOOK_SECONDS),
+            self._loop("aliases", partial(deliver, self._settings), lambda: _ALIASES_SECONDS),
             self._loop("compact", self._compactor(), lambda: BUSY_SECONDS if self._challenged() else IDLE_SECONDS),
         ]
         while not self._ended.is_set():
@@ -85,7 +84,7 @@ class Keeper:
             loop.join(timeout=10)
         self._engine.dispose()
 
-    def _loop(self, name: str, work: Callable[[], None], pause: Callable[[], float]) -> threading.Thread:
+    def _loop(self, name: str, work: Callable[[], object], pause: Callable[[], float]) -> threading.Thread:
         def life() -> None:
             while not self._ended.is_set():
                 self._attempt(name, work)
@@ -151,13 +150,7 @@ class Keeper:
         from include.serving.assessment import assess
 
         for model in challenged:
-            self._attempt(f"assess {model}", partial(self._judge, assess, model))
-
-    def _judge(self, assess: Callable[[Settings, str], Judgement | None], model: str) -> None:
-        """Judge a challenger; MLflow's aliases follow at once when it is taken out, Airflow running or not."""
-        judgement = assess(self._settings, model)
-        if judgement is not None and judgement.verdict == "rollback":
-            deliver(self._settings, model)
+            self._attempt(f"assess {model}", partial(assess, self._settings, model))
 
     def _compactor(self) -> Callable[[], None]:
         compactor: Any = None

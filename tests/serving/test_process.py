@@ -12,6 +12,7 @@ import httpx
 import orjson
 import pytest
 
+from include.registry.mlflow_client import connect
 from include.settings import Settings
 from tests.serving.live import GOOD_ROW, Logged, as_process, deploy, register, serving, until
 
@@ -50,6 +51,22 @@ def test_workers_serve_the_same_and_end_after_the_requests_under_way(
             client.get("/health/live")
         client.close()
     assert "Traceback" not in (tmp_path / "server.log").read_text()
+
+
+def test_aliases_in_mlflow_follow_the_state_by_themselves(
+    tracked: Settings, logged_models: list[Logged], tmp_path: Path
+) -> None:
+    first, second = (register(tracked, logged, model="followed") for logged in logged_models[:2])
+    deploy(tracked, first, "followed")
+    mlflow = connect(tracked)
+
+    def aliases() -> dict[str, int]:
+        return {name: int(number) for name, number in mlflow.get_registered_model("followed").aliases.items()}
+
+    with as_process(tracked, tmp_path / "server.log"):
+        until(lambda: aliases() == {"champion": first}, 90)
+        deploy(tracked, second, "followed")
+        until(lambda: aliases() == {"champion": second, "previous": first}, 30)
 
 
 def test_wrong_arguments_are_said(capsys: pytest.CaptureFixture[str]) -> None:
