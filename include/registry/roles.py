@@ -14,6 +14,8 @@ ChallengerRole = Literal["candidate", "shadow", "canary", "ab"]
 CHALLENGER_ROLES: Final[tuple[ChallengerRole, ...]] = ("candidate", "shadow", "canary", "ab")
 #: The challenger roles in which requests reach the version, so that evidence comes in.
 JUDGED_ROLES: Final = ("shadow", "canary", "ab")
+#: Name of the stage in which a challenger is held until a person has decided.
+APPROVAL: Final = "approval"
 #: Key in the plan of a candidate that was forced upon a retired model.
 WAS_RETIRED: Final = "was_retired"
 

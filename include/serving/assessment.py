@@ -17,7 +17,7 @@ from include.evaluation.live_evidence import LiveEvidence, Rules
 from include.lake.table import LakeTable
 from include.registry.assessments import record_if_news
 from include.registry.deployed import DeployedVersion, challenger
-from include.registry.roles import JUDGED_ROLES
+from include.registry.roles import APPROVAL, JUDGED_ROLES
 from include.registry.stages import withdraw
 from include.settings import Settings
 
@@ -146,7 +146,9 @@ def _where(deployed: DeployedVersion) -> str:
 def _timed_out(deployed: DeployedVersion, judgement: Judgement) -> str:
     stage = deployed.stage or deployed.role
     until = deployed.until.astimezone(UTC).isoformat(timespec="seconds") if deployed.until else "?"
-    if judgement.verdict == "advance":
+    if deployed.stage == APPROVAL:
+        missing = "nobody has approved or rejected it; deploy it again to ask again"
+    elif judgement.verdict == "advance":
         missing = (
             f"the evidence was complete ({judgement.reason}), but the deployment did not go on; is Airflow running?"
         )

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from include.errors import NothingToDo
+from include.registry.roles import APPROVAL
 from include.steps.protocol import Document, StepCall
-from include.steps.rollout import APPROVAL, Place, Rollout, place_of
+from include.steps.rollout import Place, Rollout, place_of
 
 if TYPE_CHECKING:
     from include.registry.roles import ChallengerRole

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from include.errors import Refused
+from include.registry.roles import APPROVAL
 from include.steps.protocol import StepCall
 from include.steps.register import InputsIncomplete
 
@@ -18,8 +19,6 @@ AS_DEFINED: Final = "as defined"
 """Value of the input ``stages``: all that the definition names."""
 STRAIGHT: Final = "straight to champion"
 """Value of the input ``stages`` that leaves out shadow, canary and A/B, but neither verification nor approval."""
-APPROVAL: Final = "approval"
-"""Name of the stage in which a challenger is held until a person has decided."""
 
 
 class ChallengerGone(Refused):

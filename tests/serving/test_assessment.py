@@ -18,6 +18,7 @@ from include.evaluation.live import Judgement, LiveEvidence
 from include.registry import database, stages, state, versions
 from include.registry.assessments import newest_assessment
 from include.registry.deployed import DeployedVersion
+from include.registry.roles import APPROVAL
 from include.registry.tables import model_version
 from include.serving import assessment
 from include.serving.assessment import assess
@@ -347,6 +348,20 @@ def test_a_candidate_waits_for_its_deadline_only(deployed: Settings, traffic: Tr
     traffic.send(300, fails=lambda _: True)
     assert judged(deployed).verdict == "wait"
     assert judged(deployed, now=datetime.now(UTC) + timedelta(minutes=11)).verdict == "rollback"
+
+
+def test_a_challenger_that_nobody_decided_on_goes_out_with_that_reason(deployed: Settings, traffic: Traffic) -> None:
+    enter(deployed, "shadow", 0.0)
+    traffic.send(350)
+    stages.enter_stage(
+        deployed, MODEL, 2, role="shadow", deployment="run-1", plan={**challenger(deployed).plan, "stage": APPROVAL},
+        until=datetime.now(UTC) + timedelta(days=3), **WHO,
+    )  # fmt: skip
+    assert judged(deployed).verdict == "advance"
+    found = judged(deployed, now=datetime.now(UTC) + timedelta(days=4))
+    assert "the stage approval timed out" in found.reason
+    assert "nobody has approved or rejected it" in found.reason
+    assert (roles(deployed), versions.get_version(deployed, MODEL, 2).status) == ({"champion": 1}, "registered")
 
 
 def test_a_deployment_that_does_not_go_on_times_out_although_its_evidence_is_complete(
