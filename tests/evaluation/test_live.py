@@ -251,6 +251,16 @@ def test_metrics_where_less_is_better_are_judged_in_their_own_direction(metric: 
     assert judge(world.evidence(champion, labelled=None), rules).verdict == "advance"
 
 
+@pytest.mark.parametrize("answer", [1e40, 1e160, 1e300, -1.7e308])
+@pytest.mark.parametrize("labelled", [0, None])
+def test_answers_too_large_to_be_squared_are_still_held_against_it(answer: float, labelled: int | None) -> None:
+    world = World(4000)
+    world.labels, world.champion = 100 * world.truth, 100 * world.truth + world.random.normal(0, 5, world.truth.size)
+    challenger = np.where(np.arange(4000) % 7 == 0, answer, world.champion)
+    found = judge(world.evidence(challenger, labelled=labelled), replace(RULES, metric="rmse", task="regression"))
+    assert found.verdict == "rollback"
+
+
 def test_labels_of_one_class_say_nothing(world: World) -> None:
     evidence = world.evidence(world.champion, labelled=None)
     one = replace(evidence.labelled, labels=np.zeros_like(evidence.labelled.labels))
