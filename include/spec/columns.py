@@ -16,11 +16,6 @@ def input_columns(definition: Definition) -> dict[str, ColumnType]:
     return _ordered(definition, frozenset().union(*read))
 
 
-def label_columns(definition: Definition) -> dict[str, ColumnType]:
-    """The source columns that the label needs, with their types."""
-    return _ordered(definition, check_expression(definition.label.expression).columns)
-
-
 def feature_types(definition: Definition) -> dict[str, FeatureType]:
     """The features and their types, in the definition's order."""
     if definition.feature_module is not None:

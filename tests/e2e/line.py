@@ -61,7 +61,7 @@ class Line:
         shutil.copytree(PROJECT / "expectations", self.home / "expectations")
         shutil.copytree(PROJECT / "dags", self.home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def command(self, *words: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, seconds: float = 1200) -> subprocess.CompletedProcess[str]:
         """``python -m include.stack …`` as a person runs it."""
         return subprocess.run(
             [sys.executable, "-m", "include.stack", *words],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,8 +81,3 @@ def held(client: httpx.Client, model: str = "m") -> dict[str, tuple[int, str]]:
     answer = client.get(f"/models/{model}")
     roles = answer.json()["roles"] if answer.status_code == 200 else {}
     return {role: (found["version"], found["status"]) for role, found in roles.items()}
-
-
-def at_home(settings: Settings, folder: Path) -> Settings:
-    """The same settings with another home."""
-    return replace(settings, home=folder, store=folder / "store")

@@ -48,7 +48,6 @@ PATIENT: dict[str, Any] = {
     "metric": "rmse",
     "task": "regression",
     "threshold": 0.5,
-    "confidence": 0.95,
     "length_s": None,
     "label_known_after_s": 3600.0,
     "event_time": None,

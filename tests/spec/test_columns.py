@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.spec.columns import feature_types, input_columns, label_columns
+from include.spec.columns import feature_types, input_columns
 from include.spec.loader import load_definition
 from tests.spec.conftest import VALID, Write
 
@@ -11,7 +11,6 @@ def test_a_request_carries_only_what_the_features_read_in_the_sources_order(writ
     definition = load_definition(write())
     assert input_columns(definition) == {"at": "timestamp", "carrier": "string", "distance": "number"}
     assert list(input_columns(definition)) == ["at", "carrier", "distance"]
-    assert label_columns(definition) == {"delay": "number"}
 
 
 def test_features_keep_the_definitions_order(write: Write) -> None:

@@ -86,6 +86,13 @@ def install(folder: Path, packages: Sequence[str]) -> Path:
     return folder / "bin"
 
 
+def installed(programs: Path, package: str) -> str:
+    """Name and version of a package in a peer's environment."""
+    say = f"import importlib.metadata as m; print(m.version({package!r}))"
+    found = subprocess.run([str(programs / "python"), "-c", say], capture_output=True, text=True, check=True)
+    return f"{package} {found.stdout.strip()}"
+
+
 def _done(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -12,7 +12,7 @@ import orjson
 
 from include.training.package import requirements
 from tests.bench.lab import MODEL, Bench
-from tests.bench.serving.contenders import SCRIPTS, CannotRun, Contender, Row, install
+from tests.bench.serving.contenders import SCRIPTS, CannotRun, Contender, Row, install, installed
 from tests.bench.serving.world import Served
 
 OURS = "noria"
@@ -88,7 +88,7 @@ def _mlflow(served: Served, folder: Path) -> Contender:
     environment = _environment(served)
     return Contender(
         name=MLFLOW,
-        how="mlflow models serve --env-manager local --workers 1, dataframe_split",
+        how=f"{installed(programs, 'mlflow')}, models serve --env-manager local --workers 1, dataframe_split",
         command=lambda port: [
             str(programs / "mlflow"), "models", "serve", "--model-uri", str(served.folder), "--port", str(port),
             "--env-manager", "local", "--workers", "1",
@@ -120,7 +120,8 @@ def _mlserver(served: Served, folder: Path) -> Contender:
 
     return Contender(
         name="MLServer",
-        how="V2 infer, a tensor a column, a runtime of our own around predict_rows, parallel_workers 0",
+        how=f"{installed(programs, 'mlserver')}: V2 infer, a tensor a column, a runtime of our own around "
+        "predict_rows, parallel_workers 0",
         command=command,
         path=f"/v2/models/{MODEL}/infer",
         rows=served.inputs,
@@ -134,7 +135,7 @@ def _bentoml(served: Served, folder: Path) -> Contender:
     programs = install(folder / "bentoml", ["bentoml>=1.4,<2", *_model_packages()])
     return Contender(
         name="BentoML",
-        how="a service with workers=1 around predict_rows",
+        how=f"{installed(programs, 'bentoml')}: a service with workers=1 around predict_rows",
         command=lambda port: [
             str(programs / "bentoml"), "serve", "bentoml_service:Flights", "--host", "127.0.0.1", "--port", str(port),
         ],
@@ -150,7 +151,7 @@ def _litserve(served: Served, folder: Path) -> Contender:
     programs = install(folder / "litserve", ["litserve>=0.2,<1", *_model_packages()])
     return Contender(
         name="LitServe",
-        how="a LitAPI with one worker around predict_rows",
+        how=f"{installed(programs, 'litserve')}: a LitAPI with one worker around predict_rows",
         command=lambda port: [str(programs / "python"), str(SCRIPTS / "litserve_server.py"), str(port)],
         path="/predict",
         rows=served.inputs,

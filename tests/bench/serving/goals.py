@@ -1,4 +1,4 @@
-"""The goals, and which of them a run has met."""
+"""The goals, and which of them a run has met. Ratios are of answers a second, but for p99; p50 is that of one row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def judge(setting: Setting, found: Mapping[str, Measured]) -> list[tuple[str, fl
     peers = {name: ratio(ours.rates, found[name].rates) for name in PEERS if name in found and name != MLFLOW}
     if peers:
         nearest = min(peers, key=lambda name: peers[name])
-        goals.append((f"ahead of every other peer (nearest: {nearest})", peers[nearest], peers[nearest] > 1))
+        missing = ", ".join(name for name in PEERS if name not in found)
+        words = f"ahead of every other peer (nearest: {nearest}{f'; without {missing}' if missing else ''})"
+        goals.append((words, peers[nearest], peers[nearest] > 1))
     if FLOOR in found:
         value = ratio(ours.rates, found[FLOOR].rates)
         goals.append((f"at least {OF_FLOOR:g} of the floor", value, value >= OF_FLOOR))
