@@ -45,10 +45,11 @@ def labelling(predictor: Predictor, limits: Limits, log: RequestLog | None) -> O
     async def operation(visit: Visit, body: bytes) -> Encoded:
         model = visit.address.model
         _, loaded, _ = await predictor.find(model, None)
+        given = body, visit.headers, loaded.entity, limits, loaded.shape.time_zone
         if is_small(body, visit.headers):
-            labels = feedback.decode(body, visit.headers, loaded.entity, limits)
+            labels = feedback.decode(*given)
         else:
-            labels = await predictor.in_thread(feedback.decode, body, visit.headers, loaded.entity, limits)
+            labels = await predictor.in_thread(feedback.decode, *given)
         request_id = identified(visit)
         received = time.time_ns() // 1000
         if log is None or not log.feedback(model=model, request_id=request_id, received_us=received, labels=labels):

@@ -161,7 +161,8 @@ class Predictor:
         if key is not None:
             text = key.decode("latin-1")
         else:
-            text = routing.entity_key(ask.loaded.entity, call.first_row()) or ask.request_id
+            shape = ask.loaded.shape
+            text = routing.entity_key(shape.entity, call.first_row(), shape.time_zone) or ask.request_id
         if routing.bucket(ask.served.state.model, challenger.version, text) < challenger.answers_below:
             return challenger.loaded, challenger.role
         return ask.loaded, ask.role

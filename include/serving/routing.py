@@ -7,9 +7,10 @@ that each challenger meets other entities first; a share that grows keeps the en
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -31,19 +32,20 @@ def threshold(share: float) -> int:
     return round(share * BUCKETS)
 
 
-def entity_key(entity_columns: Mapping[str, str], row: Mapping[str, Any]) -> str | None:
+def entity_key(entity_columns: Mapping[str, str], row: Mapping[str, Any], time_zone: str = "UTC") -> str | None:
     """Canonical JSON text of a row's entity: the values of the entity columns in order; None if it has none of them.
 
-    Writings of the same value are the same: ``1`` and ``1.0``, ``2013-10-01 05:00`` and ``2013-10-01T05:00:00``.
-    A column that is not given counts as null.
+    Writings of the same value are the same: ``1`` and ``1.0``, ``2013-10-01 05:00`` and ``2013-10-01T05:00:00``, and
+    in New York ``2013-10-01T05:00:00`` and ``2013-10-01T09:00:00Z``. A column that is not given counts as null.
 
     :param entity_columns: name and type (string, integer, number, boolean, timestamp) of each column, in order.
+    :param time_zone: the source's, in which a time without zone is meant.
     """
     values = [row.get(name) for name in entity_columns]
     if not any(value is not None for value in values):
         return None
     canonical = [
-        value if type(value) is str and kind == "string" else _canonical(value, kind)
+        value if type(value) is str and kind == "string" else _canonical(value, kind, time_zone)
         for value, kind in zip(values, entity_columns.values(), strict=True)
     ]
     try:
@@ -52,9 +54,9 @@ def entity_key(entity_columns: Mapping[str, str], row: Mapping[str, Any]) -> str
         return repr(canonical)
 
 
-def _canonical(value: Any, kind: str) -> Any:
+def _canonical(value: Any, kind: str, time_zone: str) -> Any:
     if kind == "timestamp" and isinstance(value, str):
-        return _instant(value)
+        return _local(value, time_zone)
     if kind == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
     if kind == "number" and type(value) in {int, float}:
@@ -65,9 +67,12 @@ def _canonical(value: Any, kind: str) -> Any:
     return value
 
 
-def _instant(text: str) -> str:
+def _local(text: str, time_zone: str) -> str:
+    """The local time that a text means, as the packaged model reads it."""
     try:
         instant = datetime.fromisoformat(text.strip())
-        return (instant if instant.tzinfo is None else instant.astimezone(UTC)).isoformat()
+        if instant.tzinfo is not None:
+            instant = instant.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None)
+        return instant.isoformat()
     except (ValueError, OverflowError):  # no instant, or one beyond the years 1 to 9999 in UTC
         return text

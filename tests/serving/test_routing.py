@@ -62,6 +62,12 @@ def test_writings_of_the_same_entity_have_the_same_key(one: dict[str, object], o
     assert entity_key(ENTITY, one) == entity_key(ENTITY, other) is not None
 
 
+@pytest.mark.parametrize("other", ["2013-10-01T09:00:00Z", "2013-10-01T05:00:00-04:00", "2013-10-01 05:00"])
+def test_time_with_zone_is_the_local_time_that_the_model_reads(other: str) -> None:
+    local = entity_key(ENTITY, {"at": "2013-10-01T05:00:00"}, "America/New_York")
+    assert entity_key(ENTITY, {"at": other}, "America/New_York") == local == '[null,null,"2013-10-01T05:00:00",null]'
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -25,10 +25,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def decode(body: bytes, headers: Headers, entity: Mapping[str, str], limits: Limits) -> list[Label]:
+def decode(
+    body: bytes, headers: Headers, entity: Mapping[str, str], limits: Limits, time_zone: str = "UTC"
+) -> list[Label]:
     """Read labels; several for the same row or entity are fine, the later one counts.
 
     :param entity: the model's entity columns with their types, empty if it has none.
+    :param time_zone: the source's, in which an entity's time without zone is meant.
     :raises RequestRefused: 415 for another content type, 400 for no JSON, 413 for too much, 422 for the rest, with
         the label's number as row.
     """
@@ -41,7 +44,7 @@ def decode(body: bytes, headers: Headers, entity: Mapping[str, str], limits: Lim
     if not isinstance(labels, list):
         raise RequestRefused(422, '"labels" must be a list.', field="labels")
     check_rows(len(labels), limits, "labels")
-    return [_label(number, label, entity) for number, label in enumerate(labels)]
+    return [_label(number, label, entity, time_zone) for number, label in enumerate(labels)]
 
 
 def encode(accepted: int, request_id: str) -> Encoded:
@@ -49,7 +52,7 @@ def encode(accepted: int, request_id: str) -> Encoded:
     return Encoded(orjson.dumps({"accepted": accepted, "request_id": request_id}))
 
 
-def _label(number: int, given: object, entity: Mapping[str, str]) -> Label:
+def _label(number: int, given: object, entity: Mapping[str, str], time_zone: str) -> Label:
     if not isinstance(given, dict):
         raise RequestRefused(422, f"A label must be an object, this is {kind_of(given)}.", row=number)
     check_keys(given, _KEYS, row=number)
@@ -62,7 +65,7 @@ def _label(number: int, given: object, entity: Mapping[str, str]) -> Label:
     if "entity" in given:
         if "row" in given:
             raise RequestRefused(422, "A row belongs to a request_id, not to an entity.", field="row", row=number)
-        return Label(label=float(value), entity=_entity(given["entity"], entity, number), at_us=at)
+        return Label(label=float(value), entity=_entity(given["entity"], entity, number, time_zone), at_us=at)
     request_id, row = given["request_id"], given.get("row", 0)
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         problem = "A request id has 1 to 128 letters, digits, dots, dashes and underscores."
@@ -72,7 +75,7 @@ def _label(number: int, given: object, entity: Mapping[str, str]) -> Label:
     return Label(label=float(value), request_id=request_id, row=row, at_us=at)
 
 
-def _entity(given: object, columns: Mapping[str, str], number: int) -> str:
+def _entity(given: object, columns: Mapping[str, str], number: int, time_zone: str) -> str:
     """The key of an entity: all its columns must be there; some may be null, not all."""
     if not columns:
         raise RequestRefused(422, "This model has no entity columns: use request_id.", field="entity", row=number)
@@ -85,7 +88,7 @@ def _entity(given: object, columns: Mapping[str, str], number: int) -> str:
         value = given[name]
         if value is not None and not _READS[kind](value):
             raise RequestRefused(422, f"Expected {_WORDS[kind]} or null.", field=name, row=number)
-    key = entity_key(columns, given)
+    key = entity_key(columns, given, time_zone)
     if key is None:
         raise RequestRefused(422, "At least one entity column must have a value.", field="entity", row=number)
     return key

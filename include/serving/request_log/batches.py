@@ -220,7 +220,8 @@ def _entities(record: Record, rows: Sequence[Sequence[Any]], shape: Shape, hashi
         return list(record["entity"])
     if not shape.tells_entity:
         return [None] * int(record["count"])
-    keys = (entity_key(shape.entity, dict(zip(shape.names, row, strict=True))) for row in rows)
+    named = (dict(zip(shape.names, row, strict=True)) for row in rows)
+    keys = (entity_key(shape.entity, row, shape.time_zone) for row in named)
     return [None if key is None else hashing.text(key) for key in keys]
 
 

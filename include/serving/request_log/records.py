@@ -185,7 +185,7 @@ def _column(values: Any, personal: bool, hashing: Hashing) -> Any:
 def _entities(shape: Shape, rows: Sequence[Row], hashing: Hashing) -> dict[str, Any]:
     if shape.tells_entity or not shape.entity:
         return {}
-    keys = (entity_key(shape.entity, row) for row in rows)
+    keys = (entity_key(shape.entity, row, shape.time_zone) for row in rows)
     return {"entity": [None if key is None else hashing.text(key) for key in keys]}
 
 
