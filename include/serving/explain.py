@@ -57,11 +57,11 @@ def explain(loaded: LoadedModel, call: Call, request_id: str) -> Encoded:
 
     Base and contributions of a row add up to its prediction on the named scale.
 
-    :raises RequestRefused: 422 for rows that the model cannot read, 501 if the version cannot explain itself.
+    :raises RequestRefused: 422 for rows that the model cannot read, or if the version cannot explain itself.
     :raises ModelFailed: the model failed.
     """
     if not hasattr(loaded.packaged, "explain_rows"):
-        raise RequestRefused(501, f"Version {loaded.deployed.version} cannot explain its predictions.")
+        raise RequestRefused(422, f"Version {loaded.deployed.version} cannot explain its predictions.")
     found: dict[str, Any] = loaded.guarded(call, lambda: loaded.packaged.explain_rows(call.as_rows()))
     document = {
         "model": loaded.deployed.model,

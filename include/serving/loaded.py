@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from include.registry.deployed import DeployedVersion
 from include.serving.protocols.calls import Call, Row
-from include.serving.request_log.records import Shape
+from include.serving.request_log.records import Shape, problem
 from include.serving.validation import RequestRefused
 
 INLINE_ROWS = 16
@@ -123,7 +124,19 @@ class LoadedModel:
             predictions = self.packaged.predict_columns(call.columns)
         else:
             predictions = self.packaged.predict_rows(call.as_rows())
-        return predictions if isinstance(predictions, list) else [float(value) for value in predictions]
+        answers = predictions if isinstance(predictions, list) else [float(value) for value in predictions]
+        if len(answers) != call.count:
+            raise ValueError(f"it gave {len(answers)} predictions for {call.count} rows")
+        return answers
+
+    def check_finite(self, predictions: Sequence[float]) -> None:
+        """Let nothing but numbers pass.
+
+        :raises ModelFailed: a prediction is no number, or not finite.
+        """
+        for row, value in enumerate(predictions):
+            if type(value) is not float or not math.isfinite(value):
+                raise ModelFailed(f"{self.deployed.model} version {self.deployed.version}: row {row} got {value!r}")
 
     def _refusal(self, call: Call, error: Exception) -> Exception:
         """Values that SQL cannot compute with (such as an overflow) are the request's fault; the rest is ours."""
@@ -131,9 +144,8 @@ class LoadedModel:
 
         of_values = duckdb.DataError | duckdb.InvalidInputException | duckdb.OperationalError | duckdb.NotSupportedError
         if not isinstance(error, of_values):
-            return ModelFailed(
-                f"{self.deployed.model} version {self.deployed.version}: {type(error).__name__}: {error}"
-            )
+            words = problem(f"{type(error).__name__}: {error}", self.shape)
+            return ModelFailed(f"{self.deployed.model} version {self.deployed.version}: {words}")
         words = " ".join(str(error).split("\n")[0].split())[:200]
         return RequestRefused(422, f"The features cannot be computed: {words}", row=self._failing_row(call))
 

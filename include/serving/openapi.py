@@ -150,7 +150,7 @@ def _protocol_documents() -> dict[str, Item]:
     documents = {
         "/v2": ("The server, as the Open Inference Protocol says", [], "ServerMetadata", ()),
         "/v2/health/live": ("The process answers", [], "Live", ()),
-        "/v2/health/ready": ("Every champion answers", [], "Ready", (503,)),
+        "/v2/health/ready": ("The server can be asked", [], "Ready", (503,)),
         "/v2/models/{model}": ("Inputs and outputs of a model", [_MODEL], *model),
         "/v2/models/{model}/versions/{version}": ("Of one version", [_MODEL, _VERSION], *model),
         "/v2/models/{model}/ready": ("The model answers", [_MODEL], *ready),
@@ -174,7 +174,7 @@ def _health() -> dict[str, Item]:
     }
     return {
         "/health/live": {"get": _get("The process answers", "health", "Live")},
-        "/health/ready": {"get": _get("Every champion answers", "health", "Readiness", 503)},
+        "/health/ready": {"get": _get("The server can be asked", "health", "Readiness", 503)},
         "/metrics": {"get": metrics},
     }
 

@@ -8,7 +8,7 @@ from include.serving import explain, metrics
 from include.serving.access import AccessRefused
 from include.serving.gateway import Operation, Visit, identified
 from include.serving.limits import Limits
-from include.serving.prediction import Predictor, is_small
+from include.serving.prediction import Predictor, is_small, readable
 from include.serving.protocols import feedback
 from include.serving.protocols.calls import Call, Encoded
 from include.serving.request_log.writer import RequestLog
@@ -21,7 +21,7 @@ def explaining(predictor: Predictor, limits: Limits, settings: Settings) -> Oper
 
     async def operation(visit: Visit, body: bytes) -> Encoded:
         model = visit.address.model
-        _, loaded, role = await predictor.find(model, None)
+        served, loaded, role = await predictor.find(model, None)
         asked = await predictor.in_thread(explain.decode, body, visit.headers, loaded, limits)
         if isinstance(asked, str):
             version, rows = await predictor.in_thread(explain.recall, settings, model, asked)
@@ -32,7 +32,7 @@ def explaining(predictor: Predictor, limits: Limits, settings: Settings) -> Oper
                 raise RequestRefused(422, problem, field="request_id")
             call = Call(len(rows), [{name: row.get(name) for name in loaded.columns} for row in rows])
         else:
-            call = asked
+            call = readable(served, asked, loaded)
         visit.head = loaded.head(role)
         return await predictor.in_thread(explain.explain, loaded, call, identified(visit))
 

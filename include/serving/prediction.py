@@ -20,11 +20,13 @@ from include.serving.answers import new_request_id
 from include.serving.follower import Follower
 from include.serving.limits import Limits
 from include.serving.loaded import LoadedModel, ModelFailed
+from include.serving.lookup import champion, find, named
 from include.serving.protocols.calls import Call, Encoded, Headers, Protocol
 from include.serving.protocols.rows import ROWS
+from include.serving.request_log.records import problem
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import ShadowSender
-from include.serving.table import Held, Served, Table
+from include.serving.table import Held, Served
 from include.serving.validation import RequestRefused
 
 Result = TypeVar("Result")
@@ -140,14 +142,14 @@ class Predictor:
         most = INLINE_ROWS_BYTES if ask.protocol is ROWS else INLINE_BYTES
         if not is_small(body, ask.headers, most) or not ask.loaded.inline_rows:
             return await self.in_thread(self._whole, ask, body)
-        call = ask.protocol.decode(body, ask.headers, ask.loaded.fields, self._limits)
+        call = _decode(ask, body, self._limits)
         first = self._first(ask, call)
         if call.count > first[0].inline_rows:
             return await self.in_thread(self._finish, ask, call, first)
         return self._finish(ask, call, first)
 
     def _whole(self, ask: Ask, body: bytes) -> tuple[Encoded, Answered]:
-        call = ask.protocol.decode(body, ask.headers, ask.loaded.fields, self._limits)
+        call = _decode(ask, body, self._limits)
         return self._finish(ask, call, self._first(ask, call))
 
     def _first(self, ask: Ask, call: Call) -> tuple[LoadedModel, str]:
@@ -163,9 +165,11 @@ class Predictor:
         else:
             shape = ask.loaded.shape
             text = routing.entity_key(shape.entity, call.first_row(), shape.time_zone) or ask.request_id
-        if routing.bucket(ask.served.state.model, challenger.version, text) < challenger.answers_below:
-            return challenger.loaded, challenger.role
-        return ask.loaded, ask.role
+        if routing.bucket(ask.served.state.model, challenger.version, text) >= challenger.answers_below:
+            return ask.loaded, ask.role
+        if challenger.asks_for and not call.has(challenger.asks_for):
+            return ask.loaded, ask.role
+        return challenger.loaded, challenger.role
 
     def pair(self, ask: Ask, answered: Answered) -> None:
         """Hand an answered request over for scoring by the other version; call it when the answer is on its way."""
@@ -194,7 +198,9 @@ class Predictor:
         """Predictions of the version, or the champion's if a challenger fails on rows that the champion can read."""
         began = time.monotonic()
         try:
-            predictions = loaded.predict(call)
+            predictions = loaded.predict(readable(ask.served, call, loaded))
+            if loaded is not ask.loaded:
+                loaded.check_finite(predictions)
         except (ModelFailed, RequestRefused) as error:
             series = metrics.series(loaded.deployed.model, loaded.deployed.version, role)
             if loaded is ask.loaded:
@@ -233,7 +239,7 @@ class Predictor:
             )
 
     def _write_failure(self, ask: Ask, call: Call, loaded: LoadedModel, role: str, error: Exception) -> None:
-        _log.error("request %s: %s", ask.request_id, error)
+        _log.error("request %s: %s", ask.request_id, problem(str(error), loaded.shape))
         if self._log is not None:
             self._log.failed(
                 shape=loaded.shape,
@@ -250,48 +256,16 @@ class Predictor:
             )
 
 
+def _decode(ask: Ask, body: bytes, limits: Limits) -> Call:
+    return ask.protocol.decode(body, ask.headers, ask.served.fields_for(ask.loaded), limits)
+
+
+def readable(served: Served, call: Call, loaded: LoadedModel) -> Call:
+    """The call without the fields that only other deployed versions know; wholly unknown ones stay, to be refused."""
+    known = served.fields_for(loaded)
+    return call if known is loaded.fields else call.without(known.keys() - loaded.fields.keys())
+
+
 def is_small(body: bytes, headers: Headers, most: int = INLINE_BYTES) -> bool:
     """Whether a body is read so fast that the event loop may do it; a compressed one may be of any size inside."""
     return len(body) <= most and b"content-encoding" not in headers
-
-
-def find(table: Table, name: str) -> Served:
-    """A model by name.
-
-    :raises RequestRefused: 404 if it was never deployed, 503 if the server does not know yet what is deployed.
-    """
-    served = table.models.get(name)
-    if served is not None:
-        return served
-    if not table.known:
-        raise RequestRefused(503, f"The deployment state is not known yet: {table.error or 'the server is starting'}")
-    names = ", ".join(sorted(table.models)) or "none"
-    raise RequestRefused(404, f"There is no deployed model of this name. Deployed are: {names}.")
-
-
-def champion(served: Served) -> Held:
-    """What holds the champion's role.
-
-    :raises RequestRefused: 404 or 410 if the model is not in production.
-    """
-    name = served.state.model
-    if served.status == "retired":
-        raise RequestRefused(410, f"The model {name} was retired at {served.state.retired_at} and no longer answers.")
-    if served.status == "none":
-        raise RequestRefused(404, f"The model {name} has no champion: nothing is in production.")
-    return served.roles["champion"]
-
-
-def named(served: Served, version: str) -> tuple[str, Held]:
-    """The role and the version that a caller names.
-
-    :raises RequestRefused: 404 if it holds no role, 410 if the model is retired.
-    """
-    name = served.state.model
-    if served.status == "retired":
-        raise RequestRefused(410, f"The model {name} was retired at {served.state.retired_at} and no longer answers.")
-    role = served.role_of(int(version)) if version.isascii() and version.isdecimal() and len(version) < 10 else None
-    if role is None:
-        known = ", ".join(f"{held.deployed.version} ({role})" for role, held in served.roles.items()) or "none"
-        raise RequestRefused(404, f"This version of {name} is not deployed. Deployed are: {known}.")
-    return role, served.roles[role]

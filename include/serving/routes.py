@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from include.serving import metrics
 from include.serving.answers import Json
 from include.serving.follower import Follower
-from include.serving.prediction import champion, find, named
+from include.serving.lookup import champion, find, named
 from include.serving.protocols import metadata
 from include.serving.request_log.writer import RequestLog
 from include.serving.table import Served
@@ -75,13 +75,13 @@ def _add_health(router: APIRouter, follower: Follower, log: RequestLog | None, i
 
     @router.get("/health/ready")
     async def ready() -> Response:
-        """200 when the state is known and each model with a champion has a version that answers; else 503."""
+        """200 when the state is known and a model answers, or none has a champion; else 503. Needs no token."""
         table = follower.table
         is_ready = table.ready and not is_draining()
         document = {
             "ready": is_ready,
             "draining": is_draining(),
-            "error": table.error,
+            "error": "The deployment state cannot be read now; /models says why." if table.error else None,
             "state_age_seconds": follower.state_age,
             "log_errors": log.errors if log else 0,
             "log_error": log.last_error if log else None,

@@ -131,7 +131,9 @@ def _message(shape: Shape, request_id: str, at_us: int, call: Call, answered_ver
     else:
         columns = call.columns or {}
         document["columns"] = {
-            name: _sample(columns[name], step) for name in shape.columns if columns.get(name) is not None
+            name: _sample(values, step)
+            for name, values in columns.items()
+            if values is not None and (name in shape.columns or name not in shape.entity)
         }
     return shape.model.encode() + b"\0" + orjson.dumps(document, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -69,7 +69,7 @@ class Scorer:
         self.scored: dict[str, int] = {}
         """Rows scored, by model."""
         self.skipped: dict[str, int] = {}
-        """Requests whose other version is not in memory (any more), by model."""
+        """Requests that the other version cannot score: it is not in memory, or asks for a column that they lack."""
 
     def score(self, served: Served | None, model: str, body: bytes) -> None:
         """Score one offer with the version that did not answer it."""
@@ -87,6 +87,10 @@ class Scorer:
         }  # fmt: skip
         rows = offer["rows"] if "rows" in offer else rows_of(offer["columns"], _length(offer["columns"]))
         step = offer.get("step", 1)
+        wanted = challenger.asks_for if (challenger := served.challenger) is not None else frozenset()
+        if not all(wanted <= row.keys() for row in rows):  # callers that do not send a new column yet
+            self.skipped[model] = self.skipped.get(model, 0) + 1
+            return
         scores = [self._one(base, number * step, row, scorer, champion) for number, row in enumerate(rows)]
         self.scored[model] = self.scored.get(model, 0) + len(scores)
         self._log.shadow({**base, "scores": scores})

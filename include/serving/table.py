@@ -14,6 +14,7 @@ from include.serving.routing import threshold
 
 Status = Literal["serving", "loading", "stale", "failed", "on demand", "none", "retired"]
 RoleStatus = Literal["serving", "loading", "failed", "on demand"]
+_ANSWERS = frozenset({"serving", "stale", "on demand"})
 Problem = Literal["away", "corrupt", "unloadable"]
 
 CHALLENGING = ("canary", "ab", "shadow", "candidate")
@@ -71,6 +72,8 @@ class Challenger:
 
     :param answers_below: the first bucket that it does not answer; 0 for a shadow and for a version not in memory.
     :param paired: whether requests are also scored by the version that did not answer.
+    :param asks_for: inputs that the champion does not know. Callers begin to send them when they can; a request without
+        them is the champion's, and no evidence.
     """
 
     role: str
@@ -78,6 +81,7 @@ class Challenger:
     loaded: LoadedModel | None
     answers_below: int
     paired: bool
+    asks_for: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +135,26 @@ class Served:
             loaded=held.loaded,
             answers_below=threshold(held.deployed.share) if answers else 0,
             paired=role != "candidate",
+            asks_for=_asks_for(held.loaded, self.loaded),
         )
+
+    @cached_property
+    def _fields(self) -> Mapping[str, str]:
+        known: dict[str, str] = {}
+        for loaded in (self.loaded, *(held.loaded for held in self.roles.values())):
+            for name, kind in loaded.fields.items() if loaded is not None else ():
+                known.setdefault(name, kind)
+        return self.loaded.fields if self.loaded is not None and known == self.loaded.fields else known
+
+    def fields_for(self, loaded: LoadedModel) -> Mapping[str, str]:
+        """What a row may have when this version is asked: its fields, and those that only other deployed versions know.
+
+        Callers cannot change what they send in the moment in which a version takes over that reads other columns.
+        """
+        known = self._fields
+        if known is loaded.fields or known.keys() <= loaded.fields.keys():
+            return loaded.fields
+        return {**loaded.fields, **{name: kind for name, kind in known.items() if name not in loaded.fields}}
 
     @cached_property
     def deployment(self) -> str | None:
@@ -174,6 +197,12 @@ class Served:
         }
 
 
+def _asks_for(challenger: LoadedModel | None, champion: LoadedModel | None) -> frozenset[str]:
+    if challenger is None or champion is None:
+        return frozenset()
+    return frozenset(challenger.columns.keys() - champion.fields.keys())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Everything that this process serves; replaced as a whole.
@@ -194,5 +223,9 @@ class Table:
 
     @property
     def ready(self) -> bool:
-        """Whether every model with a champion has a version that answers, or loads one when it is asked."""
-        return self.known and all(served.status not in {"loading", "failed"} for served in self.models.values())
+        """Whether the server can be asked: the state is known, and if any model has a champion, at least one answers.
+
+        One model that does not load takes no other out of a load balancer; ``/v2/models/{model}/ready`` is its own.
+        """
+        statuses = {served.status for served in self.models.values()}
+        return self.known and (bool(statuses & _ANSWERS) or not statuses & {"loading", "failed"})

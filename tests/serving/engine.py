@@ -17,7 +17,7 @@ from include.registry import database, stages, tables
 from include.settings import Settings
 from include.training.package import CODE, add_compiled, artifact_digest, write_package
 from include.training.packaged_model import SQL_TYPES
-from tests.serving.live import AS_OF, COLUMNS, DESCRIPTION, FEATURES, GOOD_ROW, SELECT, Logged
+from tests.serving.live import AS_OF, DESCRIPTION, FEATURES, GOOD_ROW, Logged
 
 ENTITY = {"place": "string", "order": "integer"}
 OFFERED = {
@@ -27,7 +27,7 @@ OFFERED = {
 PLAN: dict[str, Any] = {"stage": "canary_30", "kind": "canary", "evidence": {}, "rollback": {}}
 
 
-def save_model(folder: Path, seed: int) -> Logged:
+def save_model(folder: Path, seed: int, offered: dict[str, Any] = OFFERED) -> Logged:
     """A packaged model with compiled features, as MLflow writes it, in a folder instead of a server."""
     draw = np.random.default_rng(seed)
     booster = xgboost.train(
@@ -35,11 +35,13 @@ def save_model(folder: Path, seed: int) -> Logged:
         xgboost.DMatrix(draw.random((300, len(FEATURES))) * 10, draw.random(300)),
         num_boost_round=5,
     )
-    types = {name: SQL_TYPES[kind] for name, kind in COLUMNS.items()}
-    compiled = compile_features(types, SELECT, [f"feature_{feature['name']}" for feature in FEATURES])
+    types = {name: SQL_TYPES[kind] for name, kind in offered["columns"].items()}
+    compiled = compile_features(
+        types, offered["select"], [f"feature_{feature['name']}" for feature in offered["features"]]
+    )
     package = folder / f"package-{seed}"
-    write_package(package, booster=booster, description=OFFERED, profile={"seed": seed})
-    add_compiled(package, OFFERED, compiled, {"admitted": True, "reason": "", "rows": 1})
+    write_package(package, booster=booster, description=offered, profile={"seed": seed})
+    add_compiled(package, offered, compiled, {"admitted": True, "reason": "", "rows": 1})
     files = {path.stem: str(path) for path in sorted(package.iterdir())}
     saved = folder / f"model-{seed}"
     mlflow.pyfunc.save_model(path=str(saved), python_model=str(CODE), artifacts=files, pip_requirements=[])
@@ -81,3 +83,10 @@ def held(client: httpx.Client, model: str = "m") -> dict[str, tuple[int, str]]:
     answer = client.get(f"/models/{model}")
     roles = answer.json()["roles"] if answer.status_code == 200 else {}
     return {role: (found["version"], found["status"]) for role, found in roles.items()}
+
+
+def errors_of(client: httpx.Client, version: int) -> float:
+    """How often a version has failed, by the server's metrics."""
+    name = f'noria_model_errors_total{{model="m",version="{version}"}} '
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
+    return float(lines[0].removeprefix(name)) if lines else 0.0

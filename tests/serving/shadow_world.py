@@ -37,7 +37,9 @@ def serving(
     """What the follower's table says of a model with a shadow."""
     roles = {CHAMPION: "champion", CHALLENGER: "shadow"}
     return SimpleNamespace(
-        challenger=SimpleNamespace(loaded=Version(CHALLENGER, challenger, model), version=CHALLENGER, paired=True),
+        challenger=SimpleNamespace(
+            loaded=Version(CHALLENGER, challenger, model), version=CHALLENGER, paired=True, asks_for=frozenset()
+        ),
         loaded=Version(CHAMPION, champion, model),
         role_of=roles.get,
         state=SimpleNamespace(revision=3),

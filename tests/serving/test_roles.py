@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,13 +14,14 @@ import orjson
 import pytest
 
 from include.registry import stages, state
-from include.serving.loaded import LoadedModel, ModelFailed
+from include.registry.deployed import DeployedVersion
+from include.serving.loaded import LoadedModel, ModelFailed, load_packaged
 from include.serving.protocols.calls import Call
 from include.serving.routing import bucket, entity_key
 from include.serving.validation import RequestRefused
 from include.settings import Settings
-from tests.serving.engine import ENTITY, challenge, enter, held, order, save_model
-from tests.serving.live import FAST, GOOD_ROW, Logged, deploy, in_thread, predict, serving, until
+from tests.serving.engine import ENTITY, challenge, enter, errors_of, held, order, save_model
+from tests.serving.live import AS_OF, FAST, GOOD_ROW, Logged, deploy, in_thread, predict, serving, until
 
 pytestmark = pytest.mark.database
 WHO: dict[str, Any] = {"actor": "ana", "reason": "test"}
@@ -143,6 +145,44 @@ def test_canary_that_fails_is_rescued_by_the_champion_logged_and_counted(
     assert errors_of(canary, 2) - before == len(rescued)
 
 
+@pytest.mark.parametrize("answers", [[float("nan")], [float("inf")], [None], ["late"], [], [0.1, 0.2]])
+def test_canary_whose_answer_is_not_a_number_for_each_row_is_rescued_too(
+    two: Settings, monkeypatch: pytest.MonkeyPatch, answers: list[Any]
+) -> None:
+    load = LoadedModel.__init__
+
+    def load_strange(self: LoadedModel, deployed: DeployedVersion, packaged: Any) -> None:
+        load(self, deployed, packaged)
+        if deployed.version == 2:
+            packaged.predict_rows = lambda _: answers
+
+    monkeypatch.setattr(LoadedModel, "__init__", load_strange)
+    challenge(two, 2, share=1.0)
+    with in_thread(two) as client:
+        until(lambda: held(client) == {"champion": (1, "serving"), "canary": (2, "serving")})
+        assert who(predict(client, order(1))) == ("1", "champion")
+    assert [(record["kind"], record["version"]) for record in log_records(two)] == [("failure", 2), ("answer", 1)]
+
+
+def test_failure_of_a_model_with_personal_columns_quotes_no_person(saved: list[Logged]) -> None:
+    packaged = load_packaged(Path(saved[0].model_uri.removeprefix("file://")))
+    packaged.description["serving"]["personal"] = ["place"]
+    deployed = DeployedVersion(
+        model="m", role="champion", version=1, share=0.0, since=AS_OF, revision=1, fingerprint="f", run_id="r",
+        as_of=AS_OF, artifact_digest="d", model_uri="u", windows={},
+    )  # fmt: skip
+    loaded = LoadedModel(deployed, packaged)
+
+    def fail(_: object) -> None:
+        raise KeyError("Mrs Smith")
+
+    packaged.predict_rows = fail
+    with pytest.raises(ModelFailed) as failed:
+        loaded.predict(Call(1, rows=[GOOD_ROW]))
+    assert "Smith" not in str(failed.value)
+    assert "version 1" in str(failed.value)
+
+
 def test_rows_that_no_version_can_read_are_refused_and_no_evidence(
     two: Settings, canary: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,9 +295,3 @@ def test_many_models_share_a_memory_that_is_too_small_for_all(
 
 
 IN_MEMORY_2 = ["on demand", "on demand", "serving", "serving"]
-
-
-def errors_of(client: httpx.Client, version: int) -> float:
-    name = f'noria_model_errors_total{{model="m",version="{version}"}} '
-    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith(name)]
-    return float(lines[0].removeprefix(name)) if lines else 0.0

@@ -7,7 +7,7 @@ model's to refuse. Small requests travel as rows (the compiled path), large ones
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,21 @@ class Call:
         if self.rows is not None:
             return self.rows
         return rows_of(self.columns or {}, self.count)
+
+    def has(self, names: Set[str]) -> bool:
+        """Whether every row has all of these fields."""
+        if self.rows is not None:
+            return all(names <= row.keys() for row in self.rows)
+        return names <= (self.columns or {}).keys()
+
+    def without(self, names: Set[str]) -> Call:
+        """The same rows without these fields."""
+        rows, columns = self.rows, self.columns
+        if rows is not None:
+            rows = [{name: value for name, value in row.items() if name not in names} for row in rows]
+        if columns is not None:
+            columns = {name: values for name, values in columns.items() if name not in names}
+        return Call(self.count, rows, columns, self.request_id, self.key, self.options)
 
     def slice(self, start: int, stop: int) -> Call:
         """The rows from start up to before stop as a call of their own; arrays are views, nothing is copied deeply."""
