@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from include.errors import NoriaError
@@ -50,11 +53,12 @@ class ArtifactCache:
         :raises ArtifactUnloadable: it does not load.
         """
         directory = self._directory(deployed)
-        if directory.exists() and _digest(directory) != deployed.artifact_digest:
-            _log.warning("the copy in %s is damaged and is downloaded again", directory)
-            shutil.rmtree(directory, ignore_errors=True)
-        if not directory.exists():
-            self._download(deployed, directory)
+        with _alone(directory):
+            if directory.exists() and _digest(directory) != deployed.artifact_digest:
+                _log.warning("the copy in %s is damaged and is downloaded again", directory)
+                shutil.rmtree(directory, ignore_errors=True)
+            if not directory.exists():
+                self._download(deployed, directory)
         try:
             packaged = load_packaged(directory)
         except Exception as error:
@@ -78,6 +82,7 @@ class ArtifactCache:
         for path in sorted(folders, key=_used_at, reverse=True)[KEPT_VERSIONS:]:
             if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
+                _lock(path).unlink(missing_ok=True)
 
     def _directory(self, deployed: DeployedVersion) -> Path:
         if not _SAFE.fullmatch(deployed.model) or not re.fullmatch(r"[0-9A-Za-z]{1,128}", deployed.artifact_digest):
@@ -87,7 +92,6 @@ class ArtifactCache:
         return self._root / deployed.model / f"{deployed.version}-{deployed.artifact_digest}"
 
     def _download(self, deployed: DeployedVersion, directory: Path) -> None:
-        directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".part-") as part:
             found = self._fetch(deployed, Path(part))
             digest = _digest(found)
@@ -96,11 +100,7 @@ class ArtifactCache:
                     f"{deployed.model} version {deployed.version} is not served: the content of {deployed.model_uri} "
                     f"has the digest {digest}, registered was {deployed.artifact_digest}. Roll back, and train again."
                 )
-            try:
-                os.rename(found, directory)
-            except OSError:
-                if not directory.exists():  # another worker was first: its copy passed the same check
-                    raise
+            os.rename(found, directory)
 
     def _fetch(self, deployed: DeployedVersion, part: Path) -> Path:
         connect(self._settings)
@@ -118,6 +118,19 @@ class ArtifactCache:
             raise ArtifactAway(
                 f"{deployed.model} version {deployed.version} cannot be downloaded from MLflow: {summary(error)}"
             ) from error
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Of the workers that share a folder one at a time looks at a version's copy, mends it or downloads it."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(directory).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _lock(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.lock")
 
 
 def _used_at(directory: Path) -> float:

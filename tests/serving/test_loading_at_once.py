@@ -1,15 +1,21 @@
-"""Versions that are loaded at the same time: MLflow keeps the model that it reads in one global place."""
+"""Versions that are loaded at the same time: MLflow reads a model in one global place, and workers share a disk."""
 
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from include.registry.deployed import DeployedVersion
+from include.serving.artifacts import ArtifactCache
 from include.serving.loaded import load_packaged
+from include.settings import Settings
 from tests.serving.engine import save_model
-from tests.serving.live import GOOD_ROW
+from tests.serving.live import AS_OF, GOOD_ROW
 
 
 def test_versions_loaded_at_once_each_keep_their_own_answers(tmp_path: Path) -> None:
@@ -25,3 +31,28 @@ def test_versions_loaded_at_once_each_keep_their_own_answers(tmp_path: Path) -> 
     finally:
         sys.setswitchinterval(switching)
     assert [model.predict_rows([GOOD_ROW]) for model in loaded] == [alone[number] for number in order]
+
+
+def test_a_damaged_copy_is_replaced_once_by_workers_that_find_it_at_once(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = save_model(tmp_path, 1)
+    fetched: list[Path] = []
+
+    def fetch(_: ArtifactCache, __: DeployedVersion, part: Path) -> Path:
+        fetched.append(Path(shutil.copytree(Path(saved.model_uri.removeprefix("file://")), part / "model")))
+        return fetched[-1]
+
+    monkeypatch.setattr(ArtifactCache, "_fetch", fetch)
+    deployed = DeployedVersion(
+        model="m", role="champion", version=1, share=0.0, since=AS_OF, revision=1, fingerprint="f", run_id=saved.run_id,
+        as_of=AS_OF, artifact_digest=saved.artifact_digest, model_uri=saved.model_uri, windows={},
+    )  # fmt: skip
+    ArtifactCache(settings).load(deployed)
+    [copy] = [path for path in (settings.home / "serving" / "models" / "m").iterdir() if path.is_dir()]
+    for _ in range(3):
+        (copy / "artifacts" / "model.ubj").write_bytes(b"damaged")
+        with ThreadPoolExecutor(4) as pool:
+            models = list(pool.map(lambda _: ArtifactCache(settings).load(deployed), range(4)))
+        assert len({model.packaged.predict_rows([GOOD_ROW])[0] for model in models}) == 1
+    assert len(fetched) == 4

@@ -99,7 +99,7 @@ class LaterRows:
         try:
             self._scan(connection, key)
             return self._rows(connection, key)
-        except duckdb.DataError as error:
+        except (duckdb.DataError, duckdb.InvalidInputException) as error:
             raise LabelFailed(self.definition.model, key, error) from error
         finally:
             connection.close()
