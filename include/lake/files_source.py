@@ -87,9 +87,11 @@ class FilesSource:
             return self._stage_files(keys, known)
         return self._stage_cut(keys, known)
 
-    def _connect(self, path: Path) -> duckdb.DuckDBPyConnection:
+    def _connect(self, *paths: Path) -> duckdb.DuckDBPyConnection:
         folder = Path(self.definition.source.path.split("{partition}")[0].replace("{store}", str(self.settings.store)))
-        readable = {folder if folder.is_dir() else folder.parent, path.parent}
+        # A partition may be a link: DuckDB asks for leave to read what it points to.
+        folders = {folder for path in paths for folder in (path.parent, path.resolve().parent)}
+        readable = {folder if folder.is_dir() else folder.parent} | folders
         resources = self.definition.training.resources
         return open_duckdb(self.settings, threads=resources.cpu, readable=sorted(readable))
 
@@ -139,7 +141,7 @@ class FilesSource:
         return _Arrival(key=key, file=file, inputs=inputs, stamp=stamp)
 
     def _stage_batch(self, batch: Sequence[_Arrival]) -> list[StagedPartition]:
-        connection = self._connect(batch[0].file.path)
+        connection = self._connect(*(arrival.file.path for arrival in batch))
         try:
             return self._load(connection, batch)
         except FILE_FAULTS as error:

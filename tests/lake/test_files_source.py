@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,16 @@ def test_a_good_file_is_staged_with_row_numbers_in_total_order(settings: Setting
     assert table.column("_row").to_pylist() == [0, 1, 2, 3, 4]
     assert table.column("number").to_pylist() == [0, 1, 2, 3, 4]
     assert (staged.rows, len(staged.digest or ""), len(staged.inputs or "")) == (5, 32, 32)
+
+
+def test_partitions_that_are_links_to_files_elsewhere_are_staged(settings: Settings, tmp_path: Path) -> None:
+    for key in (DAY, NEXT):
+        elsewhere = tmp_path / f"delivered-{key}" / "part.parquet"
+        elsewhere.parent.mkdir()
+        land(settings, key).rename(elsewhere)
+        landing_path(settings, key).symlink_to(elsewhere)
+    staged = stage_raw(settings, make_definition(), [DAY, NEXT])
+    assert [(found.status, found.rows) for found in staged.values()] == [("staged", 5), ("staged", 5)]
 
 
 def test_an_empty_file_is_refused(settings: Settings) -> None:

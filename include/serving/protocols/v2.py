@@ -23,9 +23,7 @@ _LONGEST_ID = 1024
 _TYPES = frozenset({"", "application/json", "application/octet-stream"})
 _REQUEST = ("id", "parameters", "inputs", "outputs")
 _TENSOR = frozenset({"name", "shape", "datatype", "parameters", "data"})
-_DATATYPES = frozenset(DATATYPES)
 _FLOATS = frozenset({"FP16", "FP32", "FP64"})
-_SHAPES = ([int], [int, int])
 _DEFAULT: dict[str, Any] = {}
 
 
