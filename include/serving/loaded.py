@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from include.registry.deployed import DeployedVersion
-from include.serving.protocols.calls import Call, Row
+from include.serving.protocols.calls import Call
 from include.serving.request_log.records import Shape, problem
 from include.serving.validation import RequestRefused
 
@@ -150,14 +150,18 @@ class LoadedModel:
         return RequestRefused(422, f"The features cannot be computed: {words}", row=self._failing_row(call))
 
     def _failing_row(self, call: Call) -> int | None:
-        for number, row in enumerate(call.slice(0, 1000).as_rows()):
-            if not self._answers(row):
-                return number
-        return None
+        """The first row that cannot be computed, found by halves; None if the rows can when they are asked again."""
+        if self._answers(call):
+            return None
+        low, high = 0, call.count
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._answers(call.slice(low, middle)) else (low, middle)
+        return low
 
-    def _answers(self, row: Row) -> bool:
+    def _answers(self, call: Call) -> bool:
         try:
-            self.packaged.predict_rows([row])
+            self._predict(call)
         except Exception:  # noqa: BLE001 - looking for the row that fails, however it does
             return False
         return True

@@ -51,6 +51,12 @@ LOG_ERRORS: Final = Counter("noria_log_errors", "Requests that were answered but
 SHADOW_SCORED: Final = Counter(
     "noria_shadow_scored", "Rows scored by the version that did not answer them.", ("model",), registry=_own
 )
+SHADOW_SKIPPED: Final = Counter(
+    "noria_shadow_skipped",
+    "Requests that the other version could not score: not in memory, or a column is missing that it asks for.",
+    ("model",),
+    registry=_own,
+)
 SHADOW_DEPTH: Final = Gauge(
     "noria_shadow_queue_depth",
     "Requests that wait for being scored.",

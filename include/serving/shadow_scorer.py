@@ -194,6 +194,7 @@ def _show(board: Board, scorer: Scorer, inbox: Inbox) -> None:
         metrics.SHADOW_DEPTH.labels(model).set(depth)
     for counter, name, counts in (
         (metrics.SHADOW_SCORED, "scored", scorer.scored),
+        (metrics.SHADOW_SKIPPED, "skipped", scorer.skipped),
         (metrics.SHADOW_DROPPED, "dropped", inbox.dropped),
     ):
         for model, count in dict(counts).items():

@@ -123,6 +123,7 @@ def test_a_request_without_the_new_column_is_no_evidence_and_with_it_both_versio
         deadline = time.monotonic() + 60
         while not (found := scores()) and time.monotonic() < deadline:
             time.sleep(1)
+        until(lambda: 'noria_shadow_skipped_total{model="m"}' in client.get("/metrics").text, 10)
     assert found == {"both"}
     errors = [row["error"] for row in logged(live, "version, error") if row["version"] == 2]
     assert set(errors) == {None}

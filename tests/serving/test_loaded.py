@@ -53,6 +53,14 @@ def test_value_that_sql_cannot_compute_with_is_the_requests_fault(expression: st
     assert len(by_sql(expression).predict(Call(2, rows[:2]))) == 2
 
 
+@pytest.mark.parametrize("bad", [0, 1, 2499, 2998, 2999])
+def test_first_row_that_cannot_be_computed_is_named_in_a_large_request_too(bad: int) -> None:
+    rows = [{"x": "zz" if number in {bad, 2999} else "1"} for number in range(3000)]
+    with pytest.raises(RequestRefused) as caught:
+        by_sql("x").predict(Call(len(rows), rows))
+    assert caught.value.row == bad
+
+
 @pytest.mark.parametrize("error", [RuntimeError("defect"), duckdb.BinderException("no such column")])
 def test_everything_else_is_the_models(error: Exception) -> None:
     def predict_rows(_: object) -> list[float]:
