@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 ACTOR: Final = "noria server"
 #: A judgement that says nothing new is recorded this often.
 RECORD_EVERY: Final = timedelta(seconds=10)
-#: Reading evidence may take this part of the time: after a slow read, of more than so many seconds, the next waits.
-_BUSY: Final = 0.2
-_SLOW_SECONDS: Final = 0.3
+#: Reading evidence may take this part of a processor: after a read of more than so many seconds the next one waits.
+_BUSY: Final = 0.05
+_SLOW_SECONDS: Final = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -96,10 +96,10 @@ def _evidence(settings: Settings, deployed: DeployedVersion, now: datetime) -> L
         same = time.monotonic() < kept.resume or kept.tables == _versions(settings, deployed.model)
         if same:
             return replace(kept.evidence, elapsed_s=(now - deployed.since).total_seconds())
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.thread_time()
     tables = _versions(settings, deployed.model)
     evidence = read_evidence(settings, deployed, now=now)
-    took = time.monotonic() - began
+    took = time.thread_time() - worked
     _reads[key] = _Read(stage, tables, evidence, began + took / _BUSY if took > _SLOW_SECONDS else began)
     return evidence
 

@@ -44,7 +44,10 @@ SHADOW_QUEUED: Final = Counter(
     "noria_shadow_queued", "Requests handed over for scoring by the other version.", ("model",), registry=_own
 )
 SHADOW_DROPPED: Final = Counter(
-    "noria_shadow_dropped", "Requests that were not, since the queue was full.", ("model",), registry=_own
+    "noria_shadow_dropped",
+    "Requests that were not: the queue was full, or enough are scored.",
+    ("model",),
+    registry=_own,
 )
 LOG_BYTES: Final = Counter("noria_log_bytes", "Bytes written to the request log.", registry=_own)
 LOG_ERRORS: Final = Counter("noria_log_errors", "Requests that were answered but could not be logged.", registry=_own)

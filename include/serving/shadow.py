@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 20
 """Rows of one request that are scored; of a larger one evenly spread rows are taken, each a tenth of a millisecond."""
+RATE: Final = 500.0
+"""Rows a second of a model that a worker offers, and as many at once after a quiet second. A judgement needs some
+hundred rows; to score all of a busy model's would take the processor away from those who ask."""
 _LONGEST_ADDRESS: Final = 108
 _BUFFER_BYTES: Final = 4 * 1024 * 1024
 _RECONNECT_SECONDS: Final = 0.5
@@ -46,7 +49,8 @@ class ShadowSender:
         self.queued = 0
         """Requests that were handed over."""
         self.dropped = 0
-        """Requests that were not, because the queue was full or nobody listened."""
+        """Requests that were not, because the queue was full, nobody listened, or enough are scored."""
+        self._allowances: dict[str, _Allowance] = {}
 
     def offer(
         self,
@@ -66,7 +70,8 @@ class ShadowSender:
         :param at_us: as in the request log.
         :returns: whether it was handed over; False is counted as dropped.
         """
-        if time.monotonic() < self._resume:
+        now = time.monotonic()
+        if now < self._resume or not self._allowance(shape.model).takes(now, min(call.count, MOST_ROWS)):
             self.dropped += 1
             return False
         try:
@@ -77,6 +82,12 @@ class ShadowSender:
             return False
         self.queued += 1
         return True
+
+    def _allowance(self, model: str) -> _Allowance:
+        found = self._allowances.get(model)
+        if found is None:
+            found = self._allowances[model] = _Allowance()
+        return found
 
     def close(self) -> None:
         """Give the connection up."""
@@ -95,6 +106,25 @@ class ShadowSender:
             self._resume = time.monotonic() + _RECONNECT_SECONDS
         elif isinstance(error, OSError) and error.errno != errno.EMSGSIZE:
             self._resume = time.monotonic() + _FULL_SECONDS
+
+
+class _Allowance:
+    """How many more of a model's rows may be offered now: :data:`RATE` a second, saved up for one second."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self) -> None:
+        self._left = RATE
+        self._at = 0.0
+
+    def takes(self, now: float, rows: int) -> bool:
+        """Whether so many more may be offered; they are then counted."""
+        self._left = min(RATE, self._left + (now - self._at) * RATE)
+        self._at = now
+        if self._left < rows:
+            return False
+        self._left -= rows
+        return True
 
 
 def _connected(path: Path) -> socket.socket:

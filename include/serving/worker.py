@@ -16,6 +16,7 @@ import uvicorn
 
 from include.serving.gateway import Gateway
 from include.serving.limits import Limits
+from include.serving.scheduling import wake_at_once
 from include.serving.server_connection import Awaited, ServerConnection
 from include.serving.validation import RequestRefused
 
@@ -62,6 +63,7 @@ class Worker(uvicorn.Server):
 
     def serve_on(self, listener: socket.socket) -> None:
         """Serve until SIGTERM."""
+        wake_at_once()
         self.run(sockets=[listener])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from include.serving import shadow
 from include.serving.board import Board
 from include.serving.protocols.calls import Call
 from include.serving.request_log import segments
@@ -67,7 +68,23 @@ def test_with_nobody_listening_an_offer_is_dropped_and_soon_not_even_tried(addre
     assert (sender.queued, sender.dropped) == (0, 5)
 
 
-def test_a_full_queue_drops_and_counts_and_never_waits(address: Path, listener: socket.socket) -> None:
+def test_a_busy_models_rows_are_offered_at_a_bounded_rate_and_another_model_has_its_own(
+    address: Path, listener: socket.socket
+) -> None:
+    sender = ShadowSender(address)
+    taken = [offer(sender, *[{"x": 1.0}] * 100) for _ in range(60)]  # of a hundred rows twenty are scored
+    assert taken[:25] == [True] * 25
+    assert taken.count(True) < 40
+    assert sender.dropped == taken.count(False)
+    assert offer(sender, shape=replace(SHAPE, model="other"))
+    time.sleep(0.3)
+    assert [offer(sender) for _ in range(100)] == [True] * 100
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits(
+    address: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow, "RATE", 1e9)
     sender = ShadowSender(address)
     rows = [{"x": float(number), "who": "somebody with a long name"} for number in range(100)]
     began = time.monotonic()
