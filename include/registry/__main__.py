@@ -15,6 +15,9 @@ from include.registry.ledger import LedgerEntry
 from include.registry.roles import CHALLENGER_ROLES
 from include.settings import Settings
 
+_SHORT = 160
+"""Letters of a reason that a line of the history shows; the reasons of a stage list every check."""
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.registry", description="Deployments: history and control.")
@@ -32,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("model")
         if name in {"bar", "lift-bar"}:
             command.add_argument("version", type=int)
+        if name == "history":
+            command.add_argument("--full", action="store_true", help="whole reasons, however long")
         if name == "at":
             command.add_argument("instant", help="ISO 8601 with offset, such as 2013-10-01T00:00-04:00")
         if name == "rollback":
@@ -51,7 +56,7 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _history(settings: Settings, model: str) -> list[str]:
+def _history(settings: Settings, model: str, *, full: bool) -> list[str]:
     entries = state.history(settings, model)
     if not entries:
         return [f"{model} was never deployed."]
@@ -60,7 +65,8 @@ def _history(settings: Settings, model: str) -> list[str]:
         shown = [("-" if number is None else str(number)) for number in (entry.from_version, entry.to_version)]
         when = entry.at.astimezone().isoformat(timespec="seconds")
         start = f"{when:25}  {entry.action:9} {shown[0]:>5} {shown[1]:>5}  {_stage(entry):16}"
-        lines.append(f"{start} {entry.actor:16}  {entry.reason}")
+        reason = entry.reason if full or len(entry.reason) <= _SHORT else f"{entry.reason[:_SHORT]}…"
+        lines.append(f"{start} {entry.actor:16}  {reason}")
     return [*lines, f"Now in production: {_roles(entries[-1])}."]
 
 
@@ -126,7 +132,7 @@ def _bar(settings: Settings, options: argparse.Namespace) -> str:
 
 def _run(settings: Settings, options: argparse.Namespace) -> list[str]:
     if options.command == "history":
-        return _history(settings, options.model)
+        return _history(settings, options.model, full=options.full)
     if options.command == "at":
         return [_at(settings, options.model, options.instant)]
     lines = []

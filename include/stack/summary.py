@@ -190,5 +190,7 @@ def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{task.removeprefix('gate_')} gate", gate["page"]
     if document["evaluation"].get("page"):
         yield "evaluation", document["evaluation"]["page"]
+    if document["deployment"]["promote"].get("page"):
+        yield "deployment", document["deployment"]["promote"]["page"]
     if document["monitoring"].get("page"):
         yield "drift", document["monitoring"]["page"]

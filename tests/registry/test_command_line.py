@@ -63,6 +63,17 @@ def test_version_at_an_instant(
         assert run("at", "m", wrong)[0] == 10
 
 
+def test_history_cuts_long_reasons_unless_it_is_asked_for_the_whole(
+    run: Callable[..., tuple[int, str]], stored_settings: Settings, have_version: Callable[..., int]
+) -> None:
+    have_version(1)
+    reason = f"it wins, {'since it does, ' * 30}at last"
+    state.switch_champion(stored_settings, "m", 1, actor="ana", reason=reason)
+    said = run("history", "m")[1]
+    assert (reason[:160] in said, "…" in said, "at last" in said) == (True, True, False)
+    assert reason in run("history", "m", "--full")[1]
+
+
 def test_history_and_instants_show_the_stages_and_shares_of_a_deployment(
     run: Callable[..., tuple[int, str]], stored_settings: Settings, have_version: Callable[..., int]
 ) -> None:

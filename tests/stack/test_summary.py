@@ -32,7 +32,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "deployment": {
             "deploy": {"version": 1},
             "verify": {"rows": 500},
-            "promote": {"version": 1, "replaced": None},
+            "promote": {"version": 1, "replaced": None, "page": "reports/m/deployment-1.html"},
             "stages": {"canary_10": {"reason": "512 rows compared, nothing speaks against it"}},
         },
         "served": {"version": 1, "predictions": [0.25]},
@@ -59,6 +59,7 @@ def test_versions_verdicts_metrics_decision_and_addresses_are_in_it() -> None:
         "data 12.3",
         "http://127.0.0.1:8080",
         "file:///store/raw.html",
+        "deployment-1.html",
     ):
         assert part in text
 
