@@ -49,6 +49,7 @@ def judge(evidence: LiveEvidence, rules: Rules) -> Judgement:
     :raises UnknownMetric: the rules name a metric that the task does not have.
     :raises UnusablePredictions: labels or predictions are none of the task's.
     """
+    evidence = evidence.bounded()
     checks = _checks(evidence, rules)
     seen = {
         "requests": evidence.rows.requests,

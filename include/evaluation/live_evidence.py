@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,16 @@ from include.spec.definition import Task
 
 Flags = NDArray[np.bool_]
 Keys = NDArray[Any]
+#: Predictions beyond this are judged as if they were this: products of larger ones leave the range of numbers.
+LARGEST: Final = 1e50
 
 
 def _none() -> Floats:
     return np.empty(0)
+
+
+def _bounded(predictions: Floats) -> Floats:
+    return np.clip(predictions, -LARGEST, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,15 @@ class LiveEvidence:
     latencies: Latencies = field(default_factory=Latencies)
     labelled: Labelled = field(default_factory=Labelled)
     arms: Mapping[str, Arm] = field(default_factory=dict)
+
+    def bounded(self) -> LiveEvidence:
+        """The same with no prediction beyond :data:`LARGEST`; NaN stays."""
+        rows, labelled = (
+            replace(side, challenger=_bounded(side.challenger), champion=_bounded(side.champion))
+            for side in (self.rows, self.labelled)
+        )
+        arms = {name: replace(arm, predictions=_bounded(arm.predictions)) for name, arm in self.arms.items()}
+        return replace(self, rows=rows, labelled=labelled, arms=arms)
 
 
 @dataclass(frozen=True, kw_only=True)

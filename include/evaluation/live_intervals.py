@@ -21,8 +21,6 @@ from include.evaluation.scoring import Floats
 FEWEST_GROUPS: Final = 10
 #: Most groups: more say little more of the width, and each costs a pass over the rows.
 MOST_GROUPS: Final = 60
-#: Predictions beyond this are judged as if they were this: products of larger ones leave the range of numbers.
-LARGEST: Final = 1e50
 #: Weights that are made at a time: some megabytes, so that they stay in the processor's cache.
 _BLOCK: Final = 400_000
 
@@ -63,11 +61,6 @@ class Spread:
         """The difference of two independent values (Welch, with the smaller number of groups)."""
         error = math.hypot(self.error, other.error)
         return Spread(self.value - other.value, error, min(self.groups, other.groups))
-
-
-def bounded(predictions: Floats) -> Floats:
-    """The same predictions, none beyond :data:`LARGEST`; NaN stays."""
-    return np.clip(predictions, -LARGEST, LARGEST)
 
 
 def student_quantile(alpha: float, degrees: int) -> float:

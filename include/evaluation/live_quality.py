@@ -12,7 +12,7 @@ import numpy as np
 
 from include.evaluation.live_checks import Check, not_yet
 from include.evaluation.live_evidence import Arm, Keys, Labelled, LiveEvidence, Rules
-from include.evaluation.live_intervals import Groups, Spread, bounded, grouped, jackknife
+from include.evaluation.live_intervals import Groups, Spread, grouped, jackknife
 from include.evaluation.live_looks import look_at, look_until
 from include.evaluation.live_luck import luck_of_quality, luck_of_shift
 from include.evaluation.metrics import find_metric
@@ -46,7 +46,7 @@ def shift(evidence: LiveEvidence, rules: Rules) -> Check:
     if look is None:
         return not_yet(name, allowed, places.size, first, "rows answered by both")
     chosen = places[look.rows]
-    found = _moved(bounded(rows.challenger[chosen]), bounded(rows.champion[chosen]), rows.times[chosen])
+    found = _moved(rows.challenger[chosen], rows.champion[chosen], rows.times[chosen])
     if not found.defined:
         return Check(name, None, allowed, True, False, "the champion predicts the same for every row")
     words = f"its mean prediction is {found.value:+.3f} standard deviations beside the champion's on {chosen.size} rows"
@@ -88,7 +88,7 @@ def _what_labels_say(labelled: Labelled) -> str:
     found = labelled.first(MOST_LABELLED)
     if found.labels.size < LABELS_COMING:
         return "none"
-    gain = (bounded(found.champion) - found.labels) ** 2 - (bounded(found.challenger) - found.labels) ** 2
+    gain = (found.champion - found.labels) ** 2 - (found.challenger - found.labels) ** 2
     spread = jackknife(lambda weights: weights @ gain / weights.sum(axis=1), grouped(found.times))
     if not spread.defined:
         return "open"
@@ -138,15 +138,14 @@ def lead(labelled: Labelled, rules: Rules) -> tuple[Spread, float]:
     mine, others = (_metric(labelled.labels, values, rules) for values in (labelled.challenger, labelled.champion))
     found = jackknife(lambda weights: mine(weights) - others(weights), grouped(labelled.times))
     value = abs(float(others(np.ones((1, labelled.labels.size)))[0]))
-    luck = luck_of_quality(bounded(labelled.challenger), bounded(labelled.champion), labelled.times)
-    return found.widened(luck * value), value
+    return found.widened(luck_of_quality(labelled.challenger, labelled.champion, labelled.times) * value), value
 
 
 def _metric(labels: Floats, predictions: Floats, rules: Rules) -> Callable[[Floats], Floats]:
     metric = find_metric(rules.metric, rules.task)
     sign = 1.0 if metric.higher_is_better else -1.0
     # A faulty challenger may leave the range of probabilities; that must not hide how it does.
-    values = np.clip(predictions, 0, 1) if rules.task == "binary_classification" else bounded(predictions)
+    values = np.clip(predictions, 0, 1) if rules.task == "binary_classification" else predictions
     scorer = make_scorer(rules.task, labels, values, threshold=rules.threshold, whose="a version in production")
     return lambda weights: sign * scorer.score(weights)[metric.name]
 

@@ -29,7 +29,6 @@ class Call:
     :param rows: the rows as flat dictionaries of JSON scalars, or None.
     :param columns: the same by column, or None: lists of JSON scalars with None for null, or numpy arrays without null.
     :param request_id: the id that the body itself carries, if it is a plain one.
-    :param key: explicit routing key of the caller.
     :param options: the codec's own, from decode to encode.
     """
 
@@ -37,7 +36,6 @@ class Call:
     rows: list[Row] | None = None
     columns: dict[str, Any] | None = None
     request_id: str | None = None
-    key: str | None = None
     options: Any = None
 
     def first_row(self) -> Row:
@@ -65,14 +63,14 @@ class Call:
             rows = [{name: value for name, value in row.items() if name not in names} for row in rows]
         if columns is not None:
             columns = {name: values for name, values in columns.items() if name not in names}
-        return Call(self.count, rows, columns, self.request_id, self.key, self.options)
+        return Call(self.count, rows, columns, self.request_id, self.options)
 
     def slice(self, start: int, stop: int) -> Call:
         """The rows from start up to before stop as a call of their own; arrays are views, nothing is copied deeply."""
         stop = min(stop, self.count)
         rows = None if self.rows is None else self.rows[start:stop]
         columns = None if self.columns is None else {name: values[start:stop] for name, values in self.columns.items()}
-        return Call(max(0, stop - start), rows, columns, self.request_id, self.key, self.options)
+        return Call(max(0, stop - start), rows, columns, self.request_id, self.options)
 
 
 @dataclass(slots=True)
@@ -118,8 +116,8 @@ class Protocol(typing.Protocol):
 def from_columns(columns: dict[str, Any], count: int, *, request_id: str | None = None, options: Any = None) -> Call:
     """A call from columns: as rows if there are few."""
     if count <= SMALL:
-        return Call(count, rows_of(columns, count), None, request_id, None, options)
-    return Call(count, None, columns, request_id, None, options)
+        return Call(count, rows_of(columns, count), None, request_id, options)
+    return Call(count, None, columns, request_id, options)
 
 
 def rows_of(columns: Mapping[str, Any], count: int) -> list[Row]:
