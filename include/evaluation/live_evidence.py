@@ -116,10 +116,9 @@ class LiveEvidence:
 
     def bounded(self) -> LiveEvidence:
         """The same with no prediction beyond :data:`LARGEST`; NaN stays."""
-        rows, labelled = (
-            replace(side, challenger=_bounded(side.challenger), champion=_bounded(side.champion))
-            for side in (self.rows, self.labelled)
-        )
+        rows, labelled = self.rows, self.labelled
+        rows = replace(rows, challenger=_bounded(rows.challenger), champion=_bounded(rows.champion))
+        labelled = replace(labelled, challenger=_bounded(labelled.challenger), champion=_bounded(labelled.champion))
         arms = {name: replace(arm, predictions=_bounded(arm.predictions)) for name, arm in self.arms.items()}
         return replace(self, rows=rows, labelled=labelled, arms=arms)
 
