@@ -35,6 +35,8 @@ class Settings:
     :param server_token: bearer token with which steps call that server (``NORIA_SERVER_TOKEN``), if it asks for one.
     :param server_tokens: file of the tokens that this machine's server accepts (``NORIA_SERVER_TOKENS``): JSON
         ``{"predict": [...], "admin": [...]}``; without it the server asks for none.
+    :param hashing_key: file of the key with which the request log hashes personal data (``NORIA_HASHING_KEY``); servers
+        that share a store must share it. Without it each home makes its own.
     """
 
     home: Path
@@ -47,6 +49,7 @@ class Settings:
     server_url: str
     server_token: str | None = field(default=None, repr=False)
     server_tokens: Path | None = None
+    hashing_key: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -64,4 +67,5 @@ class Settings:
             server_url=env.get("NORIA_SERVER_URL", _DEFAULT_SERVER),
             server_token=env.get("NORIA_SERVER_TOKEN") or None,
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
+            hashing_key=Path(key).absolute() if (key := env.get("NORIA_HASHING_KEY")) else None,
         )
