@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 from sqlalchemy.engine import URL, make_url
@@ -85,6 +86,12 @@ def create(database_url: str, *, pooled: bool = False) -> Engine:
     return create_engine(url, poolclass=NullPool, connect_args=arguments)
 
 
+@lru_cache(maxsize=16)
+def _unpooled(database_url: str) -> Engine:
+    """The engine of single transactions; it holds no connection, so that it costs nothing to keep."""
+    return create(database_url)
+
+
 @contextmanager
 def speaking(database_url: str) -> Iterator[None]:
     """Turn what a lost, unreachable or overloaded database raises into :class:`DatabaseAway`."""
@@ -109,7 +116,7 @@ def transaction(database_url: str) -> Iterator[Connection]:
         in the very moment of its commit, so callers are written to be repeated.
     """
     ensure_schema(database_url)
-    with speaking(database_url), create(database_url).begin() as connection:
+    with speaking(database_url), _unpooled(database_url).begin() as connection:
         _limit(connection)
         yield connection
 
@@ -132,7 +139,7 @@ def ensure_schema(database_url: str) -> None:
     """
     if database_url in _ready:
         return
-    with speaking(database_url), create(database_url).begin() as connection:
+    with speaking(database_url), _unpooled(database_url).begin() as connection:
         _limit(connection)
         lock_until_commit(connection, "schema")
         found = _schema_version(connection)

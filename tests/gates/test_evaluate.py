@@ -70,6 +70,29 @@ def test_a_warning_is_reported_and_does_not_refuse(suite_of: MakeSuite) -> None:
     assert len(result.warnings) == 1
 
 
+def test_a_brief_verdict_shows_rows_of_what_refuses_only(suite_of: MakeSuite) -> None:
+    item = ("column_values_to_be_between", {"column": "delay", "max_value": 37})
+    for severity, shown in (("critical", 2), ("warning", 0)):
+        suite = suite_of(item, severity=severity)
+        [check] = Evaluator(suite).judge(flights(), subject="2013-03-01", identify=["flight"], brief=True).checks
+        assert (check.success, check.unexpected, len(check.samples)) == (False, 2, shown)
+
+
+def test_rows_are_shown_of_a_frame_whose_every_row_is_wrong_without_looking_at_each(
+    suite_of: MakeSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pandas.core.indexing import _AtIndexer
+
+    def cell(*_: object) -> None:
+        raise AssertionError("single cells are read")
+
+    monkeypatch.setattr(_AtIndexer, "__getitem__", cell)
+    frame = flights(2000)
+    [check] = judge(suite_of(("column_values_to_be_between", {"column": "flight", "max_value": -1})), frame).checks
+    assert check.unexpected == 2000
+    assert [row["flight"] for row in check.samples] == list(range(SAMPLES))
+
+
 def test_mostly_tolerates_as_many_rows_as_it_says(suite_of: MakeSuite) -> None:
     frame = flights()
     assert (
@@ -202,6 +225,7 @@ def test_planning_once_gives_what_great_expectations_gives_by_its_public_way(sui
         assert check.success == other.success, check.type
         if check.unexpected is not None:
             assert check.unexpected == other.result["unexpected_count"], check.type
+            assert len(check.samples) == (0 if check.success else min(check.unexpected, SAMPLES)), check.type
         elif "observed_value" in other.result and check.observed is not None:
             assert check.observed == to_plain(other.result["observed_value"]), check.type
 

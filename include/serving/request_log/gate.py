@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from include.gates import Suite, load_suite
 from include.gates.result import GateResult
 from include.lake.paths import quarantine_folder
+from include.registry import database
 from include.registry.results import record_check
 from include.serving.request_log.segments import to_disk
 from include.serving.request_log.tables import LogTable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from include.gates.engine import Evaluator
 
 UNRECORDED: Final = "unrecorded.json"
+_UNRECORDED_PATHS: Final = f"*/*/{UNRECORDED}"
 SOURCE: Final = "request log"
 """By this the quarantine of the log is told from that of partitions."""
 _IDENTIFY: Final[dict[LogTable, tuple[str, ...]]] = {
@@ -71,13 +73,15 @@ class LogGate:
     def judge(self, model: str, table: LogTable, rows: pa.Table, subject: str) -> GateResult | None:
         """The verdict on a batch; None if the model has no suite for it, or nothing of it applies.
 
-        Expectations on inputs that this version does not have are left out.
+        Expectations on inputs that this version does not have are left out; one that only warns shows no samples.
 
         :raises SuiteError: the suite is wrong.
         :raises GateBroken: the suite could not be evaluated.
         """
         found = self._ready(model, table, rows)
-        return None if found is None else found[0].judge(found[1], subject=subject, identify=_IDENTIFY[table])
+        if found is None:
+            return None
+        return found[0].judge(found[1], subject=subject, identify=_IDENTIFY[table], brief=True)
 
     def sift(self, model: str, table: LogTable, rows: pa.Table, subject: str) -> Sifted:
         """Judge a batch, and if single rows are what is wrong, take out the requests that they came in.
@@ -197,11 +201,16 @@ def record_refusals(settings: Settings) -> int:
 
     :raises DatabaseAway: the database cannot be reached; nothing is forgotten.
     """
+    waiting = settings.store / "quarantine"
+    if next(waiting.glob(_UNRECORDED_PATHS), None) is None:
+        return 0
     recorded = 0
-    for path in (settings.store / "quarantine").glob(f"*/*/{UNRECORDED}"):
-        with suppress(FileNotFoundError, ValueError):
-            check: dict[str, Any] = json.loads(path.read_text())
-            record_check(settings, **check | {"as_of": datetime.fromisoformat(check["as_of"])})
-            path.unlink()
-            recorded += 1
+    with database.transaction(settings.database_url) as turn:
+        database.lock_until_commit(turn, "refusals")  # servers that share a store take turns
+        for path in waiting.glob(_UNRECORDED_PATHS):
+            with suppress(FileNotFoundError, ValueError):
+                check: dict[str, Any] = json.loads(path.read_text())
+                record_check(settings, **check | {"as_of": datetime.fromisoformat(check["as_of"])})
+                path.unlink()
+                recorded += 1
     return recorded
