@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_times import time_findings
 from include.spec.check_training import METRICS, training_findings
@@ -33,6 +34,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from time_findings(definition)
     yield from training_findings(definition)
     yield from production_findings(definition, METRICS[definition.task])
+    yield from pod_findings(definition)
     if expressions:
         yield from _expressions(definition)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
 from include.spec.section import Day, Duration, Scalar, Section
 
@@ -73,10 +74,10 @@ class FeatureModule(Section):
 
 
 class Resources(Section):
-    """What one step may use."""
+    """What the training step may use, wherever it runs."""
 
-    cpu: int = Field(2, ge=1, description="Number of CPUs (threads in local mode).")
-    memory: str = Field("4Gi", pattern=r"^[0-9]+(Mi|Gi)$", description="Memory, such as `4Gi`.")
+    cpu: int = Field(2, ge=1, description="Number of CPUs, and of threads.")
+    memory: str = Field("4Gi", pattern=r"^[1-9][0-9]*(Mi|Gi)$", description="Memory of its pod, such as `4Gi`.")
 
 
 class Training(Section):
@@ -189,3 +190,4 @@ class Definition(Section):
     monitoring: Monitoring = Field(Monitoring(), description="The drift check.")
     schedule: Schedule = Field(Schedule(), description="When its DAGs run.")
     execution: Execution = Field(Execution(), description="How Airflow runs its steps.")
+    pods: Pods = Field(Pods(), description="What its steps may use in Kubernetes.")

@@ -74,19 +74,27 @@ schedule: {data: "0 1 * * *", train: "0 3 * * *"}
 
 def reference_page() -> str:
     """The page as Markdown."""
-    parts = [_HEAD, *_sections("", Definition), _expressions(), _params(), _metrics()]
+    parts = [_HEAD, *_sections("", Definition, {}), _expressions(), _params(), _metrics()]
     return "\n".join(parts)
 
 
-def _sections(path: str, section: type[BaseModel]) -> Iterator[str]:
+def _sections(path: str, section: type[BaseModel], shown: dict[type[BaseModel], str]) -> Iterator[str]:
+    """A section with those in it; one that is at two places is shown at the first.
+
+    :param shown: where each section has been shown.
+    """
     title = f"## `{path}`" if path else "## Keys at the top"
+    if section in shown:
+        yield f"{title}\n\nThe keys of [`{shown[section]}`](#{shown[section].replace('.', '')}).\n"
+        return
+    shown[section] = path
     about = f"\n{_doc(section)}\n" if path else ""
     rows = [f"| `{name}` | {_type(field)} | {_default(field)} | {_cell(field)} |" for name, field in _fields(section)]
     yield "\n".join([title, about, "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""])
     for name, field in _fields(section):
         inner, suffix = _inner(field.annotation)
         if inner is not None:
-            yield from _sections(f"{path}.{name}{suffix}" if path else f"{name}{suffix}", inner)
+            yield from _sections(f"{path}.{name}{suffix}" if path else f"{name}{suffix}", inner, shown)
 
 
 def _fields(section: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
@@ -130,6 +138,8 @@ def _type_name(annotation: Any) -> str:
         return f"list of {_type_name(arguments[0])}"
     if origin is dict:
         return f"name: {_type_name(arguments[1])}, …"
+    if annotation is Any:
+        return "as in Kubernetes"
     if origin is not None and arguments:  # Annotated
         return _type_name(arguments[0])
     return "section"

@@ -35,6 +35,12 @@ _BOUNDS: Final = {
 _PATTERN_CURES: Final = {
     "model": "Use lower-case letters, digits and underscores, starting with a letter, such as flight_delay.",
     "memory": "Write a number with Mi or Gi, such as 4Gi.",
+    "ephemeral_storage": "Write a number with Mi or Gi, such as 4Gi.",
+    "gpu_resource": "Write it as the node names it, such as nvidia.com/gpu.",
+    **dict.fromkeys(
+        ("secrets", "config_maps", "pull_secrets", "priority_class", "service_account"),
+        "Write the name of a Kubernetes object: lower-case letters, digits, - and dots.",
+    ),
 }
 
 
@@ -136,7 +142,8 @@ def _too_short(keys: KeyPath, _detail: ErrorDetails) -> Finding:
 
 
 def _wrong_pattern(keys: KeyPath, detail: ErrorDetails) -> Finding:
-    cure = _PATTERN_CURES.get(str(keys[-1]), f"It must match {detail.get('ctx', {}).get('pattern')}.")
+    name = next((key for key in reversed(keys) if isinstance(key, str)), "")
+    cure = _PATTERN_CURES.get(name, f"It must match {detail.get('ctx', {}).get('pattern')}.")
     return Finding(keys, f"{_describe(detail['input'])} is not written as it must be", cure)
 
 

@@ -34,6 +34,14 @@ SUMMARIES: Final[dict[str, str]] = {
     "retire": "Takes the model out of production; history stays.",
 }
 
+LIGHT: Final = frozenset(
+    {
+        *("audit", "decide", "register", "choose"),
+        *("deploy", "stage", "ask", "promote", "withdraw", "rollback", "retire"),
+    }
+)
+"""Steps that decide or change state, and neither read tables nor compute: not worth a pod of their own."""
+
 
 def load_step(name: str) -> Step:
     """Import the module ``include.steps.<name>`` and return its function ``run``.
