@@ -7,15 +7,123 @@ Read once at a process's edge (a command line, a server's start) and passed on a
 from __future__ import annotations
 
 import os
+import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from include.errors import Refused
+
 PROJECT = Path(__file__).resolve().parent.parent
+COPY_PREFIX = "noria-store-"
 
 _DEFAULT_DATABASE = "postgresql+psycopg2://postgres@127.0.0.1:5432/noria"
 _DEFAULT_TRACKING = "http://127.0.0.1:5000"
 _DEFAULT_SERVER = "http://127.0.0.1:8090"
+_SCHEME = "s3://"
+_YES = frozenset({"1", "true", "yes", "on"})
+
+
+class BadStore(Refused):
+    """The variables that say where the store is contradict each other, or name something that is no store."""
+
+    def __init__(self, problem: str, cure: str) -> None:
+        super().__init__(f"{problem}. {cure}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """A store in S3-compatible object storage.
+
+    :param name: the bucket's name.
+    :param prefix: below which everything lies, without slashes at its ends; empty for the whole bucket.
+    :param endpoint: address of the S3 API (``NORIA_STORE_ENDPOINT``); None for Amazon's own.
+    :param region: (``NORIA_STORE_REGION``); None leaves it to the machine's own configuration.
+    :param key: access key (``NORIA_STORE_KEY``); without one the machine's own identity is used (a role, AWS_*).
+    :param secret: its secret (``NORIA_STORE_SECRET``).
+    :param token: session token of temporary credentials (``NORIA_STORE_TOKEN``).
+    :param allow_http: whether the endpoint may be spoken to without encryption (``NORIA_STORE_ALLOW_HTTP``).
+    """
+
+    name: str
+    prefix: str = ""
+    endpoint: str | None = None
+    region: str | None = None
+    key: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    allow_http: bool = False
+
+    @property
+    def url(self) -> str:
+        """``s3://<name>/<prefix>``, without a slash at the end."""
+        return f"{_SCHEME}{self.name}/{self.prefix}".rstrip("/")
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must never be shown."""
+        return [word for word in (self.key, self.secret, self.token) if word]
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables from which :meth:`Settings.from_environment` makes it again."""
+        found = {
+            "NORIA_STORE": self.url,
+            "NORIA_STORE_ENDPOINT": self.endpoint,
+            "NORIA_STORE_REGION": self.region,
+            "NORIA_STORE_KEY": self.key,
+            "NORIA_STORE_SECRET": self.secret,
+            "NORIA_STORE_TOKEN": self.token,
+            "NORIA_STORE_ALLOW_HTTP": "true" if self.allow_http else None,
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Bucket:
+        """Read ``NORIA_STORE`` and the variables that go with it.
+
+        :raises BadStore: if they do not fit together.
+        """
+        name, _, prefix = env["NORIA_STORE"].removeprefix(_SCHEME).partition("/")
+        if not name or ".." in prefix.split("/"):
+            raise BadStore(f"NORIA_STORE is {env['NORIA_STORE']!r}", "Write it like s3://bucket/prefix")
+        bucket = cls(
+            name=name,
+            prefix=prefix.strip("/"),
+            endpoint=(env.get("NORIA_STORE_ENDPOINT") or "").rstrip("/") or None,
+            region=env.get("NORIA_STORE_REGION") or None,
+            key=env.get("NORIA_STORE_KEY") or None,
+            secret=env.get("NORIA_STORE_SECRET") or None,
+            token=env.get("NORIA_STORE_TOKEN") or None,
+            allow_http=env.get("NORIA_STORE_ALLOW_HTTP", "").lower() in _YES,
+        )
+        bucket._check()
+        return bucket
+
+    def _check(self) -> None:
+        if (self.key is None) != (self.secret is None):
+            given, absent = ("KEY", "SECRET") if self.key else ("SECRET", "KEY")
+            raise BadStore(
+                f"NORIA_STORE_{given} is set, but NORIA_STORE_{absent} is not",
+                "Set both, or neither to use the machine's own identity",
+            )
+        if self.token and self.key is None:
+            raise BadStore(
+                "NORIA_STORE_TOKEN is set without NORIA_STORE_KEY and NORIA_STORE_SECRET", "Set all three, or none"
+            )
+        if self.endpoint is None:
+            return
+        scheme, separator, rest = self.endpoint.partition("://")
+        if not separator or scheme not in ("http", "https") or "@" in rest:
+            raise BadStore(
+                "NORIA_STORE_ENDPOINT is no address of an S3 API",
+                "Write it like https://objects.example.com; credentials go to NORIA_STORE_KEY and NORIA_STORE_SECRET",
+            )
+        if scheme == "http" and not self.allow_http:
+            raise BadStore(
+                f"The endpoint {self.endpoint} would be spoken to without encryption",
+                "Write https, or allow it with NORIA_STORE_ALLOW_HTTP=true",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +132,9 @@ class Settings:
 
     :param home: state of the local stack: logs, caches, Airflow's home (``NORIA_HOME``, default ``.noria``).
     :param store: root of landing files, lake, staging, quarantine and reports (``NORIA_STORE``, default
-        ``<home>/store``).
+        ``<home>/store``). If the store is a bucket, the folder of this process's own copies of what it reads and
+        writes; :mod:`include.lake.store` brings them from there and back.
+    :param bucket: the store, if ``NORIA_STORE`` is an ``s3://`` address.
     :param models: folder of model definitions (``NORIA_MODELS``, default ``include/models``).
     :param dags: folder of the DAG files that Airflow reads (``NORIA_DAGS``, default ``dags``).
     :param expectations: folder of Great Expectations suites (``NORIA_EXPECTATIONS``, default ``expectations``).
@@ -50,15 +160,31 @@ class Settings:
     server_token: str | None = field(default=None, repr=False)
     server_tokens: Path | None = None
     hashing_key: Path | None = None
+    bucket: Bucket | None = None
+
+    @property
+    def store_address(self) -> str:
+        """The store as people know it: its folder or its ``s3://`` address."""
+        return str(self.store) if self.bucket is None else self.bucket.url
+
+    @property
+    def store_environment(self) -> dict[str, str]:
+        """The variables that lead another process to the same store."""
+        return {"NORIA_STORE": str(self.store)} if self.bucket is None else self.bucket.to_environment()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read the documented ``NORIA_*`` variables; everything has a default that suits the local stack."""
+        """Read the documented ``NORIA_*`` variables; everything has a default that suits the local stack.
+
+        :raises BadStore: if the store's variables do not fit together.
+        """
         env = os.environ if environment is None else environment
         home = Path(env.get("NORIA_HOME", PROJECT / ".noria")).absolute()
+        bucket = Bucket.from_environment(env) if _is_address(env.get("NORIA_STORE", "")) else None
         return cls(
             home=home,
-            store=Path(env.get("NORIA_STORE", home / "store")).absolute(),
+            store=Path(env.get("NORIA_STORE", home / "store")).absolute() if bucket is None else _copies(),
+            bucket=bucket,
             models=Path(env.get("NORIA_MODELS", PROJECT / "include" / "models")).absolute(),
             dags=Path(env.get("NORIA_DAGS", PROJECT / "dags")).absolute(),
             expectations=Path(env.get("NORIA_EXPECTATIONS", PROJECT / "expectations")).absolute(),
@@ -69,3 +195,19 @@ class Settings:
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
             hashing_key=Path(key).absolute() if (key := env.get("NORIA_HASHING_KEY")) else None,
         )
+
+
+def _is_address(store: str) -> bool:
+    """Whether the store is a bucket rather than a folder.
+
+    :raises BadStore: if it is an address of another kind.
+    """
+    scheme, separator, _ = store.partition("://")
+    if separator and f"{scheme}://" != _SCHEME:
+        raise BadStore(f"NORIA_STORE is {store!r}, but a store is a folder or s3://bucket/prefix", "Write one of these")
+    return bool(separator)
+
+
+def _copies() -> Path:
+    """A name that nobody else has; the folder is made when something is first copied."""
+    return Path(tempfile.gettempdir()).resolve() / f"{COPY_PREFIX}{os.getpid()}-{uuid.uuid4().hex}"

@@ -12,6 +12,7 @@ import pytest
 
 from include.settings import Settings
 from include.stack.postgres import Postgres
+from tests.object_storage import ObjectStorage, running_storage
 
 
 def pytest_runtest_setup() -> None:
@@ -48,3 +49,23 @@ def database_url(postgres: Postgres) -> Iterator[str]:
 def stored_settings(settings: Settings, database_url: str) -> Settings:
     """Like ``settings``, with a database of its own."""
     return replace(settings, database_url=database_url)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    """A real S3 API server for the test session."""
+    with running_storage(tmp_path_factory.mktemp("s3")) as storage:
+        yield storage
+
+
+@pytest.fixture
+def s3_bucket(s3: ObjectStorage) -> str:
+    """A new empty bucket."""
+    return s3.make_bucket(f"test-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The object store's client gives up after some seconds, not half a minute."""
+    for name, value in {"_CONNECT_SECONDS": 1, "_REQUEST_SECONDS": 5, "_RETRIES": 1, "_RETRY_SECONDS": 3}.items():
+        monkeypatch.setattr(f"include.lake.bucket.{name}", value)

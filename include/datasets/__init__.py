@@ -24,10 +24,11 @@ def land(settings: Settings, model: str, *, force: bool = False) -> Landed | Non
     """
     from include.datasets.bikes import land_bikes
     from include.datasets.flights import land_flights
+    from include.lake.store import store_of
 
-    landing = settings.store / "landing"
+    store, landing = store_of(settings), settings.store / "landing"
     if model == "flight_delay":
-        return land_flights(landing, force=force)
+        return land_flights(store, landing, force=force)
     if model == "bike_demand":
-        return land_bikes(landing, force=force)
+        return land_bikes(store, landing, force=force)
     return None

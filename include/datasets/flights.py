@@ -22,6 +22,7 @@ from include.datasets.landing import (
     replacing,
     sql_text,
 )
+from include.lake.store import Store
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,14 +46,14 @@ ORDER BY scheduled_at, carrier, flight, origin
 """
 
 
-def land_flights(landing: Path, *, force: bool = False) -> Landed:
+def land_flights(store: Store, landing: Path, *, force: bool = False) -> Landed:
     """Write ``flights/<local day>.parquet`` below ``landing``, one file for each of the 365 days.
 
     :param force: write every file anew, also those that are there.
     :raises DatasetMissing: if the package with the data is not installed.
     """
     folder = landing / "flights"
-    if not force and (before := landed_before(folder, RECIPE)):
+    if not force and (before := landed_before(store, folder, RECIPE)):
         return before
     with open_memory() as connection, tempfile.TemporaryDirectory(prefix="noria-flights-") as scratch:
         _load(connection, Path(scratch))
@@ -60,7 +61,7 @@ def land_flights(landing: Path, *, force: bool = False) -> Landed:
         days: list[tuple[date, int]] = connection.sql(query).fetchall()
         for day, _ in days:
             _write_day(connection, folder, day)
-    return note_landed(folder, RECIPE, {f"{day}.parquet": rows for day, rows in days})
+    return note_landed(store, folder, RECIPE, {f"{day}.parquet": rows for day, rows in days})
 
 
 def _load(connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:

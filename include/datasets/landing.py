@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from include.errors import NoriaError
+from include.lake.store import Store
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,24 +78,28 @@ def package_file(package: str, relative: str) -> Path:
     raise DatasetMissing(package, relative)
 
 
-def landed_before(folder: Path, recipe: Recipe) -> Landed | None:
+def landed_before(store: Store, folder: Path, recipe: Recipe) -> Landed | None:
     """What an earlier call landed by the same recipe, if all of its files are still there.
 
     A file that is there is left as it is: it may have been changed on purpose.
     """
+    store.fetch(_note(folder, recipe))
     try:
         note = json.loads(_note(folder, recipe).read_text())
-        complete = note["recipe"] == recipe.identity() and all((folder / name).is_file() for name in note["files"])
+        there = set(store.find(folder, "*"))
+        complete = note["recipe"] == recipe.identity() and all(folder / name in there for name in note["files"])
         return Landed(len(note["files"]), sum(note["files"].values()), 0) if complete else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def note_landed(folder: Path, recipe: Recipe, files: Mapping[str, int]) -> Landed:
+def note_landed(store: Store, folder: Path, recipe: Recipe, files: Mapping[str, int]) -> Landed:
     """Record a complete landing: file names (relative to ``folder``) with their numbers of rows."""
+    store.deliver(*(folder / name for name in files))
     document = {"recipe": recipe.identity(), "files": dict(sorted(files.items()))}
     with replacing(_note(folder, recipe)) as path:
         path.write_text(json.dumps(document, indent=1) + "\n")
+    store.deliver(_note(folder, recipe))
     return Landed(len(files), sum(files.values()), len(files))
 
 

@@ -49,7 +49,7 @@ class GateRefused(Refused):
     :param cure: what to do next.
     """
 
-    def __init__(self, stage: str, subject: str, reason: str, page: Path, cure: str) -> None:
+    def __init__(self, stage: str, subject: str, reason: str, page: Path | str, cure: str) -> None:
         self.stage, self.subject, self.reason, self.page, self.cure = stage, subject, reason, page, cure
         super().__init__(
             f"The {stage} gate refused {subject}: {reason.rstrip('.')}. {cure} Rows and values are on the page {page}"

@@ -11,6 +11,7 @@ from include.gates.result import GateResult
 from include.lake.paths import quarantine_folder
 from include.lake.quarantine import quarantine_partition
 from include.lake.staging import StagedPartition
+from include.lake.store import store_of
 from include.settings import Settings
 
 PAGE: Final = "page.html"
@@ -43,13 +44,15 @@ def resolve(
     settings: Settings, model: str, key: str, stage: str, note: dict[str, Any], *, scores: bool = False
 ) -> None:
     """Mark a partition's older quarantine as resolved, if this stage refused it then and accepts it now."""
-    folder = quarantine_folder(settings, model, key, scores=scores)
+    folder, store = quarantine_folder(settings, model, key, scores=scores), store_of(settings)
+    store.fetch(folder / VERDICT)
     try:
         refused_by = json.loads((folder / VERDICT).read_text())["gate"]["stage"]
     except (OSError, ValueError, KeyError):
         return
     if refused_by == stage:
         (folder / RESOLVED).write_text(json.dumps(note, indent=1))
+        store.deliver(folder / RESOLVED)
 
 
 def kept_file(folder: Path) -> Path | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from include.lake.paths import TABLES, checked_model, temporary_folder
+from include.lake.store import FolderStore, Store, store_of
 from include.settings import Settings
 
 KEPT_DAYS: Final = 7
@@ -21,24 +21,19 @@ def clean_staging(settings: Settings, model: str, *, kept_days: float = KEPT_DAY
     The age is that of the newest file: a run that still works in its folder keeps it.
     """
     oldest = time.time() - kept_days * _DAY_SECONDS
-    removed = [folder for folder in _folders(settings, model) if _last_touched(folder) < oldest]
-    for folder in removed:
-        shutil.rmtree(folder, ignore_errors=True)
+    removed = []
+    for store, folder in _folders(settings, model):
+        if store.touched(folder) < oldest:
+            store.remove_folder(folder)
+            removed.append(folder)
     return removed
 
 
-def _folders(settings: Settings, model: str) -> Iterator[Path]:
-    parents = [settings.store / "staging" / checked_model(model) / table for table in TABLES]
-    for parent in [*parents, temporary_folder(settings)]:
-        if parent.is_dir():
-            yield from (folder for folder in parent.iterdir() if folder.is_dir() and not folder.is_symlink())
-
-
-def _last_touched(folder: Path) -> float:
-    newest = 0.0
-    for path in (folder, *folder.rglob("*")):
-        try:
-            newest = max(newest, path.lstat().st_mtime)
-        except FileNotFoundError:
-            return time.time()  # somebody works here
-    return newest
+def _folders(settings: Settings, model: str) -> Iterator[tuple[Store, Path]]:
+    store = store_of(settings)
+    for table in TABLES:
+        for folder in store.folders(settings.store / "staging" / checked_model(model) / table):
+            yield store, folder
+    spilled = FolderStore(settings.store)  # DuckDB spills to this machine's disk, wherever the store is
+    for folder in spilled.folders(temporary_folder(settings)):
+        yield spilled, folder

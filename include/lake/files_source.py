@@ -34,6 +34,7 @@ from include.lake.source_files import (
     scan_sql,
 )
 from include.lake.staging import StagedPartition
+from include.lake.store import store_of
 from include.lake.structure import column_notes, column_problem, conversions, count_faults, fault_problem
 from include.lake.table import PartitionRecord
 from include.lake.writer import GROUP, StagingWriter, WrittenPartition
@@ -73,6 +74,7 @@ class FilesSource:
         self._columns = raw_columns(definition.model, definition.source.columns)
         self._writer = StagingWriter(settings, definition.model, "raw", attempt, arrow_schema(self._columns))
         self._form = file_format(definition)
+        self._store = store_of(settings)
 
     def stage(
         self, keys: Sequence[str], published: Mapping[str, PartitionRecord], *, force: bool = False
@@ -112,6 +114,7 @@ class FilesSource:
     def _stage_files(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
         results: list[StagedPartition] = []
         arrivals: list[_Arrival] = []
+        self._store.fetch(*(partition_source(self.settings, self.definition, key) for key in keys))
         for key in keys:
             arrived = self._arrival(key, known)
             if isinstance(arrived, _Arrival):
@@ -124,20 +127,21 @@ class FilesSource:
 
     def _arrival(self, key: str, known: Mapping[str, PartitionRecord]) -> StagedPartition | _Arrival:
         path = partition_source(self.settings, self.definition, key)
+        shown = self._store.shown(path)
         if not path.is_file():
-            return missing(key, path)
+            return missing(key, shown, is_there=False)
         stamp = file_stamp(path)
         inputs = self._inputs(file_checksum(path))
         record = known.get(key)
         if record is not None and record.inputs == inputs:
-            return unchanged(record, path)
+            return unchanged(record, shown)
         try:
-            file = inspect_file(path, self._form)
+            file = inspect_file(path, self._form, shown)
         except UnreadableFile as error:
-            return refused(key, path, f"{path} {error}. Deliver it again and ingest the partition again.", inputs)
+            return refused(key, shown, f"{shown} {error}. Deliver it again and ingest the partition again.", inputs)
         problem = column_problem(file, self.definition)
         if problem:
-            return refused(key, path, problem, inputs)
+            return refused(key, shown, problem, inputs)
         return _Arrival(key=key, file=file, inputs=inputs, stamp=stamp)
 
     def _stage_batch(self, batch: Sequence[_Arrival]) -> list[StagedPartition]:
@@ -148,9 +152,9 @@ class FilesSource:
             if is_ours(error):
                 raise
             if len(batch) == 1:
-                path = batch[0].file.path
-                problem = f"{path} cannot be read: {cause(error)}. Deliver it again and ingest the partition again."
-                return [refused(batch[0].key, path, problem, batch[0].inputs)]
+                shown = batch[0].file.shown
+                problem = f"{shown} cannot be read: {cause(error)}. Deliver it again and ingest the partition again."
+                return [refused(batch[0].key, shown, problem, batch[0].inputs)]
         finally:
             connection.close()
         return [result for arrival in batch for result in self._stage_batch([arrival])]
@@ -168,7 +172,7 @@ class FilesSource:
                     connection, arrival.file, _relation([arrival]), read, self.definition, counts[index]
                 )
             if problem:
-                bad.append(refused(arrival.key, arrival.file.path, problem, arrival.inputs))
+                bad.append(refused(arrival.key, arrival.file.shown, problem, arrival.inputs))
             else:
                 good.append(arrival)
         return bad + (self._write_files(connection, good, read) if good else [])
@@ -183,8 +187,8 @@ class FilesSource:
     def _file_result(self, arrival: _Arrival, written: WrittenPartition) -> StagedPartition:
         file = arrival.file
         if file_stamp(file.path) != arrival.stamp:
-            problem = f"{file.path} was changed while it was read. Ingest the partition again when it is complete."
-            return refused(arrival.key, file.path, problem, arrival.inputs)
+            problem = f"{file.shown} was changed while it was read. Ingest the partition again when it is complete."
+            return refused(arrival.key, file.shown, problem, arrival.inputs)
         return staged(arrival.key, file, arrival.inputs, written, column_notes(file, self.definition))
 
     def _write(
@@ -205,23 +209,25 @@ class FilesSource:
 
     def _stage_cut(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
         path = partition_source(self.settings, self.definition, keys[0])
+        shown = self._store.shown(path)
+        self._store.fetch(path)
         if not path.is_file():
-            return [missing(key, path) for key in keys]
+            return [missing(key, shown, is_there=False) for key in keys]
         try:
-            file = inspect_file(path, self._form)
+            file = inspect_file(path, self._form, shown)
         except UnreadableFile as error:
-            return [refused(key, path, f"{path} {error}. Deliver it again and ingest again.") for key in keys]
+            return [refused(key, shown, f"{shown} {error}. Deliver it again and ingest again.") for key in keys]
         problem = column_problem(file, self.definition)
         if problem:
-            return [refused(key, path, problem) for key in keys]
+            return [refused(key, shown, problem) for key in keys]
         connection = self._connect(path)
         try:
             return self._cut(connection, file, keys, known)
         except FILE_FAULTS as error:
             if is_ours(error):
                 raise
-            problem = f"{path} cannot be read: {cause(error)}. Deliver it again and ingest again."
-            return [refused(key, path, problem) for key in keys]
+            problem = f"{shown} cannot be read: {cause(error)}. Deliver it again and ingest again."
+            return [refused(key, shown, problem) for key in keys]
         finally:
             connection.close()
 
@@ -241,9 +247,9 @@ class FilesSource:
         if without_time:
             counts = count_faults(connection, whole, read, self.definition)[0]
             problem = fault_problem(connection, file, whole, read, self.definition, counts) or ""
-            return [refused(key, file.path, problem) for key in keys]
+            return [refused(key, file.shown, problem) for key in keys]
         labels = {key: partition_label(key) for key in keys if newest is not None and partition_label(key) <= newest}
-        late = [missing(key, file.path, newest) for key in keys if key not in labels]
+        late = [missing(key, file.shown, is_there=True, newest=newest) for key in keys if key not in labels]
         return late + (self._stage_labels(connection, file, read, label, labels, known) if labels else [])
 
     def _stage_labels(
@@ -266,7 +272,7 @@ class FilesSource:
             for i, one in counts.items()
             if one.bad
         }
-        bad = [refused(key, file.path, problem or "") for key, problem in problems.items()]
+        bad = [refused(key, file.shown, problem or "") for key, problem in problems.items()]
         good = [key for key in keys if key not in problems]
         written = self._write(connection, relation(good), read, good) if good else {}
         return bad + [self._cut_result(key, file, written[key], known.get(key)) for key in good]
@@ -276,8 +282,8 @@ class FilesSource:
     ) -> StagedPartition:
         inputs = self._inputs(written.digest)
         if record is not None and record.inputs == inputs:
-            from_store(self.settings, written.path).unlink()
-            return unchanged(record, file.path)
+            self._store.remove(from_store(self.settings, written.path))
+            return unchanged(record, file.shown)
         return staged(key, file, inputs, written, column_notes(file, self.definition))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 from include.lake.source_files import SourceFile
 from include.lake.staging import StagedPartition
@@ -23,12 +22,12 @@ def staged(
         digest=written.digest,
         inputs=inputs,
         checksum=written.checksum,
-        source=str(file.path),
+        source=file.shown,
         notes=notes,
     )
 
 
-def unchanged(record: PartitionRecord, path: Path) -> StagedPartition:
+def unchanged(record: PartitionRecord, source: str) -> StagedPartition:
     """A partition that is published already, made from the same inputs."""
     return StagedPartition(
         key=record.key,
@@ -36,20 +35,24 @@ def unchanged(record: PartitionRecord, path: Path) -> StagedPartition:
         rows=record.rows,
         digest=record.digest,
         inputs=record.inputs,
-        source=str(path),
+        source=source,
     )
 
 
-def refused(key: str, path: Path, problem: str, inputs: str | None = None) -> StagedPartition:
+def refused(key: str, source: str, problem: str, inputs: str | None = None) -> StagedPartition:
     """A partition whose data is not what it must be; the problem says what, where, and what to do."""
-    return StagedPartition(key=key, status="refused", problem=problem, source=str(path), inputs=inputs)
+    return StagedPartition(key=key, status="refused", problem=problem, source=source, inputs=inputs)
 
 
-def missing(key: str, path: Path, newest: datetime | None = None) -> StagedPartition:
-    """A partition whose data has not arrived; ``newest`` is the local time of the newest rows that have."""
-    there = f"{path} holds nothing as new as that yet" if path.is_file() else f"there is no file {path}"
+def missing(key: str, source: str, *, is_there: bool, newest: datetime | None = None) -> StagedPartition:
+    """A partition whose data has not arrived.
+
+    :param is_there: whether the file is there, without this partition's rows.
+    :param newest: the local time of the newest rows that have arrived.
+    """
+    there = f"{source} holds nothing as new as that yet" if is_there else f"there is no file {source}"
     if newest is not None:
         there += f" (its newest rows are of {newest})"
     return StagedPartition(
-        key=key, status="missing", problem=f"Partition {key} has not arrived: {there}.", source=str(path)
+        key=key, status="missing", problem=f"Partition {key} has not arrived: {there}.", source=source
     )

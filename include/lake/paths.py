@@ -1,6 +1,6 @@
 """Where datasets live below the store: every path of the lake is made here, and nowhere else.
 
-Local folders now; an object store would replace this module's functions and nothing above them.
+The paths are local ones. What they mean when the store is a bucket: :mod:`include.lake.store`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def quarantine_folder(settings: Settings, model: str, key: str, *, scores: bool 
 
 
 def temporary_folder(settings: Settings) -> Path:
-    """Folder where DuckDB may spill."""
+    """Folder where DuckDB may spill; always of this machine."""
     return settings.store / "tmp"
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,7 +105,7 @@ def publish(table: LakeTable, staged: StagedManifest, *, attempt: str, gate: Map
             raise NotGated(table, "nothing accepted")
         opened = table.open()
         after = published_partitions(opened)
-    _remove_staged(table.settings, accepted)
+    _remove_staged(table, accepted)
     return Published(
         version=opened.version(),
         digest=combined_digest((record.key, record.digest) for record in after.values()),
@@ -147,19 +146,21 @@ def _commit(
     after = {key: record.digest for key, record in before.items() if key not in dropped}
     after |= {partition.key: partition.digest or "" for partition in changes}
     actions: list[AddAction | RemoveAction] = [_adopt(table, partition) for partition in changes]
+    table.store.deliver(*(table.folder / action.path for action in actions))
     lock.check()
     try:
-        delta.create_write_transaction(
-            actions,
-            "overwrite",
-            Schema.from_arrow(schema),
-            list(PARTITION_COLUMNS),
-            partition_filters=[(PARTITION, "in", sorted(changed_keys))] if same_columns else None,
-            commit_properties=CommitProperties(
-                custom_metadata={"noria": _metadata(staged, changes, after, dropped, attempt, gate)},
-                max_commit_retries=0,
-            ),
-        )
+        with table.named_faults("committing to"):
+            delta.create_write_transaction(
+                actions,
+                "overwrite",
+                Schema.from_arrow(schema),
+                list(PARTITION_COLUMNS),
+                partition_filters=[(PARTITION, "in", sorted(changed_keys))] if same_columns else None,
+                commit_properties=CommitProperties(
+                    custom_metadata={"noria": _metadata(staged, changes, after, dropped, attempt, gate)},
+                    max_commit_retries=0,
+                ),
+            )
     except CommitFailedError as error:
         raise TableChanged(table, str(error)) from error
     return dropped
@@ -187,8 +188,9 @@ def _metadata(
 
 
 def _verify_files(table: LakeTable, changes: Iterable[StagedPartition]) -> None:
-    for partition in changes:
-        path = from_store(table.settings, partition.path) if partition.path else None
+    files = [(p, from_store(table.settings, p.path) if p.path else None) for p in changes]
+    table.store.fetch(*(path for _, path in files if path is not None))
+    for partition, path in files:
         if path is None or not path.is_file() or file_checksum(path) != partition.checksum:
             raise StagedFileChanged(table, partition)
 
@@ -199,18 +201,20 @@ def _table_schema(settings: Settings, changes: list[StagedPartition]) -> pa.Sche
 
 
 def _open_or_create(table: LakeTable, schema: pa.Schema) -> DeltaTable:
+    table.folder.mkdir(parents=True, exist_ok=True)
     if not table.exists():
-        table.folder.mkdir(parents=True, exist_ok=True)
-        create_table_with_add_actions(
-            str(table.folder),
-            Schema.from_arrow(schema),
-            [],
-            mode="error",
-            partition_by=list(PARTITION_COLUMNS),
-            name=f"{table.model}.{table.name}",
-            configuration=_CONFIGURATION,
-        )
-    return DeltaTable(str(table.folder))
+        with table.named_faults("creating"):
+            create_table_with_add_actions(
+                table.address.uri,
+                Schema.from_arrow(schema),
+                [],
+                mode="error",
+                partition_by=list(PARTITION_COLUMNS),
+                name=f"{table.model}.{table.name}",
+                configuration=_CONFIGURATION,
+                storage_options=table.address.options,
+            )
+    return table.load()
 
 
 def _adopt(table: LakeTable, partition: StagedPartition) -> AddAction:
@@ -233,9 +237,7 @@ def _adopt(table: LakeTable, partition: StagedPartition) -> AddAction:
     )
 
 
-def _remove_staged(settings: Settings, accepted: Iterable[StagedPartition]) -> None:
+def _remove_staged(table: LakeTable, accepted: Iterable[StagedPartition]) -> None:
     """The lake has the rows now; only the manifests of the attempt stay for a while."""
-    for partition in accepted:
-        if partition.status == "staged" and partition.path:
-            with suppress(FileNotFoundError):
-                from_store(settings, partition.path).unlink()
+    staged = [p.path for p in accepted if p.status == "staged" and p.path]
+    table.store.remove(*(from_store(table.settings, path) for path in staged))

@@ -12,9 +12,11 @@ from typing import Any
 
 from include.lake.paths import from_store, quarantine_folder
 from include.lake.staging import StagedPartition
+from include.lake.store import store_of
 from include.settings import Settings
 
 _TOO_LARGE_TO_COPY = 1 << 30
+_VERDICT = "gate.json"
 
 
 def quarantine_partition(
@@ -40,19 +42,25 @@ def quarantine_partition(
         "source": partition.source,
         "gate": dict(gate),
     }
-    (partial / "gate.json").write_text(json.dumps(document, indent=1, default=str))
+    (partial / _VERDICT).write_text(json.dumps(document, indent=1, default=str))
     _keep_data(settings, partition, partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
+    store_of(settings).deliver_folder(folder, _VERDICT)
     return folder
 
 
 def _keep_data(settings: Settings, partition: StagedPartition, folder: Path) -> None:
-    staged = from_store(settings, partition.path) if partition.path else None
-    if staged is not None and staged.is_file():
-        shutil.copyfile(staged, folder / "rows.parquet")
-        return
-    source = Path(partition.source) if partition.source else None
-    if source is not None and source.is_file() and source.stat().st_size <= _TOO_LARGE_TO_COPY:
+    store = store_of(settings)
+    if partition.path:
+        staged = from_store(settings, partition.path)
+        store.fetch(staged, fixed=True)
+        if staged.is_file():
+            shutil.copyfile(staged, folder / "rows.parquet")
+            return
+    source = store.place(partition.source) if partition.source else None
+    size = store.size(source) if source is not None else None
+    if source is not None and size is not None and size <= _TOO_LARGE_TO_COPY:
+        store.fetch(source)
         with suppress(PermissionError):  # a file that may not be read is only named, too
             shutil.copyfile(source, folder / f"source{source.suffix}")

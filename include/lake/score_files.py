@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from include.errors import Refused
+from include.lake.store import store_of
 from include.settings import Settings
 from include.spec.definition import Definition
 
@@ -17,9 +18,9 @@ MOST_FILES: Final = 10_000
 class FilesOutside(Refused):
     """A path leads out of the folders that scoring may read."""
 
-    def __init__(self, path: str, folders: list[Path]) -> None:
+    def __init__(self, path: str, folders: list[str]) -> None:
         self.path = path
-        allowed = " or ".join(str(folder) for folder in folders)
+        allowed = " or ".join(folders)
         super().__init__(
             f"The path {path!r} does not lie below {allowed}. Put the files there, or write a path relative to the "
             "store, such as landing/new/*.parquet."
@@ -59,22 +60,23 @@ def find_files(settings: Settings, definition: Definition, path: str) -> list[Pa
     A link stands for the file behind it, and a file counts once, however many names lead to it.
 
     :param path: relative to the store or absolute, with ``*``, ``?``, ``[…]`` and ``**``.
-    :returns: real paths, without links.
+    :returns: real paths, without links; of a bucket they are still to be fetched.
     :raises FilesOutside: if the pattern, or a file behind a link, lies outside the allowed folders.
     :raises NoFiles: if nothing matches.
     :raises TooManyFiles: if more match than one run takes.
     :raises NameUnreadable: if a name is not UTF-8.
     """
-    pattern = settings.store / path
+    store = store_of(settings)
+    pattern = settings.store / store.place(path)
     folders = allowed_folders(settings, definition)
     if ".." in PurePosixPath(path).parts or "\0" in path or not _inside(_fixed_part(pattern), folders):
-        raise FilesOutside(path, folders)
-    files = _matching(pattern)
+        raise FilesOutside(path, [store.shown(folder) for folder in folders])
+    files = _matching(pattern) if settings.bucket is None else _matching_in_bucket(settings, pattern)
     if not files:
-        raise NoFiles(str(pattern))
+        raise NoFiles(store.shown(pattern))
     for file in files:
         if not _inside(file, folders):
-            raise FilesOutside(str(file), folders)
+            raise FilesOutside(str(file), [str(folder) for folder in folders])
         if not _is_text(file):
             raise NameUnreadable(file)
     return files
@@ -88,6 +90,16 @@ def _matching(pattern: Path) -> list[Path]:
         if len(files) > MOST_FILES:
             raise TooManyFiles(str(pattern))
     return sorted(files)
+
+
+def _matching_in_bucket(settings: Settings, pattern: Path) -> list[Path]:
+    if not pattern.is_relative_to(settings.store):  # a file of this machine
+        return _matching(pattern)
+    found = store_of(settings).find(settings.store, pattern.relative_to(settings.store).as_posix())
+    files = [path for path in found if not path.name.startswith((".", "_"))]
+    if len(files) > MOST_FILES:
+        raise TooManyFiles(store_of(settings).shown(pattern))
+    return files
 
 
 def allowed_folders(settings: Settings, definition: Definition) -> list[Path]:

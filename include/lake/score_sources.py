@@ -24,6 +24,7 @@ from include.lake.digests import file_checksum
 from include.lake.faults import FILE_FAULTS, cause, file_stamp, is_ours
 from include.lake.score_columns import TABLE
 from include.lake.source_files import FileFormat, SourceFile, UnreadableFile, inspect_file, scan_sql
+from include.lake.store import store_of
 from include.lake.structure import conversions, count_faults, fault_problem
 from include.lake.table import LakeTable
 from include.lake.writer import GROUP, StagingWriter
@@ -120,6 +121,7 @@ class RawSource:
 
         if part.file is None:
             raise PartUnreadable(f"Partition {part.key} is not in the raw table.")
+        self._table.store.fetch(part.file, fixed=True)
         there = pq.read_schema(part.file).names
         gone = [name for name in columns if name not in there]
         if gone:
@@ -142,6 +144,7 @@ class DeliveredSource:
         self._files = list(files)
         self._attempt = f"{attempt}-rows"
         self._snapshots: dict[str, Path] = {}
+        self._store = store_of(settings)
 
     def parts(self) -> list[Part]:
         """All files, by their content."""
@@ -150,6 +153,7 @@ class DeliveredSource:
     def _part(self, path: Path) -> Part:
         store = self._settings.store.resolve()
         name = path.relative_to(store).as_posix() if path.is_relative_to(store) else str(path)
+        self._store.fetch(path)
         key = hashlib.sha256(f"file\0{name}".encode()).hexdigest()[:_KEY_DIGITS]
         try:
             content = file_checksum(path)
@@ -165,24 +169,25 @@ class DeliveredSource:
         except _NOT_TO_BE_HAD as error:
             if error.filename is None or Path(error.filename) != path:
                 raise
-            raise PartUnreadable(f"{path} cannot be opened: {error.strerror}. Put it right and {_AGAIN}.") from error
+            shown = self._store.shown(path)
+            raise PartUnreadable(f"{shown} cannot be opened: {error.strerror}. Put it right and {_AGAIN}.") from error
 
     def _rows(self, part: Part, path: Path, columns: Mapping[str, ColumnType]) -> Path:
-        form = _FORMATS.get(path.suffix.lower())
+        form, shown = _FORMATS.get(path.suffix.lower()), self._store.shown(path)
         if form is None:
-            raise PartUnreadable(f"{path} is neither .parquet nor .csv. Convert it, or name only such files.")
+            raise PartUnreadable(f"{shown} is neither .parquet nor .csv. Convert it, or name only such files.")
         before = file_stamp(path)
         path.open("rb").close()  # what cannot be opened is said here: readers do not name the file in their errors
         try:
-            file = inspect_file(path, form)
+            file = inspect_file(path, form, shown)
         except UnreadableFile as error:
-            raise PartUnreadable(f"{path} {error}. Deliver it again and {_AGAIN}.") from error
+            raise PartUnreadable(f"{shown} {error}. Deliver it again and {_AGAIN}.") from error
         absent = [name for name in columns if name not in file.names]
         if absent:
-            raise PartUnreadable(f"{path} lacks the column(s) {', '.join(absent)}. Add them and {_AGAIN}.")
+            raise PartUnreadable(f"{shown} lacks the column(s) {', '.join(absent)}. Add them and {_AGAIN}.")
         snapshot = self._snapshot(part, file, columns)
         if file_stamp(path) != before or file_checksum(path) != part.content:
-            raise PartUnreadable(f"{path} was changed while it was read. When it is complete, {_AGAIN}.")
+            raise PartUnreadable(f"{shown} was changed while it was read. When it is complete, {_AGAIN}.")
         return snapshot
 
     def release(self, part: Part) -> None:
@@ -205,7 +210,7 @@ class DeliveredSource:
             if is_ours(error):
                 raise
             raise PartUnreadable(
-                f"{file.path} cannot be read: {cause(error)}. Deliver it again and {_AGAIN}."
+                f"{file.shown} cannot be read: {cause(error)}. Deliver it again and {_AGAIN}."
             ) from error
         finally:
             connection.close()
@@ -219,14 +224,14 @@ class DeliveredSource:
         columns: Mapping[str, ColumnType],
     ) -> Path:
         schema = arrow_schema({name: DUCKDB_TYPES[kind] for name, kind in columns.items()})
-        writer = StagingWriter(self._settings, self._definition.model, TABLE, self._attempt, schema)
+        writer = StagingWriter(self._settings, self._definition.model, TABLE, self._attempt, schema, shared=False)
         items = ", ".join(item.selected for item in read)
         query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM {scan_sql([file])}"  # noqa: S608 - names are quoted
         written = writer.write(query_batches(connection, query), [part.key])[part.key]
         snapshot = self._settings.store / written.path
         self._snapshots[part.key] = snapshot
         if not written.rows:
-            raise PartUnreadable(f"{file.path} has no row. Deliver it again and {_AGAIN}.")
+            raise PartUnreadable(f"{file.shown} has no row. Deliver it again and {_AGAIN}.")
         return snapshot
 
 

@@ -25,9 +25,15 @@ class UnreadableFile(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A readable source file: its path and, in its own order, its columns with their physical types."""
+    """A readable source file.
+
+    :param path: where it is read.
+    :param shown: how people know it: the same path, or its address in the bucket.
+    :param columns: in its own order, with their physical types.
+    """
 
     path: Path
+    shown: str
     format: FileFormat
     columns: tuple[tuple[str, str], ...]
 
@@ -55,9 +61,10 @@ def file_format(definition: Definition) -> FileFormat:
     return definition.source.format or ("csv" if definition.source.path.lower().endswith(".csv") else "parquet")
 
 
-def inspect_file(path: Path, form: FileFormat) -> SourceFile:
+def inspect_file(path: Path, form: FileFormat, shown: str) -> SourceFile:
     """Read a file's column names and types, nothing more.
 
+    :param shown: how people know it.
     :raises UnreadableFile: if it is empty, cut off or not of its format.
     """
     if path.stat().st_size == 0:
@@ -69,7 +76,7 @@ def inspect_file(path: Path, form: FileFormat) -> SourceFile:
         raise UnreadableFile(f"has more than one column named {', '.join(doubled)}")
     if taken := sorted(_OURS.intersection(names)):
         raise UnreadableFile(f"has a column named {', '.join(taken)}, a name that is kept for reading; rename it")
-    return SourceFile(path=path, format=form, columns=columns)
+    return SourceFile(path=path, shown=shown, format=form, columns=columns)
 
 
 def scan_sql(files: Sequence[SourceFile]) -> str:

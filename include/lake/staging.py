@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from include.errors import Refused
 from include.lake.paths import checked_key, checked_table, from_store, relative_to_store, staging_folder
+from include.lake.store import store_of
 from include.settings import Settings
 
 Status = Literal["staged", "unchanged", "refused", "missing"]
@@ -27,7 +28,7 @@ _NAMED_AT_MOST = 20
 class ManifestUnreadable(Refused):
     """A reference points to a manifest that is not there or cannot be read."""
 
-    def __init__(self, path: Path, cause: str) -> None:
+    def __init__(self, path: str, cause: str) -> None:
         self.path = path
         super().__init__(
             f"The staged manifest {path} cannot be read ({cause}). It is removed some days after its run; "
@@ -46,7 +47,7 @@ class StagedPartition:
     :param digest: digest of its rows in order (32 hex characters), if they could be read.
     :param inputs: digest of what it is made from (32 hex characters).
     :param problem: for refused and missing: what is wrong, where, what to do.
-    :param source: the source file, as an absolute path, if there is one.
+    :param source: the source file, if there is one: an absolute path, or its address in the bucket.
     :param checksum: SHA-256 of the staged file's bytes; publish verifies it.
     :param notes: remarks that refuse nothing, such as new columns that were ignored.
     """
@@ -144,6 +145,7 @@ def write_manifest(settings: Settings, manifest: StagedManifest, name: str = "ma
     partial = path.with_name(f".{name}.{os.getpid()}")
     partial.write_text(json.dumps(asdict(manifest), indent=1))
     partial.replace(path)
+    store_of(settings).deliver(path)
     return reference(settings, manifest, path)
 
 
@@ -154,6 +156,8 @@ def read_manifest(settings: Settings, staged: Mapping[str, Any]) -> StagedManife
     :raises ManifestUnreadable: if it is not there or is not a manifest.
     """
     path = from_store(settings, str(staged["manifest"]))
+    store = store_of(settings)
+    store.fetch(path)
     try:
         document = json.loads(path.read_text())
         partitions = tuple(
@@ -161,7 +165,7 @@ def read_manifest(settings: Settings, staged: Mapping[str, Any]) -> StagedManife
         )
         return StagedManifest(**document, partitions=partitions)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ManifestUnreadable(path, f"{type(error).__name__}: {error}") from error
+        raise ManifestUnreadable(store.shown(path), f"{type(error).__name__}: {error}") from error
 
 
 def reference(settings: Settings, manifest: StagedManifest, path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def column_problem(file: SourceFile, definition: Definition) -> str | None:
     close = [hit for name in missing for hit in difflib.get_close_matches(name, file.names, 1, 0.75)]
     near = f" (it has {', '.join(close)})" if close else ""
     return (
-        f"{file.path} lacks the column(s) {', '.join(missing)}{near}; deliver it with them, or take them out of "
+        f"{file.shown} lacks the column(s) {', '.join(missing)}{near}; deliver it with them, or take them out of "
         "source.columns."
     )
 
@@ -95,7 +95,7 @@ def fault_problem(
     if counts.without_time:
         rows = _examples(connection, relation, f"({time}) IS NULL", "NULL")
         return (
-            f"{file.path} has {counts.without_time} row(s) without {name}, the event time (row {_rows(rows)}); "
+            f"{file.shown} has {counts.without_time} row(s) without {name}, the event time (row {_rows(rows)}); "
             f"without it a row belongs to no partition. Repair the file and {again}."
         )
     if counts.outside:
@@ -103,7 +103,7 @@ def fault_problem(
         rows = _examples(connection, relation, f"date_trunc({part}, {time}) <> _label", time)
         shown = ", ".join(f"row {row}: {value}" for row, value in rows)
         return (
-            f"{file.path} has {counts.outside} row(s) whose {name} lies outside the partition, on the clock of "
+            f"{file.shown} has {counts.outside} row(s) whose {name} lies outside the partition, on the clock of "
             f"{definition.source.time_zone} ({shown}). Deliver them in their own partition's file."
         )
     return None
@@ -123,7 +123,7 @@ def _wrong_types(
         shown = ", ".join(f"row {row}: {value!r}" for row, value in rows)
         kind = definition.source.columns[item.name]
         parts.append(f"column {item.name} is no {kind} in {counts.bad[item.name]} row(s) ({shown})")
-    return f"{file.path} has wrongly typed values: {'; '.join(parts)}."
+    return f"{file.shown} has wrongly typed values: {'; '.join(parts)}."
 
 
 def _event_time(read: Sequence[Conversion], definition: Definition) -> str:

@@ -6,7 +6,8 @@ partitions. A writer holds the table's advisory lock; a commit that meets anothe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -23,6 +24,8 @@ from include.lake.columns import DIGEST, INPUTS, PARTITION
 from include.lake.connections import quote_name
 from include.lake.paths import table_folder
 from include.lake.staging import StagedManifest, StagedPartition, combined_digest
+from include.lake.store import Store, TableAddress, store_of
+from include.lake.store_faults import named_faults
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,9 +70,37 @@ class LakeTable:
         self.name = name
         self.folder = table_folder(settings, model, name)
 
+    @cached_property
+    def store(self) -> Store:
+        """The store that it lies in."""
+        return store_of(self.settings)
+
+    @cached_property
+    def address(self) -> TableAddress:
+        """Where it is, as ``deltalake`` takes it."""
+        return self.store.table(self.folder)
+
     def exists(self) -> bool:
         """Whether it was ever published to."""
-        return self.folder.is_dir() and DeltaTable.is_deltatable(str(self.folder))
+        return self.store.has_table(self.folder)
+
+    def load(self, version: int | None = None) -> DeltaTable:
+        """The Delta table, which is known to exist, at a version that is known to exist (None: the newest)."""
+        with self.named_faults("reading"):
+            return DeltaTable(self.address.uri, version=version, storage_options=self.address.options)
+
+    @contextmanager
+    def named_faults(self, doing: str) -> Iterator[None]:
+        """Within, faults of a bucket become errors that say so; a folder's stay what they are.
+
+        :raises StoreAway: if the bucket cannot be reached.
+        :raises StoreRefuses: if it does not let us.
+        """
+        if self.settings.bucket is None:
+            yield
+            return
+        with named_faults(self.settings.bucket, f"{doing} the {self.label}"):
+            yield
 
     def version(self) -> int:
         """Its newest version.
@@ -85,12 +116,12 @@ class LakeTable:
         """
         if not self.exists():
             raise NoSuchVersion(self.model, self.name, "published version yet")
-        newest = DeltaTable(str(self.folder))
+        newest = self.load()
         if version is None or version == newest.version():
             return newest
         if not 0 <= version < newest.version():
             raise NoSuchVersion(self.model, self.name, f"version {version}")
-        return DeltaTable(str(self.folder), version=version)
+        return self.load(version)
 
     def partitions(self, version: int | None = None) -> dict[str, PartitionRecord]:
         """Its partitions by key, in key order; none if the table does not exist yet."""
@@ -109,10 +140,14 @@ class LakeTable:
         record = self.partitions().get(staged.key)
         if record is None or (record.digest, record.inputs) != (staged.digest, staged.inputs):
             return None
-        return self.files()[staged.key]
+        file = self.files()[staged.key]
+        self.store.fetch(file, fixed=True)
+        return file
 
     def files(self, version: int | None = None) -> dict[str, Path]:
         """Each partition's file, by key: read once, however many are wanted. Nobody writes to them any more.
+
+        Of a bucket they are to be fetched before they are read.
 
         :raises NoSuchVersion: if the table or the version is not there.
         """
@@ -129,13 +164,24 @@ class LakeTable:
         return publish(self, staged, attempt=attempt, gate=gate)
 
     def dataset(self, version: int | None = None, keys: Collection[str] | None = None) -> pyarrow.dataset.Dataset:
-        """The rows of a version, or of some partitions, as an Arrow dataset that reads nothing yet."""
+        """The rows of a version, or of some partitions, as an Arrow dataset that reads nothing yet.
+
+        Its files are local ones: of a bucket they are fetched here.
+        """
         table = self.open(version)
         if keys is not None and not keys:
             return pyarrow.dataset.dataset(pa.schema(table.schema().to_arrow()).empty_table())
+        return self.local_dataset(table, None if keys is None else [(PARTITION, "in", sorted(keys))])
+
+    def local_dataset(self, table: DeltaTable, chosen: list[tuple[str, str, Any]] | None) -> pyarrow.dataset.Dataset:
+        """The files of an opened version as a dataset of local files.
+
+        :param chosen: which partitions, as ``deltalake`` takes it (None: all).
+        """
         files = pyarrow.fs.SubTreeFileSystem(str(self.folder), pyarrow.fs.LocalFileSystem())
-        chosen = None if keys is None else [(PARTITION, "in", sorted(keys))]
-        return table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=chosen)
+        dataset = table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=chosen)
+        self.store.fetch(*(self.folder / name for name in dataset.files), fixed=True)
+        return dataset
 
     def scan(
         self,

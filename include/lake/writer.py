@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from include.lake.columns import ROW
 from include.lake.digests import RowsDigest, file_checksum
-from include.lake.paths import checked_key, relative_to_store, staging_folder
+from include.lake.paths import checked_key, from_store, relative_to_store, staging_folder
+from include.lake.store import store_of
 from include.settings import Settings
 
 GROUP: Final = "_group"
@@ -69,10 +70,14 @@ class StagingWriter:
     """Writes the staged files of one attempt.
 
     :param schema: Arrow schema of the files, with ``_row``, which the writer itself numbers 0..n-1.
+    :param shared: whether other processes are to read them; else they stay with this one.
     """
 
-    def __init__(self, settings: Settings, model: str, table: str, attempt: str, schema: pa.Schema) -> None:
+    def __init__(
+        self, settings: Settings, model: str, table: str, attempt: str, schema: pa.Schema, *, shared: bool = True
+    ) -> None:
         self._settings = settings
+        self._shared = shared
         self._schema = schema
         self._folder = staging_folder(settings, model, table, attempt)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +108,8 @@ class StagingWriter:
         for key in keys:
             if key not in written:
                 written[key] = self._finish(self._open(key))
+        if self._shared:
+            store_of(self._settings).deliver(*(from_store(self._settings, file.path) for file in written.values()))
         return written
 
     def _open(self, key: str) -> _OpenFile:

@@ -18,6 +18,7 @@ from include.lake.columns import DATA_PARTITION, LABEL, PARTITION, PREDICTION, R
 from include.lake.digests import RowsDigest, code_checksum, file_checksum, inputs_digest
 from include.lake.paths import checked_key, from_store, relative_to_store, staging_folder
 from include.lake.staging import StagedPartition, new_manifest, write_manifest
+from include.lake.store import store_of
 from include.settings import Settings
 
 TABLE: Final = "predictions"
@@ -41,10 +42,13 @@ def stage_predictions(
     :param training: the training's outputs: fingerprint, artifact_digest, training_set, predictions (file).
     :param suite_digest: digest of the predictions suite, so that a new suite has them judged and published again.
     """
-    rows = _rows(from_store(settings, str(training["predictions"])))
+    store, predictions = store_of(settings), from_store(settings, str(training["predictions"]))
+    store.fetch(predictions, fixed=True)
+    rows = _rows(predictions)
     key = training_key(str(training["fingerprint"]))
     path = staging_folder(settings, model, TABLE, attempt) / f"{key}.parquet"
     _write(rows, path)
+    store.deliver(path)
     partition = StagedPartition(
         key=key,
         status="staged",

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from include.errors import NoriaError
 from include.lake.paths import relative_to_store
+from include.lake.store import store_of
 from include.settings import Settings
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
@@ -118,7 +119,7 @@ def find_equal(job: Job, tracker: Tracker, registered_run: str | None) -> Docume
             if logged != found.tags["noria.artifact_digest"]:
                 raise ValueError("its files have another digest than was logged")
             if not job.predictions.is_file():
-                _put(tracker.download(found.run_id, _PREDICTIONS, Path(folder)), job.predictions)
+                _put(job, tracker.download(found.run_id, _PREDICTIONS, Path(folder)))
     except (OSError, ValueError, KeyError, PackageIncomplete) as error:
         _log.warning("Run %s has the same fingerprint but cannot be reused (%s); training again.", found.run_id, error)
         return None
@@ -204,14 +205,16 @@ def _write_predictions(job: Job, holdout: pd.DataFrame, predictions: Predictions
     with tempfile.TemporaryDirectory(prefix="noria-predictions-") as folder:
         written = Path(folder) / job.predictions.name
         pq.write_table(table, written, compression="zstd")
-        _put(written, job.predictions)
+        _put(job, written)
 
 
-def _put(source: Path, target: Path) -> None:
-    """Copy a file to its place in the store; it appears there whole or not at all."""
+def _put(job: Job, source: Path) -> None:
+    """Copy the predictions to their place in the store; they appear there whole or not at all."""
+    target = job.predictions
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     partial.write_bytes(source.read_bytes())
     partial.replace(target)
+    store_of(job.settings).deliver(target)
 
 
 def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:

@@ -3,7 +3,7 @@
 It is read from the published features table at a pinned version, and lies in ``training/<model>/<digest>/`` of the
 store: ``train.parquet``, ``validation.parquet``, ``holdout.parquet`` (the features table's columns),
 ``holdout_inputs.parquet`` (raw input columns of the holdout rows, in the same order) and ``training_set.json``.
-A folder appears under its name only when it is complete.
+A folder appears under its name only when it is complete; in a bucket, ``training_set.json`` appears last.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from include.errors import NoriaError
 from include.lake.connections import open_duckdb, query_table, quote_name
 from include.lake.digests import RowsDigest
 from include.lake.paths import checked_model, from_store, relative_to_store
+from include.lake.store import store_of
 from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.definition import Definition
@@ -42,7 +43,7 @@ MARKER: Final = "training_set.json"
 class TrainingSetGone(NoriaError):
     """A reference names a training set that is not there or not complete."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: str) -> None:
         super().__init__(f"The training set {directory} is not there or not complete. Run the step assemble again.")
         self.directory = directory
 
@@ -131,8 +132,10 @@ def open_directory(settings: Settings, reference: Mapping[str, Any]) -> Path:
     :raises TrainingSetGone: if it is not there or not complete.
     """
     directory = from_store(settings, str(reference["directory"]))
+    store = store_of(settings)
+    store.fetch_folder(directory)
     if not _is_complete(directory, str(reference["digest"])):
-        raise TrainingSetGone(directory)
+        raise TrainingSetGone(store.shown(directory))
     return directory
 
 
@@ -208,6 +211,8 @@ def _is_complete(directory: Path, digest: str) -> bool:
 def _write(settings: Settings, model: str, digest: str, tables: Mapping[str, pa.Table], inputs: pa.Table) -> Path:
     """Write the files beside their final folder, then give the folder its name in one rename."""
     directory = settings.store / "training" / checked_model(model) / digest
+    store = store_of(settings)
+    store.fetch_folder(directory)
     if _is_complete(directory, digest):
         return directory
     partial = directory.with_name(f".{digest}.{uuid.uuid4().hex[:8]}")
@@ -219,6 +224,8 @@ def _write(settings: Settings, model: str, digest: str, tables: Mapping[str, pa.
     rows = {part: table.num_rows for part, table in tables.items()}
     (partial / MARKER).write_text(json.dumps({"digest": digest, "rows": rows, "files": sizes}, indent=1))
     _take_place(partial, directory, digest)
+    store.deliver(*(directory / name for name in files))
+    store.deliver(directory / MARKER)
     return directory
 
 

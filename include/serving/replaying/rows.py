@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from include.lake.columns import LABEL, ROW
 from include.lake.connections import open_duckdb, query_table, quote_name
 from include.lake.files_source import FilesSource
 from include.lake.paths import from_store, staging_folder
+from include.lake.store import store_of
 from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.columns import input_columns
@@ -155,4 +155,4 @@ def later_rows(
             _log.warning("partition %s is not replayed: %s", key, problem)
         yield found
     finally:
-        shutil.rmtree(staging_folder(settings, definition.model, "raw", attempt), ignore_errors=True)
+        store_of(settings).remove_folder(staging_folder(settings, definition.model, "raw", attempt))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 import pyarrow.dataset
-import pyarrow.fs
 
 from include.lake.connections import quote_name
 from include.lake.table import LakeTable
@@ -128,10 +127,9 @@ def dataset(
     lake = LakeTable(settings, model, table)
     if not lake.exists():
         return pyarrow.dataset.dataset(SCHEMAS[table].empty_table())
-    files = pyarrow.fs.SubTreeFileSystem(str(lake.folder), pyarrow.fs.LocalFileSystem())
     days = [(DAY, ">=", first_day)] if first_day else []
     days += [(DAY, "<=", last_day)] if last_day else []
-    return lake.open().to_pyarrow_dataset(filesystem=files, file_pruning_predicate=days or None)
+    return lake.local_dataset(lake.open(), days or None)
 
 
 def _scan(
