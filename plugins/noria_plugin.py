@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from airflow.plugins_manager import AirflowPlugin
+
+from plugins.operators.pod_link import PREFIX
+from plugins.pages.lazy import LazyApp
+
+if os.environ.get("NORIA_STEP_MODE") == "kubernetes":
+    # It takes seconds, which each task would pay anew; what Airflow's processes have imported, their children have too.
+    import plugins.operators.pods.run  # noqa: F401
 
 
 class NoriaPlugin(AirflowPlugin):
     """Noria in Airflow's list of plugins."""
 
     name = "noria"
+    fastapi_apps = [{"name": "noria", "app": LazyApp(), "url_prefix": PREFIX}]  # noqa: RUF012 - Airflow's own way

@@ -106,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging(settings)
     if options.lifeline:
         _hold_lifeline()
+    _end_when_told()
     return _guarded(options, settings)
 
 
@@ -224,6 +225,12 @@ def _hold_lifeline() -> None:
     if os.getpgrp() != os.getpid():
         os.setpgrp()
     threading.Thread(target=_watch_stdin, name="lifeline", daemon=True).start()
+
+
+def _end_when_told() -> None:
+    """End at once on SIGTERM. As the first process of a container it would otherwise be ignored."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 def _watch_stdin() -> None:

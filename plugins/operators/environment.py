@@ -37,11 +37,15 @@ def child_environment(threads: int = 1, parent: Mapping[str, str] | None = None)
     inherited = {k: v for k, v in source.items() if k in _INHERITED or k.startswith(_INHERITED_PREFIXES)}
     return {
         **inherited,
-        **_QUIET,
-        **dict.fromkeys(_THREADS, str(threads)),
+        **quiet_environment(threads),
         "PYTHONPATH": str(PROJECT),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def quiet_environment(threads: int) -> dict[str, str]:
+    """What keeps libraries quiet and their threads bounded, wherever a step runs."""
+    return {**_QUIET, **dict.fromkeys(_THREADS, str(threads))}
 
 
 def connection_variables() -> dict[str, str]:

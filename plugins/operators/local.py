@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -16,20 +15,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from include.settings import PROJECT
 from plugins.operators.environment import child_environment
+from plugins.operators.log_lines import LastWords, pass_on
 from plugins.operators.step import StepCommand, StepOutcome
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 GRACE_SECONDS = 3.0  # Airflow's own patience with a task that it stops is five seconds
 PROGRAM = (sys.executable, "-m", "include.steps")
 _POLL_SECONDS = 0.25
-_MESSAGE_LIMIT = 4000
-_LINE = re.compile(r"^\d\d:\d\d:\d\d (?P<level>[A-Z]+) +(?P<message>.*)$")
 
 
-def start(command: StepCommand, log: Any) -> LocalRun:
+def start(command: StepCommand, *, context: Context, log: Any) -> LocalRun:  # noqa: ARG001 - as in all modes
     """Start the step's command line as a child process."""
     return LocalRun(command, log)
 
@@ -43,7 +44,7 @@ class LocalRun:
         self._result = Path(self._folder.name) / "return.json"
         inputs = Path(self._folder.name) / "inputs.json"
         inputs.write_text(json.dumps(command.inputs), encoding="utf-8")
-        self._words = _LastWords()
+        self._words = LastWords()
         self._kill_at: float | None = None
         self._process = subprocess.Popen(
             [
@@ -103,11 +104,8 @@ class LocalRun:
 
     def _pass_on(self, lines: list[str]) -> None:
         for line in lines:
-            match = _LINE.match(line)
-            level, message = (match["level"], match["message"]) if match else (None, line)
-            self._words.hear(level, message)
-            # Airflow writes time and level itself. Not as a format: a step's line may hold percent signs.
-            {"WARNING": self._log.warning, "ERROR": self._log.error}.get(level or "", self._log.info)("%s", message)
+            self._words.hear(line)
+            pass_on(line, self._log)
 
     def _outcome(self, exit_code: int) -> StepOutcome:
         if exit_code != 0:
@@ -151,25 +149,6 @@ class _Lines:
     def rest(self) -> list[str]:
         tail, self._tail = self._tail, b""
         return [tail.decode("utf-8", "replace")] if tail else []
-
-
-class _LastWords:
-    """What the step said last: its last error with the lines that belong to it, else its last lines."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._in_error = False
-
-    def hear(self, level: str | None, message: str) -> None:
-        if level == "ERROR" or (level is not None and not self._in_error):
-            self._lines = []
-        self._in_error = level == "ERROR" or (self._in_error and level is None)
-        self._lines = [*self._lines, message][-200:]
-
-    def text(self) -> str:
-        head = self._lines[0] if self._lines else "It said nothing."
-        body = "\n".join(self._lines)
-        return head if "Traceback (most recent call last)" in body else body[:_MESSAGE_LIMIT]
 
 
 def _read(pipe: IO[bytes]) -> bytes | None:

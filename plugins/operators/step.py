@@ -1,8 +1,9 @@
 """``StepOperator``: the one operator that runs lifecycle steps, wherever they run.
 
 The environment variable ``NORIA_STEP_MODE`` chooses where: ``local`` (default) runs the step's command line as a child
-process. Each mode is one module beside this one, imported only when it is chosen, with a function
-``start(command, log) -> StepRun``.
+process, ``kubernetes`` in a pod, except steps whose place is beside Airflow (key ``place`` in the definition's section
+pods). Each mode is one module, imported only when it is chosen, with a function
+``start(command, context=…, log=…) -> StepRun``.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferralError
 
 from include.errors import NothingToDo, Refused, TryAgain
+from include.settings import Settings
+from include.spec.pod_of import pod_of
+from include.steps.catalog import LIGHT
+from plugins.definitions import arrangement_of
 from plugins.operators.docs import step_doc
+from plugins.operators.pod_link import PodLink
 from plugins.operators.run_facts import FACTS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-MODES: Final[Mapping[str, str]] = {"local": "plugins.operators.local"}
+MODES: Final[Mapping[str, str]] = {"local": "plugins.operators.local", "kubernetes": "plugins.operators.pods.run"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +41,17 @@ class StepCommand:
     :param step: name of the step.
     :param model: name of the model.
     :param as_of: the run's instant, ISO 8601 with offset.
+    :param run: id of the DAG run.
     :param attempt: unique name of this try.
     :param inputs: JSON document for the step.
     :param threads: CPU threads that its libraries may use.
-    :param secrets: ``NORIA_*`` variables taken from Airflow's connections; may hold passwords.
+    :param secrets: ``NORIA_*`` variables taken from Airflow's connections; may hold passwords. A pod gets none of them.
     """
 
     step: str
     model: str
     as_of: str
+    run: str
     attempt: str
     inputs: Mapping[str, Any]
     threads: int
@@ -68,7 +76,10 @@ class StepRun(Protocol):
     """A started step."""
 
     def wait(self) -> StepOutcome:
-        """Stream its log until it ends. Whatever is raised in here, nothing of it is left running."""
+        """Stream its log until it ends. Whatever is raised in here, nothing of it is left running.
+
+        :raises TaskDeferred: if it is to be waited for without a worker slot; then it runs on.
+        """
 
     def stop(self) -> None:
         """End it and all its children; returns at once, ``wait`` does the rest."""
@@ -89,6 +100,7 @@ class StepOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("as_of", "inputs")
     template_fields_renderers = {"inputs": "json"}  # noqa: RUF012 - Airflow's own way to declare it
+    operator_extra_links = (PodLink(),) if os.environ.get("NORIA_STEP_MODE") == "kubernetes" else ()
     ui_color = "#e3f1f4"
 
     def __init__(
@@ -116,17 +128,46 @@ class StepOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Run the step and turn its exit code into a task state."""
-        start = _starter()
-        self._run = start(self._command(context), self.log)
-        outcome = self._run.wait()
-        return result_of(self.step, outcome)
+        mode = self._mode()
+        command = self._command(context, with_secrets=mode == "local")
+        self._run = _module(mode).start(command, context=context, log=self.log)
+        return result_of(self.step, self._run.wait())
+
+    def trigger_reentry(self, context: Context, event: Mapping[str, Any]) -> Any:
+        """Go on after the triggerer has watched the step's pod."""
+        self._run = self._resumed(context, event)
+        return result_of(self.step, self._run.wait())
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Airflow's way back from the triggerer; when that one gave up, the pod must not outlive its task."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralError:
+            self._resumed(context, {"name": "", "kind": "ended", "mark": None}).abandon()
+            raise
 
     def on_kill(self) -> None:
         """End the step with everything that it started."""
         if self._run is not None:
             self._run.stop()
 
-    def _command(self, context: Context) -> StepCommand:
+    def _resumed(self, context: Context, event: Mapping[str, Any]) -> Any:
+        return _module("kubernetes").resume(
+            self._command(context, with_secrets=False), event, context=context, log=self.log
+        )
+
+    def _mode(self) -> str:
+        """How this step runs: as configured, unless its place is beside Airflow.
+
+        :raises AirflowFailException: if there is no such way.
+        """
+        mode = step_mode()
+        if mode == "local":
+            return mode
+        place = pod_of(arrangement_of(Settings.from_environment(), self.model), self.step).place
+        return "local" if place == "airflow" or (place is None and self.step in LIGHT) else mode
+
+    def _command(self, context: Context, *, with_secrets: bool) -> StepCommand:
         from plugins.operators.environment import connection_variables
 
         params = context["params"]
@@ -136,10 +177,11 @@ class StepOperator(BaseOperator):
             step=self.step,
             model=self.model,
             as_of=str(self.as_of),
+            run=context["ti"].run_id,
             attempt=attempt_name(self.task_id, context["ti"].try_number),
             inputs={**chosen, **facts, **self.inputs},
             threads=self.threads,
-            secrets=connection_variables(),
+            secrets=connection_variables() if with_secrets else {},
         )
 
 
@@ -168,14 +210,18 @@ def result_of(step: str, outcome: StepOutcome) -> Any:
     raise AirflowException(f"The step {step} ended with exit code {outcome.exit_code}. {outcome.message}")
 
 
-class _Starter(Protocol):
-    def __call__(self, command: StepCommand, log: Any) -> StepRun: ...
+def step_mode() -> str:
+    """How steps run, as ``NORIA_STEP_MODE`` says.
 
-
-def _starter() -> _Starter:
+    :raises AirflowFailException: if there is no such way.
+    """
     mode = os.environ.get("NORIA_STEP_MODE", "local")
     if mode not in MODES:
         raise AirflowFailException(
             f"NORIA_STEP_MODE is {mode!r}, and there is no such way to run steps. Set it to one of: {', '.join(MODES)}."
         )
-    return cast(_Starter, importlib.import_module(MODES[mode]).start)
+    return mode
+
+
+def _module(mode: str) -> Any:
+    return importlib.import_module(MODES[mode])

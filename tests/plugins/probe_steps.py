@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,8 +20,16 @@ ERRORS = {"refused": Refused, "nothing": NothingToDo, "again": TryAgain, "defect
 
 
 def run(call: StepCall) -> dict[str, Any]:
-    """Say the lines, start the children, sleep, raise or return: as told."""
+    """Say the lines, start the children, take memory or disk, sleep, raise or return: as told."""
     inputs = call.inputs
+    if inputs.get("deaf"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    taken = bytearray()
+    for _ in range(inputs.get("memory_mib", 0)):
+        taken += os.urandom(2**20)
+    for number in range(inputs.get("disk_mib", 0)):
+        with open(f"{os.environ['TMPDIR']}/{number}", "wb") as file:
+            file.write(bytes(2**20))
     for line in inputs.get("say", []):
         logging.getLogger("probe").warning(line)
         print(f"printed {line}", flush=True)

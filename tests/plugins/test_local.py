@@ -48,12 +48,13 @@ def start(log: Recorder, **inputs: Any) -> local.LocalRun:
         step="probe",
         model="flight_delay",
         as_of="2013-10-01T00:00:00-04:00",
+        run="run-1",
         attempt="try-1",
         inputs=inputs,
         threads=3,
         secrets={"NORIA_DATABASE_URL": "postgresql+psycopg2://u:hidden-word@h/noria"},
     )
-    return local.start(command, log)
+    return local.start(command, context={}, log=log)
 
 
 def run(**inputs: Any) -> tuple[StepOutcome, Recorder]:
@@ -180,9 +181,9 @@ from plugins.operators import local
 from plugins.operators.step import StepCommand
 import logging
 local.PROGRAM = {PROBE!r}
-command = StepCommand(step="probe", model="flight_delay", as_of="2013-10-01T00:00:00-04:00", attempt="a", threads=1,
-                      inputs={{"child": {str(pids)!r}, "sleep": 300}})
-local.start(command, logging.getLogger()).wait()
+command = StepCommand(step="probe", model="flight_delay", as_of="2013-10-01T00:00:00-04:00", run="r", attempt="a",
+                      threads=1, inputs={{"child": {str(pids)!r}, "sleep": 300}})
+local.start(command, context={{}}, log=logging.getLogger()).wait()
 """
     task = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)})
     try:

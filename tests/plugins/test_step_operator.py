@@ -39,7 +39,7 @@ def test_exit_codes_become_task_states_with_the_steps_own_words(code: int, excep
 def test_an_unknown_mode_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORIA_STEP_MODE", "docker")
     with pytest.raises(AirflowFailException, match=r"'docker'.*local"):
-        step_module._starter()
+        step_module.step_mode()
 
 
 def test_no_two_tries_share_a_name_and_a_name_fits_a_folder() -> None:

@@ -1,0 +1,1 @@
+"""Noria's own pages on Airflow's server, behind Airflow's login."""
