@@ -16,7 +16,8 @@ from typing import Final
 from include.errors import NoriaError
 from include.serving.access import Access, Rate, Tokens
 from include.serving.limits import Limits
-from include.serving.supervisor import Child, Supervisor, listen
+from include.serving.request_log.hashing import Hashing
+from include.serving.supervisor import Child, Supervisor, hold_signals, listen
 from include.settings import Settings
 
 _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -35,12 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
             Tokens.read(settings.server_tokens) if settings.server_tokens else None,
             Rate(limits.rate) if limits.rate else None,
         )
+        if settings.hashing_key is not None:
+            Hashing.of(settings)  # said once and here, not by every worker
         listener = listen(options.host, options.port)
     except NoriaError as error:
         _log.error("%s", error)
         return error.exit_code
     metrics = _metrics_folder(settings.home / "serving" / "metrics")
     children = _children(options, settings, limits, access, listener, metrics)
+    hold_signals()
     _preload()
     _log.info("listening on http://%s:%d, %d workers", options.host, listener.getsockname()[1], options.workers)
     drain = limits.linger_seconds + limits.drain_seconds + 5
@@ -102,7 +106,7 @@ def _children(
 
     children = [Child("noria-worker", work, forget) for _ in range(options.workers)]
     wanted = options.background == "on"
-    return [*children, Child("noria-behind", behind, forget)] if wanted else children
+    return [*children, Child("noria-behind", behind, forget, ends_last=True)] if wanted else children
 
 
 def _metrics_folder(root: Path) -> Path:

@@ -35,7 +35,7 @@ class Server:
     def __init__(self, settings: Settings, limits: Limits | None = None, access: Access | None = None) -> None:
         self._limits = limits or Limits()
         self.follower = Follower(settings, self._limits)
-        self.log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings.home / "serving"))
+        self.log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
         self._pairs = ShadowSender(socket_path(settings.home))
         self._predictor = Predictor(self.follower, self._limits, self.log, self._pairs)
         self._counting: asyncio.Task[None] | None = None

@@ -56,7 +56,7 @@ class Background:
         self._parent = os.getppid()
         self._ended = False
         self._listener = _listen(path)
-        self._log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings.home / "serving"))
+        self._log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
         self._keeper = _Process("noria-keeper", signal.SIGTERM)
         self._scorer = _Process("noria-scorer", signal.SIGKILL)
         self._strikes: dict[str, int] = {}

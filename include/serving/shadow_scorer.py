@@ -156,7 +156,7 @@ def run_scorer(
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     board.rest()
     board.publish({})
-    log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings.home / "serving"))
+    log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
     follower = Follower(settings, limits, wanted=both_sides, remembers=False)
     scorer, inbox = Scorer(log, board, condemned), Inbox(listener)
     follower.start()

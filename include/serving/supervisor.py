@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -57,11 +58,13 @@ class Child:
     :param work: what it does; returns when SIGTERM asks it to end. It is handed a function to call as a sign of life;
         one that never calls it is left alone.
     :param died: called in the supervisor with the process id of one that is gone.
+    :param ends_last: told to end only when the others are gone, because it works on what they leave.
     """
 
     name: str
     work: Callable[[Callable[[], None]], None]
     died: Callable[[int], None] = lambda _: None
+    ends_last: bool = False
     pid: int | None = field(default=None, init=False)
     began: float = field(default=0.0, init=False)
     due: float = field(default=0.0, init=False)
@@ -95,7 +98,7 @@ class Supervisor:
 
     :param children: the processes.
     :param listener: the socket that they share, closed as soon as they are told to end.
-    :param drain_seconds: how long they may take to end before they are killed.
+    :param drain_seconds: how long they may take to end before they are killed; those that end last have it once more.
     """
 
     def __init__(self, children: Sequence[Child], listener: socket.socket, *, drain_seconds: float) -> None:
@@ -106,7 +109,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Start the children and look after them; returns the exit status."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        hold_signals()
         gc.collect()
         gc.freeze()  # what was imported is shared with the children: no collector touches it
         while not self._is_told_to_end(self._start_due()):
@@ -150,24 +153,39 @@ class Supervisor:
                 pause = child.ended(time.monotonic())
                 code = os.waitstatus_to_exitcode(status)
                 _log.warning("%s %d ended with %d; it is started again in %.1f s", child.name, pid, code, pause)
+        self._bury_orphans()
+
+    def _bury_orphans(self) -> None:
+        """As the first process of a container: take note of the end of children's children, whose parents are gone."""
+        ours = {child.pid for child in self._children}
+        with suppress(ChildProcessError):
+            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if found.si_pid in ours:
+                    break  # it ended just now, and is looked at next time
+                os.waitpid(found.si_pid, 0)
 
     def _end(self) -> int:
         self._listener.close()
-        for child in self._children:
+        for last in (False, True):
+            self._end_all([child for child in self._children if child.ends_last is last])
+        return 0
+
+    def _end_all(self, children: Sequence[Child]) -> None:
+        """Tell them to end, wait for them, and kill those that do not."""
+        for child in children:
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGTERM)
         deadline = time.monotonic() + self._drain_seconds
-        while any(child.pid for child in self._children) and time.monotonic() < deadline:
+        while any(child.pid for child in children) and time.monotonic() < deadline:
             signal.sigtimedwait({signal.SIGCHLD}, 0.2)
-            for child in self._children:
+            for child in children:
                 if child.pid is not None and os.waitpid(child.pid, os.WNOHANG)[0]:
                     child.pid = None
-        for child in self._children:
+        for child in children:
             if child.pid is not None:
                 _log.error("%s %d did not end within %.0f s and is killed", child.name, child.pid, self._drain_seconds)
                 os.kill(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
-        return 0
 
     def _fork(self, child: Child) -> int:
         pid = os.fork()
@@ -199,6 +217,11 @@ class Supervisor:
         os.read(self._lifeline, 1)
         _log.warning("the supervisor is gone: this process ends too")
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hold_signals() -> None:
+    """Keep the signals that tell it to end until it looks: the first process of a container would miss them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
 def listen(host: str, port: int) -> socket.socket:

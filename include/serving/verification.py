@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from include.errors import NoriaError, TryAgain
 BATCH = 100
 SINGLE_ROWS = 25
 _PAUSE = 0.25
-_REQUEST_SECONDS = 30.0
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 
 class ServerUnreachable(TryAgain):
@@ -52,11 +52,11 @@ class VersionNotServed(NoriaError):
         None means that it is late.
     """
 
-    def __init__(self, model: str, version: int, seconds: float, found: dict[str, Any]) -> None:
+    def __init__(self, url: str, model: str, version: int, seconds: float, found: dict[str, Any]) -> None:
         self.problem: str | None = found.get("problem")
         self.found = found
         super().__init__(
-            f"The server does not serve {model} version {version} after {seconds:.0f} s; it says: "
+            f"The server at {_place(url)} does not serve {model} version {version} after {seconds:.0f} s; it says: "
             f"version {found.get('version') or 'none'}, status {found.get('status') or 'unknown'}, "
             f"{found.get('error') or 'no error known'}"
         )
@@ -66,11 +66,13 @@ class VersionNotServed(NoriaError):
 class Difference:
     """One row whose live answer is not the batch path's.
 
+    :param server: the address of the replica that answered.
     :param row: its number among the verification rows.
     :param sent: whether it went in a ``batch`` or ``alone``.
     :param got: the live prediction, or the server's refusal in words.
     """
 
+    server: str
     row: int
     sent: str
     inputs: dict[str, Any]
@@ -80,6 +82,7 @@ class Difference:
     def to_document(self) -> dict[str, Any]:
         """The same as JSON."""
         return {
+            "server": self.server,
             "row": self.row,
             "sent": self.sent,
             "inputs": self.inputs,
@@ -90,29 +93,49 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What was sent and what came back otherwise."""
+    """What was sent to each server, how many there were, and what came back otherwise."""
 
     rows: int
     single_rows: int
     differences: list[Difference]
+    servers: int = 1
+
+    @property
+    def answers(self) -> int:
+        """How many rows were answered, by all servers together."""
+        return (self.rows + self.single_rows) * self.servers
 
 
 class LiveServer:
-    """The inference server as its callers see it.
+    """One inference server as its callers see it.
 
     :param url: its address.
     :param model: the model that is asked.
     :param seconds: how long to wait for it, in all.
     :param token: admin token to send, if the server asks for one.
+    :param host: the name by which callers know it, if its address is another one.
+    :param is_listed: whether it is still one that callers may meet; one that is not is not waited for.
     """
 
-    def __init__(self, url: str, model: str, *, seconds: float, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        seconds: float,
+        token: str | None = None,
+        host: str | None = None,
+        is_listed: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._url = url
         self._model = model
         self._seconds = seconds
+        self._is_listed = is_listed
         self._deadline = time.monotonic() + seconds
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(base_url=url, timeout=_REQUEST_SECONDS, trust_env=False, headers=headers)
+        if host:
+            headers["Host"] = f"{host}:{port}" if (port := urlsplit(url).port) else host
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers)
 
     def __enter__(self) -> LiveServer:
         return self
@@ -137,7 +160,7 @@ class LiveServer:
             problem = held[0]["problem"] if held else None
             if time.monotonic() >= self._deadline or problem == "corrupt":
                 said = {**found, **(held[0] if held else {"problem": None})}
-                raise VersionNotServed(self._model, version, self._seconds, said)
+                raise VersionNotServed(self._url, self._model, version, self._seconds, said)
 
     def verify(self, version: int, rows: Sequence[dict[str, Any]], expected: Sequence[float]) -> Verified:
         """Send all rows in batches and some of them alone; every prediction must be equal (``==``) to its expected.
@@ -156,7 +179,14 @@ class LiveServer:
             for part in parts:
                 answers = self._predict(version, [rows[row] for row in part])
                 differences += [
-                    Difference(row=row, sent=sent, inputs=rows[row], expected=expected[row], got=answer)
+                    Difference(
+                        server=_place(self._url),
+                        row=row,
+                        sent=sent,
+                        inputs=rows[row],
+                        expected=expected[row],
+                        got=answer,
+                    )
                     for row, answer in zip(part, answers, strict=True)
                     if answer != expected[row]
                 ]
@@ -169,7 +199,7 @@ class LiveServer:
             found = answer.json()
             if answer.headers.get("X-Noria-Version") != str(version):
                 if time.monotonic() >= self._deadline:
-                    raise VersionNotServed(self._model, version, self._seconds, found)
+                    raise VersionNotServed(self._url, self._model, version, self._seconds, found)
                 continue
             if answer.status_code == 200 and len(found["predictions"]) == len(rows):
                 return [math.nan if value is None else value for value in found["predictions"]]
@@ -193,7 +223,7 @@ class LiveServer:
                     raise AccessDenied(self._url, answer.json().get("error"))
                 yield answer
                 problem = f"HTTP {answer.status_code}: {answer.text[:300]}"
-            if time.monotonic() >= self._deadline:
+            if time.monotonic() >= self._deadline or not self._is_listed():
                 raise ServerUnreachable(self._url, self._seconds, problem)
             time.sleep(_PAUSE)
 

@@ -52,15 +52,16 @@ def run(call: StepCall) -> Document:
 
 
 def _is_answering(call: StepCall, rollout: Rollout) -> bool:
-    """Whether the server answers with the version in time."""
-    from include.serving.verification import LiveServer, ServerUnreachable, VersionNotServed
+    """Whether every replica of the server answers with the version in time."""
+    from include.serving.replicas import LiveServers
+    from include.serving.verification import ServerUnreachable, VersionNotServed
 
     settings = call.settings
     seconds = float(call.inputs.get("wait_seconds", WAIT_SECONDS))
-    with LiveServer(settings.server_url, rollout.model, seconds=seconds, token=settings.server_token) as server:
-        try:
-            server.wait_for(rollout.version, role="champion")
-        except (ServerUnreachable, VersionNotServed) as problem:
-            _log.warning("version %d is champion, but the server does not say so yet: %s", rollout.version, problem)
-            return False
+    servers = LiveServers(settings.server_url, rollout.model, seconds=seconds, token=settings.server_token)
+    try:
+        servers.wait_for(rollout.version, role="champion")
+    except (ServerUnreachable, VersionNotServed) as problem:
+        _log.warning("version %d is champion, but the server does not say so yet: %s", rollout.version, problem)
+        return False
     return True

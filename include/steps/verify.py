@@ -56,7 +56,7 @@ def run(call: StepCall) -> Document:
 
     Optional inputs: ``deployment``, ``actor``, ``wait_seconds`` (for the server, in all; default 60), ``last_try``.
 
-    :returns: version, role, rows, single_rows, seconds.
+    :returns: version, role, rows, single_rows, servers (how many replicas answered them all), seconds.
     :raises VerificationFailed: an answer differs, or the version does not load; it is taken out and barred.
     :raises TryAgain: server or MLflow is away; nothing is taken out, but a challenger at its ``last_try``.
     :raises ChallengerGone: it is out already, for another reason.
@@ -76,30 +76,31 @@ def run(call: StepCall) -> Document:
 
 
 def _verify(call: StepCall, rollout: Rollout, place: Place) -> Document:
-    from include.serving.verification import LiveServer, VersionNotServed
+    from include.serving.replicas import LiveServers
+    from include.serving.verification import VersionNotServed
 
     rows, expected = _verification_rows(call.settings, place.held)
     seconds = float(call.inputs.get("wait_seconds") or WAIT_SECONDS)
-    with LiveServer(
-        call.settings.server_url, rollout.model, seconds=seconds, token=call.settings.server_token
-    ) as server:
-        try:
-            server.wait_for(rollout.version)
-            found = server.verify(rollout.version, rows, expected)
-        except VersionNotServed as error:
-            place_of(call, rollout)  # it may have been taken out in between
-            if error.problem in {"corrupt", "unloadable"}:
-                _fail(call, rollout, str(error), {"server": error.found})
-            raise NotServedYet(f"{error}. Nothing is taken out for that; try again.") from None
+    servers = LiveServers(call.settings.server_url, rollout.model, seconds=seconds, token=call.settings.server_token)
+    try:
+        servers.wait_for(rollout.version)
+        found = servers.verify(rollout.version, rows, expected)
+    except VersionNotServed as error:
+        place_of(call, rollout)  # it may have been taken out in between
+        if error.problem in {"corrupt", "unloadable"}:
+            _fail(call, rollout, str(error), {"server": error.found})
+        raise NotServedYet(f"{error}. Nothing is taken out for that; try again.") from None
     if found.differences:
         first = found.differences[0]
         problem = (
-            f"{len(found.differences)} of {found.rows + found.single_rows} live answers differ from the batch path's; "
-            f"first in row {first.row} (sent {first.sent}): expected {first.expected!r}, got {first.got!r}"
+            f"{len(found.differences)} of {found.answers} live answers differ from the batch path's; "
+            f"first in row {first.row} (sent {first.sent} to {first.server}): "
+            f"expected {first.expected!r}, got {first.got!r}"
         )
         shown = [difference.to_document() for difference in found.differences[:_KEPT_DIFFERENCES]]
         _fail(call, rollout, problem, {"differences": len(found.differences), "first": shown})
-    return {"version": rollout.version, "rows": found.rows, "single_rows": found.single_rows}
+    counts = {"rows": found.rows, "single_rows": found.single_rows, "servers": found.servers}
+    return {"version": rollout.version, **counts}
 
 
 def _fail(call: StepCall, rollout: Rollout, problem: str, evidence: Mapping[str, Any], *, bar: bool = True) -> NoReturn:

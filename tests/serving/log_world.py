@@ -32,7 +32,7 @@ def shape(version: int = 1, model: str = "m", **changes: Any) -> Shape:
 
 
 def open_log(settings: Settings, **changes: Any) -> RequestLog:
-    return RequestLog(log_folder(settings.home), hashing=Hashing.of(settings.home / "serving"), **changes)
+    return RequestLog(log_folder(settings.home), hashing=Hashing.of(settings), **changes)
 
 
 def answer(log: RequestLog, request_id: str, *rows: dict[str, Any], of: Shape | None = None, **changes: Any) -> bool:

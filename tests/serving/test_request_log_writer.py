@@ -74,7 +74,7 @@ def test_personal_values_and_their_entities_are_nowhere_on_disk(here: Settings) 
     assert not [True for content in files for secret in (b"Ada-Lovelace", b"secret-carrier") if secret in content]
     found = logged(here, "DISTINCT entity")
     assert found == logged(here, "entity", table="feedback")
-    assert logged(here, "DISTINCT input_carrier") == [Hashing.of(here.home / "serving").text("secret-carrier")]
+    assert logged(here, "DISTINCT input_carrier") == [Hashing.of(here).text("secret-carrier")]
 
 
 def test_an_entity_that_is_no_input_is_hashed_too_and_needs_not_be_given(here: Settings) -> None:
@@ -84,27 +84,39 @@ def test_an_entity_that_is_no_input_is_hashed_too_and_needs_not_be_given(here: S
     answer(log, "b", ROW, of=wide)
     Compactor(here).run()
     with_flight, without = logged(here, "entity")
-    assert with_flight == Hashing.of(here.home / "serving").text('["UA",1545]')
+    assert with_flight == Hashing.of(here).text('["UA",1545]')
     assert without != with_flight
     assert not [name for name in logged(here)[0] if "flight" in name]
 
 
-def _key(folder: Path, _: int) -> str:
-    return Hashing.of(folder).text("x")
+def _key(settings: Settings, _: int) -> str:
+    return Hashing.of(settings).text("x")
 
 
-def test_workers_that_start_together_share_one_secret_key(tmp_path: Path) -> None:
+def test_workers_that_start_together_share_one_secret_key(here: Settings) -> None:
     with multiprocessing.get_context("fork").Pool(8) as pool:
-        hashes = pool.starmap(_key, [(tmp_path / "serving", number) for number in range(64)], chunksize=1)
+        hashes = pool.starmap(_key, [(here, number) for number in range(64)], chunksize=1)
     assert len(set(hashes)) == 1
-    assert stat.S_IMODE((tmp_path / "serving" / KEY_FILE).stat().st_mode) == 0o600
-    assert [path.name for path in (tmp_path / "serving").iterdir()] == [KEY_FILE]
+    key = here.home / "serving" / KEY_FILE
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert [path.name for path in key.parent.iterdir()] == [KEY_FILE]
 
 
-def test_a_damaged_key_is_said_and_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / KEY_FILE).write_bytes(b"short")
+def test_a_damaged_key_is_said_and_not_replaced(here: Settings) -> None:
+    key = here.home / "serving" / KEY_FILE
+    key.parent.mkdir(parents=True)
+    key.write_bytes(b"short")
     with pytest.raises(HashingKeyUnusable, match="it has 5 bytes, not 32"):
-        Hashing.of(tmp_path)
+        Hashing.of(here)
+
+
+def test_a_shared_key_is_used_in_every_home_and_never_made(here: Settings, tmp_path: Path) -> None:
+    homes = [replace(here, home=tmp_path / name, hashing_key=tmp_path / "shared.key") for name in "ab"]
+    with pytest.raises(HashingKeyUnusable, match=r"shared\.key"):
+        Hashing.of(homes[0])
+    (tmp_path / "shared.key").write_bytes(b"k" * 32)
+    assert [Hashing.of(home).text("x") for home in homes] == [Hashing(b"k" * 32).text("x")] * 2
+    assert not any(home.home.exists() for home in homes)
 
 
 def test_the_same_value_has_the_same_hash_in_every_writing() -> None:

@@ -276,3 +276,47 @@ def test_process_that_could_not_be_started_is_started_later() -> None:
         assert [supervisor.stdout.readline() for _ in range(2)] == ["begins\n"] * 2
         supervisor.send_signal(signal.SIGTERM)
         assert supervisor.wait(timeout=20) == 0
+
+
+_FIRST_PROCESS = """
+import ctypes, os, time
+from include.serving import supervisor
+ctypes.CDLL(None).prctl(36, 1)  # as in a container, children's children come to it when their parents are gone
+def work(alive):
+    for _ in range(5):
+        if os.fork() == 0:
+            time.sleep(0.2)
+            os._exit(0)
+    print("begins", flush=True)
+    time.sleep(0.1)
+children = [supervisor.Child("parent", work)]
+supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds=5).run()
+"""
+
+
+def test_no_dead_process_stays_with_the_first_process_of_a_container() -> None:
+    start = [sys.executable, "-c", _FIRST_PROCESS]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as supervisor:
+        assert supervisor.stdout is not None
+        assert [supervisor.stdout.readline() for _ in range(3)] == ["begins\n"] * 3
+        until(lambda: len(zombies(supervisor.pid)) <= 1, 5)
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(timeout=20) == 0
+
+
+def zombies(pid: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(pid).children() if child.status() == psutil.STATUS_ZOMBIE]
+
+
+@database
+def test_server_that_is_told_to_end_while_it_starts_ends_in_order(stored_settings: Settings, tmp_path: Path) -> None:
+    with as_process(stored_settings, tmp_path / "server.log") as (live, process):
+        host, port = live.server_url.removeprefix("http://").split(":")
+        until(lambda: _listens(host, int(port)), 30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex((host, port)) == 0

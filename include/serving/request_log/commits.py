@@ -3,16 +3,21 @@
 A position (application transaction) is committed with the rows in one file, so a record is in the table exactly if its
 segment's position says so. delta-rs leaves it to the kernel when files reach the disk; here they are brought there
 before a segment may be removed, and a newest commit that a power loss has broken is taken back.
+
+Several servers may share a table. Their segments differ, so their commits never hold the same record; and one of them
+writes at a time, so that only the newest commit can be one that is not yet on the disk.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +49,10 @@ _CONFIGURATION: Final = {
     "delta.checkpointInterval": "50",
 }
 _MAGIC: Final = b"PAR1"
+_LOCK_SECONDS: Final = 30.0
+_LOCK_PAUSE: Final = 0.02
+_COMMIT_RETRIES: Final = 10
+_NO_LOCKS: Final = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
 _log = logging.getLogger(__name__)
 
 
@@ -92,19 +101,33 @@ class OpenedTable:
         now = int(time.time() * 1000)
         marks = [Transaction(segment, end, now) for segment, end in positions.items()]
         try:
-            write_deltalake(
-                self._delta,
-                rows,
-                mode="append",
-                schema_mode="merge",
-                commit_properties=CommitProperties(
-                    custom_metadata={"noria": dict(note)}, app_transactions=marks, max_commit_retries=3
-                ),
-                writer_properties=WriterProperties(compression="ZSTD"),
-            )
-            settle(self._lake.folder)
+            with written_alone(self._lake.address.folder), self._lake.named_faults("writing to"):
+                self._catch_up(positions)
+                write_deltalake(
+                    self._delta,
+                    rows,
+                    mode="append",
+                    schema_mode="merge",
+                    commit_properties=CommitProperties(
+                        custom_metadata={"noria": dict(note)},
+                        app_transactions=marks,
+                        max_commit_retries=_COMMIT_RETRIES,
+                    ),
+                    writer_properties=WriterProperties(compression="ZSTD"),
+                )
+                settle(self._lake.address.folder)
         except (DeltaError, OSError) as error:
             raise LogTableBusy(self._lake, str(error)) from error
+
+    def _catch_up(self, segments: Iterable[str]) -> None:
+        """Take in what other servers have committed since, such as new columns; never what is of the same segments.
+
+        :raises LogTableBusy: somebody has committed records of these segments.
+        """
+        before = {segment: self._delta.transaction_version(segment) for segment in segments}
+        self._delta.update_incremental()
+        if any(self._delta.transaction_version(segment) != known for segment, known in before.items()):
+            raise LogTableBusy(self._lake, "another compactor was faster")
 
     def _position_in_rows(self, segment: str) -> int:
         """The same of a segment that is so old that Delta has forgotten its position."""
@@ -117,26 +140,70 @@ class OpenedTable:
 
     def _opened(self) -> DeltaTable:
         if not self._lake.exists():
-            self._lake.folder.mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(
-                str(self._lake.folder),
-                Schema.from_arrow(SCHEMAS[self._table]),
-                mode="ignore",
-                partition_by=[DAY],
-                name=self._lake.label,
-                configuration=_CONFIGURATION,
-            )
-            settle(self._lake.folder)
-            for parent in list(self._lake.folder.parents)[:3]:  # the model's, the lake's and the store's
-                to_disk(parent)
-        return DeltaTable(str(self._lake.folder))
+            with written_alone(self._lake.address.folder), self._lake.named_faults("creating"):
+                self._make()
+        return self._lake.load()
+
+    def _make(self) -> None:
+        self._lake.folder.mkdir(parents=True, exist_ok=True)
+        DeltaTable.create(
+            self._lake.address.uri,
+            Schema.from_arrow(SCHEMAS[self._table]),
+            mode="ignore",
+            partition_by=[DAY],
+            name=self._lake.label,
+            configuration=_CONFIGURATION,
+            storage_options=self._lake.address.options,
+        )
+        settle(self._lake.address.folder)
+        for parent in list(self._lake.folder.parents)[:3]:  # the model's, the lake's and the store's
+            to_disk(parent)
 
 
-def settle(folder: Path) -> None:
+@contextmanager
+def written_alone(folder: Path | None) -> Iterator[None]:
+    """One writer of a table at a time, of all servers that share it; readers are not held up.
+
+    A writer that is killed lets go. A file system that knows no locks is written to without.
+
+    :param folder: of the table; None if it lies in a bucket, where a commit is one conditional write.
+    :raises OSError: another server has been writing for too long.
+    """
+    if folder is None:
+        yield
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise OSError(errno.EBUSY, f"another server has been writing for {_LOCK_SECONDS:.0f} s") from None
+            time.sleep(_LOCK_PAUSE)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return None
+
+
+def settle(folder: Path | None) -> None:
     """Bring the newest commit to the disk: its files first, then its log entry, checkpoints and the folders.
 
+    :param folder: of the table; None if it lies in a bucket, which has on its disk what it has taken.
     :raises OSError: the disk does not take them.
     """
+    if folder is None:
+        return
     log = folder / "_delta_log"
     newest = _newest_commit(log)
     if newest is None:
@@ -152,13 +219,16 @@ def settle(folder: Path) -> None:
         to_disk(parent)
 
 
-def repair(folder: Path) -> str | None:
+def repair(folder: Path | None) -> str | None:
     """After a power loss: take the newest commit back if it or a file of it is broken.
 
     Its records are still in the segments, which are removed only after their commit is on the disk.
 
+    :param folder: of the table; None if it lies in a bucket, where nothing is ever half written.
     :returns: what was broken, or None.
     """
+    if folder is None:
+        return None
     log = folder / "_delta_log"
     for checkpoint in sorted(log.glob("*.checkpoint.parquet"))[-1:]:
         if not _is_parquet(checkpoint):

@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
-from include.lake.paths import checked_model, table_folder
+from include.lake.paths import checked_model
+from include.lake.table import LakeTable
 from include.serving.request_log.batches import Logged, Tables, feedback_table, inference_tables
-from include.serving.request_log.commits import OpenedTable, repair, settle
+from include.serving.request_log.commits import OpenedTable, repair, settle, written_alone
 from include.serving.request_log.gate import LogGate, batch_key, quarantine_batch, release_batch
 from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.reader import Reader
@@ -61,7 +63,7 @@ class _Wait:
 
 
 class Compactor:
-    """Compacts one installation's log; several may run, one at a time works.
+    """Compacts the log of one home; several may run, one at a time works. Other homes may share the store.
 
     :param settings: home, store and expectations.
     """
@@ -98,8 +100,14 @@ class Compactor:
             if commits >= JOIN_COMMITS:
                 with compactor_lock(self._settings) as held:
                     if held:
-                        join_small_files(self._settings, model, table)
-                        self.done.commits[model, table] = 0
+                        self._join(model, table)
+
+    def _join(self, model: str, table: LogTable) -> None:
+        try:
+            join_small_files(self._settings, model, table)
+        except (DeltaError, OSError) as error:  # another server may have joined them just now
+            _log.warning("the small files of the %s table of %s are joined later: %s", table, model, error)
+        self.done.commits[model, table] = 0
 
     def keep_house(self) -> None:
         """Retention and sweeping; see :func:`include.serving.request_log.retention.keep_house`."""
@@ -167,16 +175,17 @@ class Compactor:
         Its maker may have been killed, or met a full disk, between commit and disk.
         """
         if (model, table) not in self._sound:
-            folder = table_folder(self._settings, model, table)
-            repair(folder)
-            settle(folder)
+            folder = LakeTable(self._settings, model, table).address.folder
+            with written_alone(folder):
+                repair(folder)
+                settle(folder)
             self._sound.add((model, table))
 
     def _tables(self, table: LogTable, new: Sequence[Logged], types: Mapping[str, pa.DataType]) -> Tables:
         if table == "feedback":
             return feedback_table(new)
         if self._hashing is None:
-            self._hashing = Hashing.of(self._folder.parent)
+            self._hashing = Hashing.of(self._settings)
         return inference_tables(new, self._hashing, types)
 
     def _accepted(self, model: str, table: LogTable, made: Tables, starts: Mapping[str, int]) -> tuple[pa.Table, int]:

@@ -78,7 +78,7 @@ def _in_segments(settings: Settings, model: str, request_id: str) -> list[Logged
             continue
     if not logged:
         return []
-    made = inference_tables(logged, Hashing.of(settings.home / "serving"), {})
+    made = inference_tables(logged, Hashing.of(settings), {})
     return _logged_rows(*made.by_version.values())
 
 

@@ -1,7 +1,8 @@
 """Keyed hashes of what the request log must not show: personal columns and entity keys.
 
-The key is made once for an installation and never leaves its folder. Without it a hash cannot be compared with a
-guess; with it equal values have equal hashes, so that labels still find their rows.
+The key is made once for an installation and never leaves its folder; servers that share a store are given one to
+share. Without it a hash cannot be compared with a guess; with it equal values have equal hashes, so that labels still
+find their rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import orjson
 
 from include.errors import NoriaError
 from include.serving.request_log.segments import to_disk
+from include.settings import Settings
 
 KEY_FILE: Final = "hashing.key"
 _KEY_BYTES: Final = 32
@@ -34,7 +36,7 @@ class HashingKeyUnusable(NoriaError):
         self.problem = problem
         super().__init__(
             f"The key of the request log's hashes, {path}, is not usable: {problem}. Restore it from a backup; with a "
-            "new key (remove the file) labels by entity no longer find rows that were logged before."
+            "new key labels by entity no longer find rows that were logged before."
         )
 
 
@@ -48,14 +50,15 @@ class Hashing:
         self._keyed = hashlib.blake2b(key=key, digest_size=_DIGEST_BYTES)
 
     @classmethod
-    def of(cls, folder: Path) -> Hashing:
-        """The hashing of an installation; makes its key if there is none yet. Any number of processes may race.
+    def of(cls, settings: Settings) -> Hashing:
+        """The hashing of an installation: with the key of ``settings.hashing_key``, if it is set, else its home's own.
 
-        :param folder: ``<home>/serving``.
-        :raises HashingKeyUnusable: the key's file is damaged or cannot be read.
+        A home's own key is made if there is none yet, and any number of processes may race; a shared one never is.
+
+        :raises HashingKeyUnusable: the key's file is damaged, cannot be read, or is a shared one that is not there.
         """
-        path = folder / KEY_FILE
-        if not path.exists():
+        path = settings.hashing_key or settings.home / "serving" / KEY_FILE
+        if settings.hashing_key is None and not path.exists():
             _make(path)
         try:
             key = path.read_bytes()

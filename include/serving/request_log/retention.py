@@ -9,12 +9,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from deltalake import DeltaTable, WriterProperties
+from deltalake import WriterProperties
 from deltalake.exceptions import DeltaError
 
 from include.errors import NoriaError
+from include.lake.store import store_of
 from include.lake.table import LakeTable
-from include.serving.request_log.commits import settle
+from include.serving.request_log.commits import settle, written_alone
 from include.serving.request_log.gate import SOURCE
 from include.serving.request_log.segments import DAMAGED, log_folder
 from include.serving.request_log.tables import DAY, SCHEMAS, LogTable
@@ -34,14 +35,22 @@ def join_small_files(settings: Settings, model: str, table: LogTable) -> int:
     """Join the small files of each day; returns how many files went. Readers keep the files that they began with.
 
     The caller holds the compactor's lock.
+
+    :raises DeltaError: they cannot be joined now; nothing was changed.
+    :raises OSError: the same, or the disk does not take it.
     """
     lake = LakeTable(settings, model, table)
     if not lake.exists():
         return 0
-    joined = DeltaTable(str(lake.folder)).optimize.compact(
+    with written_alone(lake.address.folder):
+        return _joined(lake)
+
+
+def _joined(lake: LakeTable) -> int:
+    joined = lake.load().optimize.compact(
         target_size=_TARGET_BYTES, max_concurrent_tasks=1, writer_properties=WriterProperties(compression="ZSTD")
     )
-    settle(lake.folder)
+    settle(lake.address.folder)
     return int(joined["numFilesRemoved"])
 
 
@@ -54,15 +63,16 @@ def keep_house(settings: Settings, *, now: datetime | None = None) -> dict[str, 
     """
     now = now or datetime.now(UTC)
     dropped: dict[str, int] = {}
-    lake = settings.store / "lake"
-    for folder in sorted(lake.iterdir()) if lake.is_dir() else []:
+    for folder in store_of(settings).folders(settings.store / "lake"):
         for table in SCHEMAS:
-            if not (folder / table / "_delta_log").is_dir():
-                continue
+            lake_table = LakeTable(settings, folder.name, table)
             try:
-                dropped[folder.name] = dropped.get(folder.name, 0) + _drop_old(settings, folder.name, table, now)
-                join_small_files(settings, folder.name, table)
-                _sweep(LakeTable(settings, folder.name, table))
+                if not lake_table.exists():
+                    continue
+                with written_alone(lake_table.address.folder):
+                    dropped[folder.name] = dropped.get(folder.name, 0) + _drop_old(settings, folder.name, table, now)
+                    _joined(lake_table)
+                    _sweep(lake_table)
             except (NoriaError, DeltaError, OSError) as error:
                 _log.warning("housekeeping of the %s table of %s failed: %s", table, folder.name, error)
     _drop_refused(settings, now)
@@ -73,10 +83,10 @@ def keep_house(settings: Settings, *, now: datetime | None = None) -> dict[str, 
 def _drop_old(settings: Settings, model: str, table: LogTable, now: datetime) -> int:
     first_day = f"{now - _retention(settings, model):%Y-%m-%d}"
     lake = LakeTable(settings, model, table)
-    gone = DeltaTable(str(lake.folder)).delete(f"{DAY} < '{first_day}'")
+    gone = lake.load().delete(f"{DAY} < '{first_day}'")
     rows = int(gone.get("num_deleted_rows") or 0)
     if rows or gone.get("num_removed_files"):
-        settle(lake.folder)
+        settle(lake.address.folder)
         _log.info("%d rows before %s left the %s", rows, first_day, lake.label)
     return rows
 
@@ -89,21 +99,24 @@ def _retention(settings: Settings, model: str) -> timedelta:
 
 
 def _sweep(lake: LakeTable) -> None:
-    table = DeltaTable(str(lake.folder))
+    table = lake.load()
     table.vacuum(retention_hours=_UNUSED_HOURS, dry_run=False, enforce_retention_duration=False)
     table.create_checkpoint()
-    settle(lake.folder)  # before the entries leave that the checkpoint stands for
+    settle(lake.address.folder)  # before the entries leave that the checkpoint stands for
     table.cleanup_metadata()
+    lake.forget_copies(table)
 
 
 def _drop_refused(settings: Settings, now: datetime) -> None:
     """What the log's gate has refused is kept as long as what it let pass."""
-    for document in (settings.store / "quarantine").glob("*/*/gate.json"):
+    store = store_of(settings)
+    for document in store.find(settings.store / "quarantine", "*/*/gate.json"):
         try:
+            store.fetch(document)
             model, refused = document.parent.parent.name, json.loads(document.read_text())
-            age = now.timestamp() - document.stat().st_mtime
+            age = now.timestamp() - store.touched(document)
             if refused.get("source") == SOURCE and age > _retention(settings, model).total_seconds():
-                shutil.rmtree(document.parent)
+                store.remove_folder(document.parent)
         except (NoriaError, OSError, ValueError) as error:
             _log.warning("%s is kept longer than it should be: %s", document.parent, error)
 
