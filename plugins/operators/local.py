@@ -1,7 +1,7 @@
 """Mode ``local``: a step is a child process with a process group of its own.
 
 The child holds one end of a pipe as its stdin. When this process dies, however it dies, the pipe closes and the child
-ends its whole group (``--lifeline``).
+ends its whole group (``--lifeline``). If the installation has a warm parent, that forks the child, with imports done.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from include.settings import PROJECT
+from include.settings import PROJECT, Settings
 from plugins.operators.environment import child_environment
 from plugins.operators.log_lines import LastWords, pass_on
 from plugins.operators.step import StepCommand, StepOutcome
+from plugins.operators.warm import WarmProcess, fork_step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,6 +37,18 @@ def start(command: StepCommand, *, context: Context, log: Any) -> LocalRun:  # n
     return LocalRun(command, log)
 
 
+def _started(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*PROGRAM, *arguments],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 class LocalRun:
     """A step that runs as a child process."""
 
@@ -46,19 +60,16 @@ class LocalRun:
         inputs.write_text(json.dumps(command.inputs), encoding="utf-8")
         self._words = LastWords()
         self._kill_at: float | None = None
-        self._process = subprocess.Popen(
-            [
-                *(*PROGRAM, command.step, "--model", command.model),
-                *("--as-of", command.as_of, "--inputs", f"@{inputs}", "--attempt", command.attempt, "--lifeline"),
-            ],
-            cwd=PROJECT,
-            env={**child_environment(command.threads), **command.secrets, "NORIA_RESULT": str(self._result)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+        arguments = (
+            *(command.step, "--model", command.model),
+            *("--as-of", command.as_of, "--inputs", f"@{inputs}", "--attempt", command.attempt, "--lifeline"),
         )
-        log.info("step %s runs as process %d (try %s)", command.step, self._process.pid, command.attempt)
+        environment = {**child_environment(command.threads), **command.secrets, "NORIA_RESULT": str(self._result)}
+        self._process = fork_step(Settings.from_environment().home, arguments, environment, PROJECT) or _started(
+            arguments, environment
+        )
+        how = "forked by the warm parent" if isinstance(self._process, WarmProcess) else "started cold"
+        log.info("step %s runs as process %d, %s (try %s)", command.step, self._process.pid, how, command.attempt)
 
     @property
     def pid(self) -> int:

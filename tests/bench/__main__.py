@@ -1,7 +1,7 @@
 """``make bench``: speed as ratios within one run, on the flagship's real data.
 
-What a process for each step costs beside the same steps called in one process, and what the way to an answer costs
-beside the packaged model alone. Seconds depend on the machine; the ratios are what to compare.
+What a process for each step costs, forked by the warm parent or cold, beside the same steps called in one process; and
+what the way to an answer costs beside the packaged model alone. Seconds depend on the machine, so compare the ratios.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def _turn(bench: Bench, run: Run, seconds: dict[str, float]) -> Document:
     return {"training": training, **registered}
 
 
-def _compare_steps(alone: dict[str, float], processes: dict[str, float]) -> None:
-    print(f"\n{'step':<20}{'one process':>14}{'a process each':>16}{'ratio':>8}")
-    for task, one in alone.items():
-        print(f"{task:<20}{one:>12.2f} s{processes[task]:>14.2f} s{processes[task] / one:>8.1f}")
-    total, split = sum(alone.values()), sum(processes.values())
-    print(f"{'all':<20}{total:>12.2f} s{split:>14.2f} s{split / total:>8.2f}")
+def _compare_steps(alone: dict[str, float], forked: dict[str, float], processes: dict[str, float]) -> None:
+    print(f"\n{'step':<20}{'one process':>14}{'warm parent':>14}{'ratio':>8}{'cold process':>15}{'ratio':>8}")
+    columns = [{**seconds, "all": sum(seconds.values())} for seconds in (alone, forked, processes)]
+    for task, one in columns[0].items():
+        warm, cold = columns[1][task], columns[2][task]
+        print(f"{task:<20}{one:>12.2f} s{warm:>12.2f} s{warm / one:>8.2f}{cold:>13.2f} s{cold / one:>8.2f}")
 
 
 @contextmanager
@@ -122,12 +122,15 @@ def _row(name: str, call: Callable[[], object]) -> None:
 def main() -> None:
     """Print both tables."""
     alone: dict[str, float] = {}
+    forked: dict[str, float] = {}
     processes: dict[str, float] = {}
     with open_bench() as bench:
         _turn(bench, bench.in_this_process, alone)
+    with open_bench() as bench, bench.warm_parent():
+        _turn(bench, bench.forked, forked)
     with open_bench() as bench:
         outcome = _turn(bench, bench.as_a_process, processes)
-        _compare_steps(alone, processes)
+        _compare_steps(alone, forked, processes)
         switch_champion(bench.settings, MODEL, outcome["version"], reason="bench", actor="bench")
         _compare_answers(bench, outcome["training"])
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from include.stack.instance import is_free
 from include.stack.postgres import Postgres
 from include.steps.catalog import load_step
 from include.steps.protocol import StepCall
+from include.steps.warm_protocol import connect, socket_path
+from plugins.operators.warm import fork_step
 
 Document = dict[str, Any]
 MODEL = "flight_delay"
@@ -63,14 +66,46 @@ class Bench:
 
     def as_a_process(self, step: str, inputs: Document) -> Document:
         """Run a step's command line."""
-        result = self.settings.home / "result.json"
-        words = [step, "--model", MODEL, "--as-of", self.as_of.isoformat(), "--inputs", json.dumps(inputs)]
-        environment = {**self.environment(), "NORIA_RESULT": str(result)}
-        command = [sys.executable, "-m", "include.steps", *words]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise SystemExit(f"The step {step} failed:\n{done.stderr}")
-        return dict(json.loads(result.read_text()))
+        command = [sys.executable, "-m", "include.steps", *self._words(step, inputs)]
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
+        return self._output(step, done.returncode, done.stderr)
+
+    def forked(self, step: str, inputs: Document) -> Document:
+        """Let the warm parent that listens in this bench's home fork a step."""
+        folder = self.settings.home.parent  # where MLflow keeps a sqlite store's artifacts
+        process = fork_step(self.settings.home, self._words(step, inputs), self._environment(), folder)
+        if process is None:
+            raise SystemExit("There is no warm parent.")
+        said = process.stdout.read().decode()
+        return self._output(step, process.wait(), said)
+
+    @contextmanager
+    def warm_parent(self) -> Iterator[None]:
+        """A warm parent that is ready."""
+        command = [sys.executable, "-m", "include.steps.warm_parent"]
+        with subprocess.Popen(command, env=self.environment(), stderr=subprocess.DEVNULL) as parent:
+            try:
+                while (connection := connect(socket_path(self.settings.home), seconds=60)) is None:
+                    time.sleep(0.1)
+                connection.close()
+                yield
+            finally:
+                parent.terminate()
+
+    def _words(self, step: str, inputs: Document) -> list[str]:
+        return [step, "--model", MODEL, "--as-of", self.as_of.isoformat(), "--inputs", json.dumps(inputs)]
+
+    def _environment(self) -> dict[str, str]:
+        return {**self.environment(), "NORIA_RESULT": str(self._result)}
+
+    @property
+    def _result(self) -> Path:
+        return self.settings.home / "result.json"
+
+    def _output(self, step: str, exit_code: int, said: str) -> Document:
+        if exit_code != 0:
+            raise SystemExit(f"The step {step} failed:\n{said}")
+        return dict(json.loads(self._result.read_text()))
 
 
 @contextmanager

@@ -40,6 +40,10 @@ def run(call: StepCall) -> dict[str, Any]:
             file.write(f"{os.getpid()} {child.pid}")
     if inputs.get("environment"):
         return {"environment": dict(os.environ)}
+    if inputs.get("pools"):
+        from threadpoolctl import threadpool_info
+
+        return {"pools": {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}}
     time.sleep(inputs.get("sleep", 0))
     if "raise" in inputs:
         raise ERRORS[inputs["raise"]](inputs.get("message", "as told"))

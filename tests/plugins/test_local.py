@@ -1,4 +1,7 @@
-"""Mode local: a child process whose log streams, whose exit is understood, and that takes its children along."""
+"""Mode local: a child process whose log streams, whose exit is understood, and that takes its children along.
+
+Every test runs twice: with steps that are started cold, and with steps that the warm parent forks.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from include.settings import PROJECT
 from plugins.operators import local
 from plugins.operators.environment import connection_variables
 from plugins.operators.step import StepCommand, StepOutcome
+from tests.plugins.probe_program import warm_parent
 
 PROBE = (sys.executable, str(PROJECT / "tests" / "plugins" / "probe_steps.py"))
 
@@ -38,9 +43,19 @@ class Recorder(logging.LoggerAdapter[logging.Logger]):
         return [text for _, _, text in self.heard]
 
 
-@pytest.fixture(autouse=True)
-def probe_program(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def warm_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("warm")
+    with warm_parent(home, bare=False):
+        yield home
+
+
+@pytest.fixture(autouse=True, params=["cold", "warm"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     monkeypatch.setattr(local, "PROGRAM", PROBE)
+    home = request.getfixturevalue("warm_home") if request.param == "warm" else tmp_path / "no-parent"
+    monkeypatch.setenv("NORIA_HOME", str(home))
+    return str(request.param)
 
 
 def start(log: Recorder, **inputs: Any) -> local.LocalRun:
@@ -86,6 +101,12 @@ def test_the_output_comes_back_and_the_temporary_folder_goes() -> None:
     assert outcome.exit_code == 0
     assert outcome.output["attempt"] == "try-1"
     assert not list(Path("/tmp").glob("noria-probe-*/return.json"))
+
+
+def test_the_step_runs_as_it_was_meant_to(way: str) -> None:
+    _, log = run()
+    [line] = [text for text in log.texts if "runs as process" in text]
+    assert ("forked by the warm parent" in line) == (way == "warm")
 
 
 def test_lines_reach_the_log_as_they_come_with_their_level() -> None:
