@@ -1,4 +1,4 @@
-"""The services of the local stack, in the order in which they start: MLflow, the inference server, Airflow's four."""
+"""The services of the local stack in the order of their start: MLflow, the server, the warm parent, Airflow's four."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import requests
 
 from include.stack.environment import Stack
 from include.stack.processes import Service
+from include.steps.warm_protocol import connect, socket_path
 
 BIN = Path(sys.executable).parent
 
@@ -27,6 +28,7 @@ def services(stack: Stack) -> list[Service]:
             [*python, "include.serving", "--host", "127.0.0.1", "--port", str(ports["server"])],
             _answers(f"{stack.settings.server_url}/health/live"),
         ),
+        _service(stack, "warm-parent", [*python, "include.steps.warm_parent"], _forks(stack.settings.home)),
         _service(stack, "api-server", [*airflow, "api-server"], _answers(f"{stack.airflow_url}/api/v2/version")),
         _service(stack, "scheduler", [*airflow, "scheduler", "--skip-serve-logs"], _healthy(stack, "scheduler")),
         _service(stack, "dag-processor", [*airflow, "dag-processor"], _healthy(stack, "dag_processor")),
@@ -56,6 +58,17 @@ def _answers(address: str) -> Callable[[], bool]:
             return requests.get(address, timeout=5).ok
         except requests.RequestException:
             return False
+
+    return ready
+
+
+def _forks(home: Path) -> Callable[[], bool]:
+    def ready() -> bool:
+        connection = connect(socket_path(home), seconds=5)
+        if connection is None:
+            return False
+        connection.close()
+        return True
 
     return ready
 
