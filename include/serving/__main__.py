@@ -17,6 +17,7 @@ from include.errors import NoriaError
 from include.serving.access import Access, Rate, Tokens
 from include.serving.limits import Limits
 from include.serving.request_log.hashing import Hashing
+from include.serving.source import FixedSource
 from include.serving.supervisor import Child, Supervisor, hold_signals, listen
 from include.settings import Settings
 
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             Tokens.read(settings.server_tokens) if settings.server_tokens else None,
             Rate(limits.rate) if limits.rate else None,
         )
+        fixed = FixedSource(options.deployment) if options.deployment else None
         if settings.hashing_key is not None:
             Hashing.of(settings)  # said once and here, not by every worker
         listener = listen(options.host, options.port)
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         _log.error("%s", error)
         return error.exit_code
     metrics = _metrics_folder(settings.home / "serving" / "metrics")
-    children = _children(options, settings, limits, access, listener, metrics)
+    children = _children(options, settings, limits, access, fixed, listener, metrics)
     hold_signals()
     _preload()
     _log.info("listening on http://%s:%d, %d workers", options.host, listener.getsockname()[1], options.workers)
@@ -68,6 +70,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         help="whether a process beside the workers scores challengers, brings the request log into the tables and "
         "judges stages (default: on; one for each home is enough)",
     )
+    parser.add_argument(
+        "--deployment",
+        type=Path,
+        metavar="FOLDER",
+        help="serve what this folder holds (include.serving.package_image makes it), with neither database nor MLflow; "
+        "nothing is logged then, and --background means nothing",
+    )
     options = parser.parse_args(arguments)
     for name, least in (("workers", 1), ("models", 1)):
         if getattr(options, name) < least:
@@ -82,6 +91,7 @@ def _children(
     settings: Settings,
     limits: Limits,
     access: Access,
+    fixed: FixedSource | None,
     listener: socket.socket,
     metrics: Path,
 ) -> list[Child]:
@@ -89,7 +99,7 @@ def _children(
         from include.serving.app import build
         from include.serving.worker import Worker
 
-        Worker(build(settings, limits, access), limits, alive=alive).serve_on(listener)
+        Worker(build(settings, limits, access, fixed), limits, alive=alive).serve_on(listener)
 
     def behind(_: Callable[[], None]) -> None:
         from include.serving import background
@@ -105,7 +115,7 @@ def _children(
         mark_process_dead(pid, str(metrics))  # type: ignore[no-untyped-call]
 
     children = [Child("noria-worker", work, forget) for _ in range(options.workers)]
-    wanted = options.background == "on"
+    wanted = options.background == "on" and fixed is None
     return [*children, Child("noria-behind", behind, forget, ends_last=True)] if wanted else children
 
 

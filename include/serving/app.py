@@ -18,6 +18,7 @@ from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import ShadowSender, socket_path
+from include.serving.source import FixedSource
 from include.settings import Settings
 
 _LOOK_SECONDS = 0.02
@@ -30,12 +31,20 @@ class Server:
     :param settings: database, MLflow and home.
     :param limits: limits of requests and pace; the defaults suit a laptop.
     :param access: who may ask; everybody if left out.
+    :param fixed: a deployment that never changes, in place of what the database says; then nothing is logged either,
+        since nothing here could bring a log into the tables.
     """
 
-    def __init__(self, settings: Settings, limits: Limits | None = None, access: Access | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits | None = None,
+        access: Access | None = None,
+        fixed: FixedSource | None = None,
+    ) -> None:
         self._limits = limits or Limits()
-        self.follower = Follower(settings, self._limits)
-        self.log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
+        self.follower = Follower(settings, self._limits, remembers=fixed is None, source=fixed)
+        self.log = None if fixed else RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
         self._pairs = ShadowSender(socket_path(settings.home))
         self._predictor = Predictor(self.follower, self._limits, self.log, self._pairs)
         self._counting: asyncio.Task[None] | None = None
@@ -68,7 +77,8 @@ class Server:
         await asyncio.to_thread(self.follower.stop)
         await asyncio.to_thread(self._predictor.close)
         self._pairs.close()
-        self.log.close()
+        if self.log is not None:
+            self.log.close()
         self._tell_log()
 
     def _is_starting(self) -> bool:
@@ -84,6 +94,8 @@ class Server:
             routes.tell_ages(self.follower)
 
     def _tell_log(self) -> None:
+        if self.log is None:
+            return
         written, lost = self.log.bytes_written, self.log.errors
         metrics.LOG_BYTES.inc(written - self._counted[0])
         metrics.LOG_ERRORS.inc(lost - self._counted[1])
@@ -103,11 +115,14 @@ class Server:
         return app  # type: ignore[no-any-return]
 
 
-def build(settings: Settings, limits: Limits | None = None, access: Access | None = None) -> Gateway:
+def build(
+    settings: Settings, limits: Limits | None = None, access: Access | None = None, fixed: FixedSource | None = None
+) -> Gateway:
     """An ASGI application that follows the deployment state of a database while it runs.
 
     :param settings: database, MLflow and home.
     :param limits: limits of requests and pace; the defaults suit a laptop.
     :param access: who may ask; everybody if left out.
+    :param fixed: what to serve instead of following a database.
     """
-    return Server(settings, limits, access).gateway
+    return Server(settings, limits, access, fixed).gateway

@@ -54,19 +54,14 @@ class ArtifactCache:
         """
         directory = self._directory(deployed)
         with _alone(directory):
-            if directory.exists() and _digest(directory) != deployed.artifact_digest:
+            if directory.exists() and digest_of(directory) != deployed.artifact_digest:
                 _log.warning("the copy in %s is damaged and is downloaded again", directory)
                 shutil.rmtree(directory, ignore_errors=True)
             if not directory.exists():
                 self._download(deployed, directory)
-        try:
-            packaged = load_packaged(directory)
-        except Exception as error:
-            raise ArtifactUnloadable(
-                f"{deployed.model} version {deployed.version} does not load: {type(error).__name__}: {summary(error)}"
-            ) from error
+        model = load_from(directory, deployed)
         directory.touch()
-        return LoadedModel(deployed, packaged)
+        return model
 
     def has(self, deployed: DeployedVersion) -> bool:
         """Whether the version's folder is here."""
@@ -85,39 +80,69 @@ class ArtifactCache:
                 _lock(path).unlink(missing_ok=True)
 
     def _directory(self, deployed: DeployedVersion) -> Path:
-        if not _SAFE.fullmatch(deployed.model) or not re.fullmatch(r"[0-9A-Za-z]{1,128}", deployed.artifact_digest):
-            raise ArtifactCorrupt(
-                f"{deployed.model!r} or its digest {deployed.artifact_digest!r} is no safe file name."
-            )
-        return self._root / deployed.model / f"{deployed.version}-{deployed.artifact_digest}"
+        return self._root / folder_of(deployed)
 
     def _download(self, deployed: DeployedVersion, directory: Path) -> None:
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".part-") as part:
-            found = self._fetch(deployed, Path(part))
-            digest = _digest(found)
-            if digest != deployed.artifact_digest:
-                raise ArtifactCorrupt(
-                    f"{deployed.model} version {deployed.version} is not served: the content of {deployed.model_uri} "
-                    f"has the digest {digest}, registered was {deployed.artifact_digest}. Roll back, and train again."
-                )
-            os.rename(found, directory)
+            os.rename(download(self._settings, deployed, Path(part)), directory)
 
-    def _fetch(self, deployed: DeployedVersion, part: Path) -> Path:
-        connect(self._settings)
-        import mlflow.artifacts
 
-        try:
-            return Path(
-                mlflow.artifacts.download_artifacts(
-                    artifact_uri=deployed.model_uri,
-                    dst_path=str(part / "model"),
-                    tracking_uri=self._settings.tracking_url,
-                )
+def folder_of(deployed: DeployedVersion) -> Path:
+    """Where a version's files are, below a folder of models: ``<model>/<version>-<digest>``.
+
+    :raises ArtifactCorrupt: model or digest would be no safe file name.
+    """
+    if not _SAFE.fullmatch(deployed.model) or not re.fullmatch(r"[0-9A-Za-z]{1,128}", deployed.artifact_digest):
+        raise ArtifactCorrupt(f"{deployed.model!r} or its digest {deployed.artifact_digest!r} is no safe file name.")
+    return Path(deployed.model) / f"{deployed.version}-{deployed.artifact_digest}"
+
+
+def load_from(directory: Path, deployed: DeployedVersion) -> LoadedModel:
+    """Load a version from a folder whose digest was verified.
+
+    :raises ArtifactUnloadable: it does not load.
+    """
+    try:
+        packaged = load_packaged(directory)
+    except Exception as error:
+        raise ArtifactUnloadable(
+            f"{deployed.model} version {deployed.version} does not load: {type(error).__name__}: {summary(error)}"
+        ) from error
+    return LoadedModel(deployed, packaged)
+
+
+def download(settings: Settings, deployed: DeployedVersion, part: Path) -> Path:
+    """Download a version into a folder below ``part``, and return it if it is what was registered.
+
+    :raises ArtifactAway: MLflow does not give it now.
+    :raises ArtifactCorrupt: its digest is not the registered one.
+    """
+    found = _fetch(settings, deployed, part)
+    digest = digest_of(found)
+    if digest != deployed.artifact_digest:
+        raise ArtifactCorrupt(
+            f"{deployed.model} version {deployed.version} is not served: the content of {deployed.model_uri} "
+            f"has the digest {digest}, registered was {deployed.artifact_digest}. Roll back, and train again."
+        )
+    return found
+
+
+def _fetch(settings: Settings, deployed: DeployedVersion, part: Path) -> Path:
+    connect(settings)
+    import mlflow.artifacts
+
+    try:
+        return Path(
+            mlflow.artifacts.download_artifacts(
+                artifact_uri=deployed.model_uri,
+                dst_path=str(part / "model"),
+                tracking_uri=settings.tracking_url,
             )
-        except Exception as error:
-            raise ArtifactAway(
-                f"{deployed.model} version {deployed.version} cannot be downloaded from MLflow: {summary(error)}"
-            ) from error
+        )
+    except Exception as error:
+        raise ArtifactAway(
+            f"{deployed.model} version {deployed.version} cannot be downloaded from MLflow: {summary(error)}"
+        ) from error
 
 
 @contextmanager
@@ -141,7 +166,7 @@ def _used_at(directory: Path) -> float:
         return 0.0
 
 
-def _digest(directory: Path) -> str:
+def digest_of(directory: Path) -> str:
     """The artifact's digest; a text that equals none if it is not whole."""
     from include.training.package import PackageIncomplete, artifact_digest
 

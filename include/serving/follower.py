@@ -11,15 +11,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from include.errors import NoriaError
-from include.registry import database
-from include.registry.deployed import DeployedVersion, ModelState, read_states
+from include.registry.deployed import DeployedVersion, ModelState
 from include.registry.mlflow_client import summary
-from include.serving.artifacts import ArtifactAway, ArtifactCache
+from include.serving.artifacts import ArtifactAway
 from include.serving.limits import Limits
 from include.serving.loaded import LoadedModel
 from include.serving.loading import NOW, Failures, Loader
 from include.serving.memory import StateFile
 from include.serving.models_cache import SPARE, Key, ModelsCache, key_of
+from include.serving.source import RegistrySource, Source
 from include.serving.table import CHALLENGING, Held, Served, Table
 from include.settings import Settings
 
@@ -46,18 +46,23 @@ class Follower:
     :param limits: pace, and how many versions fit in memory.
     :param wanted: which versions are held, in the order in which they are loaded.
     :param remembers: whether the state is kept on disk for a start without database; one process in a home suffices.
+    :param source: where state and artifacts come from; the registry if left out.
     """
 
     def __init__(
-        self, settings: Settings, limits: Limits, *, wanted: Wanted = all_roles, remembers: bool = True
+        self,
+        settings: Settings,
+        limits: Limits,
+        *,
+        wanted: Wanted = all_roles,
+        remembers: bool = True,
+        source: Source | None = None,
     ) -> None:
-        self._settings = settings
+        self._source = source or RegistrySource(settings)
         self._limits = limits
         self._wanted = wanted
         self._remembers = remembers
-        self._artifacts = ArtifactCache(settings)
         self._file = StateFile(settings.home / "serving")
-        self._engine = database.create(settings.database_url, pooled=True)
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._memory = ModelsCache(limits.models)
@@ -77,7 +82,7 @@ class Follower:
         self._stop.set()
         self._loader.stop()
         self._thread.join(timeout=self._limits.poll_seconds + 1)
-        self._engine.dispose()
+        self._source.close()
 
     @property
     def state_age(self) -> float | None:
@@ -115,7 +120,7 @@ class Follower:
 
     def _look(self) -> None:
         try:
-            states = read_states(self._settings, self._engine)
+            states = self._source.states()
         except NoriaError as error:
             self._away(str(error))
             if not self.table.known and (kept := self._file.read()) is not None:
@@ -224,12 +229,12 @@ class Follower:
 
     def _load(self, version: DeployedVersion) -> LoadedModel:
         try:
-            model = self._artifacts.load(version)
+            model = self._source.load(version)
         except BaseException as error:
             self._not_loaded(version, error)
             raise
         self._put(model)
-        self._artifacts.prune(version.model, {key[1:] for key in self._needed(version.model)})
+        self._source.prune(version.model, {key[1:] for key in self._needed(version.model)})
         return model
 
     def _needed(self, model: str) -> set[Key]:
@@ -274,10 +279,10 @@ class Follower:
         last = self._file.read_served(version.model)
         if version.role != "champion" or version.model in self._answering or last is None:
             return None
-        if key_of(last) == key_of(version) or not self._artifacts.has(last):
+        if key_of(last) == key_of(version) or not self._source.has(last):
             return None
         try:
-            return self._artifacts.load(last)
+            return self._source.load(last)
         except NoriaError as error:
             _log.warning("%s version %s, served before the restart, is lost: %s", last.model, last.version, error)
             return None

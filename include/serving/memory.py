@@ -31,13 +31,13 @@ class StateFile:
 
     def write(self, states: Mapping[str, ModelState]) -> None:
         """Keep the state."""
-        _replace(self._state, {name: asdict(state) for name, state in states.items()})
+        write_states(self._state, states)
 
     def read(self) -> dict[str, ModelState] | None:
         """The state that was kept, or None if there is none or it cannot be read."""
         document = _load(self._state)
         try:
-            return None if document is None else {name: _state(kept) for name, kept in document.items()}
+            return None if document is None else states_of(document)
         except (KeyError, TypeError, ValueError, AttributeError):
             _log.warning("%s cannot be understood and is ignored", self._state)
             return None
@@ -53,6 +53,19 @@ class StateFile:
             return None if document is None else _version(document)
         except (KeyError, TypeError, ValueError):
             return None
+
+
+def write_states(path: Path, states: Mapping[str, ModelState]) -> None:
+    """Write a deployment state as JSON; a file that is there is replaced whole."""
+    _replace(path, {name: asdict(state) for name, state in states.items()})
+
+
+def states_of(document: Mapping[str, Any]) -> dict[str, ModelState]:
+    """The deployment state that such a document holds.
+
+    :raises KeyError, TypeError, ValueError, AttributeError: it is no such document.
+    """
+    return {name: _state(kept) for name, kept in document.items()}
 
 
 def _replace(path: Path, document: Mapping[str, Any]) -> None:

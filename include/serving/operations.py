@@ -52,7 +52,9 @@ def labelling(predictor: Predictor, limits: Limits, log: RequestLog | None) -> O
             labels = await predictor.in_thread(feedback.decode, *given)
         request_id = identified(visit)
         received = time.time_ns() // 1000
-        if log is None or not log.feedback(model=model, request_id=request_id, received_us=received, labels=labels):
+        if log is None:
+            raise RequestRefused(501, "This server keeps no labels: what it serves is fixed (--deployment).")
+        if not log.feedback(model=model, request_id=request_id, received_us=received, labels=labels):
             raise AccessRefused(503, "The labels cannot be kept now. Send them again later.", [(b"retry-after", b"5")])
         metrics.FEEDBACK.labels(model, "accepted").inc(len(labels))
         return feedback.encode(len(labels), request_id)

@@ -39,11 +39,11 @@ def test_a_damaged_copy_is_replaced_once_by_workers_that_find_it_at_once(
     saved = save_model(tmp_path, 1)
     fetched: list[Path] = []
 
-    def fetch(_: ArtifactCache, __: DeployedVersion, part: Path) -> Path:
+    def fetch(_: Settings, __: DeployedVersion, part: Path) -> Path:
         fetched.append(Path(shutil.copytree(Path(saved.model_uri.removeprefix("file://")), part / "model")))
         return fetched[-1]
 
-    monkeypatch.setattr(ArtifactCache, "_fetch", fetch)
+    monkeypatch.setattr("include.serving.artifacts._fetch", fetch)
     deployed = DeployedVersion(
         model="m", role="champion", version=1, share=0.0, since=AS_OF, revision=1, fingerprint="f", run_id=saved.run_id,
         as_of=AS_OF, artifact_digest=saved.artifact_digest, model_uri=saved.model_uri, windows={},
