@@ -2,12 +2,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL ?= flight_delay
 BIN := .venv/bin
+IMAGE_LOCK := --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock
 # Children of the stack and of tests keep compiled bytecode: without it every process pays the compilation of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-load lint format lock bench bench-serving reference
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-load lint format lock bench bench-serving reference images
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,5 +76,10 @@ bench-serving: setup ## Only the server, beside its peers and a bare floor
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference
 
-lock: setup ## Make requirements.lock anew from requirements.txt and the dev group
+lock: setup ## Make requirements.lock anew from requirements.txt and the dev group, and from it the images' locks
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
+	@for name in installer steps serving airflow airflow-local; do $(BIN)/uv pip compile $(IMAGE_LOCK) docker/$$name.in -o docker/$$name.lock || exit 1; done
+	@sed "s/ ; sys_platform == 'never'//" docker/steps.lock > docker/steps-gpu.lock # with what pyproject.toml leaves out
+
+images: setup ## Build the images with docker, podman or buildah, whichever is there (ARGS="--tag test steps serving")
+	@$(BIN)/python -m include.stack images $(ARGS)

@@ -1,4 +1,4 @@
-"""``python -m include.stack up|down|status|run``: what the Makefile calls."""
+"""``python -m include.stack up|down|status|run|images``: what the Makefile calls."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from include.errors import NoriaError, NothingToDo
 from include.settings import Settings
 from include.spec.loader import find_definition
 from include.stack.environment import Stack
+from include.stack.images import BUILDERS, CLUSTER, IMAGES, PREFIX, build_images, find_builder
 from include.stack.instance import load_instance
 from include.stack.life import live
 from include.stack.lifecycle import addresses, down, remove, status, up
@@ -45,11 +46,32 @@ def _parser() -> argparse.ArgumentParser:
     execute = commands.add_parser("exec", help="run a command, such as airflow, in the stack's environment")
     execute.add_argument("words", nargs=argparse.REMAINDER)
     execute.set_defaults(command=_exec)
+    _add_images(commands.add_parser("images", help="build the images of docker/"))
     run = commands.add_parser("run", help="take a model through its whole life")
     run.add_argument("--model", required=True, help="name of a definition in include/models")
     run.add_argument("--as-of", help="ISO date-time; needed for sources that have no end")
     run.set_defaults(command=_run)
     return parser
+
+
+def _add_images(images: argparse.ArgumentParser) -> None:
+    images.add_argument(
+        "names", nargs="*", default=CLUSTER, help=f"which of {', '.join(IMAGES)} (default: {' '.join(CLUSTER)})"
+    )
+    images.add_argument("--tag", help="tag of the images (default: the project's version)")
+    images.add_argument("--prefix", default=PREFIX, help="what their names begin with, such as a registry's address")
+    images.add_argument(
+        "--builder", choices=[builder.name for builder in BUILDERS], help="default: the first that works"
+    )
+    images.add_argument(
+        "--with",
+        dest="more",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="a word for the builder, such as --with=--no-cache",
+    )
+    images.set_defaults(command=_images)
 
 
 def _up(_: argparse.Namespace, settings: Settings) -> int:
@@ -85,6 +107,16 @@ def _exec(options: argparse.Namespace, settings: Settings) -> int:
     environment = Stack.of(settings, instance).environment()
     environment["PATH"] = f"{BIN}:{environment.get('PATH', '')}"
     os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - the words are the person's own
+
+
+def _images(options: argparse.Namespace, _: Settings) -> int:
+    builder = find_builder(options.builder)
+    names = build_images(
+        options.names, tag=options.tag, prefix=options.prefix, builder=builder, more=options.more, say=_say
+    )
+    for name in names:
+        print(name)
+    return 0
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:

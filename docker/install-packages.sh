@@ -1,0 +1,23 @@
+#!/bin/sh
+# install-packages.sh LOCK FOLDER: a virtual environment in FOLDER with exactly what LOCK names, each file held against its
+# hash, as wheels only (so no compiler), without what no running program reads, and compiled, since the images are
+# read-only. Runs while an image is built; where packages come from is pip's and uv's own configuration.
+set -eu
+lock=$1
+folder=$2
+
+export UV_LINK_MODE=copy UV_SYSTEM_CERTS=1 UV_PYTHON_DOWNLOADS=never
+pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes \
+    -r "$(dirname "$0")/installer.lock"
+uv venv --quiet --python /usr/local/bin/python3 "$folder"
+uv pip install --quiet --python "$folder/bin/python" --no-deps --require-hashes --only-binary :all: -r "$lock"
+
+cd "$folder"/lib/python3.*/site-packages
+for package in numpy pandas scipy sklearn pyarrow matplotlib; do
+    test ! -d $package || find $package -type d -name tests -prune -exec rm -rf {} +
+done
+rm -rf pyarrow/include pyarrow/src pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* pyarrow/_flight* \
+    pyarrow/libarrow_substrait* pyarrow/_substrait*
+
+# Compiled files are taken as they are: a copy into another layer may change the times of their sources.
+"$folder/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash . || true # some files are for other Pythons
