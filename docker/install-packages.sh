@@ -16,8 +16,8 @@ cd "$folder"/lib/python3.*/site-packages
 for package in numpy pandas scipy sklearn pyarrow matplotlib; do
     test ! -d $package || find $package -type d -name tests -prune -exec rm -rf {} +
 done
-rm -rf pyarrow/include pyarrow/src pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* pyarrow/_flight* \
-    pyarrow/libarrow_substrait* pyarrow/_substrait*
+# Not libarrow_substrait: pyarrow itself is linked with it.
+rm -rf pyarrow/include pyarrow/src pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* pyarrow/_flight*
 
 # Compiled files are taken as they are: a copy into another layer may change the times of their sources.
 "$folder/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash . || true # some files are for other Pythons
