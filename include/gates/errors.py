@@ -47,10 +47,14 @@ class GateRefused(Refused):
     :param reason: why, in a sentence.
     :param page: the gate's page.
     :param cure: what to do next.
+    :param shown: how people know the page, if not by its path.
     """
 
-    def __init__(self, stage: str, subject: str, reason: str, page: Path | str, cure: str) -> None:
+    def __init__(
+        self, stage: str, subject: str, reason: str, page: Path, cure: str, *, shown: str | None = None
+    ) -> None:
         self.stage, self.subject, self.reason, self.page, self.cure = stage, subject, reason, page, cure
         super().__init__(
-            f"The {stage} gate refused {subject}: {reason.rstrip('.')}. {cure} Rows and values are on the page {page}"
+            f"The {stage} gate refused {subject}: {reason.rstrip('.')}. {cure} Rows and values are on the page "
+            f"{shown or page}"
         )

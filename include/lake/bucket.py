@@ -141,9 +141,13 @@ class BucketStore:
         """See :class:`Store`."""
         return sorted(self._root / PurePosixPath(name) for name in self._right_below(folder)["common_prefixes"])
 
-    def touched(self, folder: Path) -> float:
+    def touched(self, place: Path) -> float:
         """See :class:`Store`."""
-        return max((found["last_modified"].timestamp() for found in self._below(folder)), default=time.time())
+        found = self._below(place)
+        if not found:
+            with named_faults(self._bucket, f"looking for {self._key(place)}"), suppress(FileNotFoundError):
+                found = [obstore.head(self._client, self._key(place))]
+        return max((one["last_modified"].timestamp() for one in found), default=time.time())
 
     def remove(self, *paths: Path) -> None:
         """See :class:`Store`."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -71,8 +70,8 @@ class Store(Protocol):
     def folders(self, folder: Path) -> list[Path]:
         """The folders right below a folder, sorted."""
 
-    def touched(self, folder: Path) -> float:
-        """When anything in a folder was last written (seconds since 1970); now, if somebody is at work there."""
+    def touched(self, place: Path) -> float:
+        """When a file, or anything in a folder, was last written (seconds since 1970); now, if it is just going."""
 
     def remove(self, *paths: Path) -> None:
         """Remove files; those that are not there are no fault."""
@@ -125,10 +124,10 @@ class FolderStore:
             return []
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
 
-    def touched(self, folder: Path) -> float:
+    def touched(self, place: Path) -> float:
         """See :class:`Store`."""
         newest = 0.0
-        for path in self._everything(folder):
+        for path in (place, *place.rglob("*")):
             try:
                 newest = max(newest, path.lstat().st_mtime)
             except FileNotFoundError:
@@ -161,11 +160,6 @@ class FolderStore:
     def place(self, shown: str) -> Path:
         """See :class:`Store`."""
         return Path(shown)
-
-    @staticmethod
-    def _everything(folder: Path) -> Iterator[Path]:
-        yield folder
-        yield from folder.rglob("*")
 
 
 def store_of(settings: Settings) -> Store:

@@ -6,6 +6,7 @@ partitions. A writer holds the table's advisory lock; a commit that meets anothe
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from include.lake.staging import StagedManifest, StagedPartition, combined_diges
 from include.lake.store import Store, TableAddress, store_of
 from include.lake.store_faults import named_faults
 from include.settings import Settings
+
+_COPIES_KEPT_SECONDS = 3600.0
 
 if TYPE_CHECKING:
     import duckdb
@@ -182,6 +185,19 @@ class LakeTable:
         dataset = table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=chosen)
         self.store.fetch(*(self.folder / name for name in dataset.files), fixed=True)
         return dataset
+
+    def forget_copies(self, table: DeltaTable) -> None:
+        """Remove this process's copies of a bucket's files that an opened version does not need, if they are old.
+
+        For processes that live long; whoever has begun to read keeps an hour for it.
+        """
+        if self.settings.bucket is None:
+            return
+        needed = {self.folder / name for name in pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()}
+        oldest = time.time() - _COPIES_KEPT_SECONDS
+        for path in self.folder.rglob("*.parquet"):
+            if path not in needed and path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
 
     def scan(
         self,

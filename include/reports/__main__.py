@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings.from_environment()
     try:
         deployment = options.deployment or newest_deployment(settings, options.model)
-        print(settings.store / write_deployment_page(settings, options.model, deployment))
+        print(f"{settings.store_address}/{write_deployment_page(settings, options.model, deployment)}")
     except NoriaError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

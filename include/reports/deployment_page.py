@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from include.lake.paths import checked_model
+from include.lake.store import store_of
 from include.reports.charts import overlaid_histograms
 from include.reports.deployment_checks import checked_stages
 from include.reports.deployment_story import Phase, Story, read_story
@@ -42,7 +43,7 @@ def write_deployment_page(settings: Settings, model: str, deployment: str, *, no
     """
     story = read_story(settings, model, deployment, now=now or datetime.now(UTC))
     path = settings.store / "reports" / checked_model(model) / f"deployment-{_file_name(deployment)}.html"
-    write_story(path, story, read_traffic(settings, story))
+    store_of(settings).deliver(write_story(path, story, read_traffic(settings, story)))
     return path.relative_to(settings.store).as_posix()
 
 

@@ -6,6 +6,9 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
 
 from include.settings import PROJECT, Settings
 from include.stack.instance import Instance
@@ -13,20 +16,29 @@ from include.stack.postgres import Postgres
 
 # Taken over from whoever starts the stack; all else is set below, so that a stray variable changes nothing.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SSL_CERT_FILE", "TERM")
+# The same with a cluster: where it is, and what Airflow is to know of it.
+_INHERITED_OF_A_CLUSTER = ("KUBECONFIG", "AIRFLOW_CONN_NORIA_KUBERNETES", "AIRFLOW_CONN_NORIA_STORE")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The local stack: its settings with the real addresses, its PostgreSQL, its environment."""
+    """The local stack: its settings with the real addresses, its PostgreSQL, its environment.
+
+    :param in_pods: whether heavy steps run in a cluster (``NORIA_STEP_MODE``); the cluster then has Noria's database,
+        MLflow and the server, whose addresses the settings say, and only Airflow with its own database runs here.
+    """
 
     settings: Settings
     instance: Instance
     postgres: Postgres
+    in_pods: bool = False
 
     @classmethod
     def of(cls, settings: Settings, instance: Instance) -> Stack:
         """Put the instance's addresses into the settings."""
         postgres = Postgres.for_instance(settings.home, instance.name)
+        if os.environ.get("NORIA_STEP_MODE", "local") == "kubernetes":
+            return cls(settings=settings, instance=instance, postgres=postgres, in_pods=True)
         located = replace(
             settings,
             database_url=postgres.url("noria"),
@@ -47,20 +59,23 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """Variables for every process of the stack."""
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        names = (*_INHERITED, *(_INHERITED_OF_A_CLUSTER if self.in_pods else ()))
+        inherited = {name: os.environ[name] for name in names if name in os.environ}
         return {**inherited, **self._noria(), **self._mlflow(), **self._airflow(), **self._python()}
 
     def _noria(self) -> dict[str, str]:
         settings = self.settings
         return {
             "NORIA_HOME": str(settings.home),
-            "NORIA_STORE": str(settings.store),
+            **settings.store_environment,
             "NORIA_MODELS": str(settings.models),
             "NORIA_DAGS": str(settings.dags),
             "NORIA_EXPECTATIONS": str(settings.expectations),
             "NORIA_DATABASE_URL": settings.database_url,
             "NORIA_TRACKING_URL": settings.tracking_url,
             "NORIA_SERVER_URL": settings.server_url,
+            "NORIA_STEP_MODE": "kubernetes" if self.in_pods else "local",
+            **({"NORIA_SERVER_TOKEN": settings.server_token} if settings.server_token else {}),
         }
 
     def _python(self) -> dict[str, str]:
@@ -127,16 +142,31 @@ class Stack:
         return {"AIRFLOW_HOME": str(home), **flat, **self._connections()}
 
     def _connections(self) -> dict[str, str]:
-        """The real addresses of this stack, in front of the defaults in airflow_settings.yaml."""
-        ports = self.instance.ports
+        """The real addresses, in front of the defaults in airflow_settings.yaml."""
+        settings = self.settings
         connections = {
-            "NORIA_DATABASE": {
-                "conn_type": "postgres",
-                "login": "postgres",
-                "schema": "noria",
-                "extra": {"host": str(self.postgres.socket)},
-            },
-            "NORIA_MLFLOW": {"conn_type": "http", "host": "127.0.0.1", "port": ports["mlflow"]},
-            "NORIA_SERVER": {"conn_type": "http", "host": "127.0.0.1", "port": ports["server"]},
+            "NORIA_DATABASE": self._database(),
+            "NORIA_MLFLOW": _http(settings.tracking_url),
+            "NORIA_SERVER": {**_http(settings.server_url), "password": settings.server_token},
         }
         return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()}
+
+    def _database(self) -> dict[str, object]:
+        if not self.in_pods:
+            extra = {"host": str(self.postgres.socket)}
+            return {"conn_type": "postgres", "login": "postgres", "schema": "noria", "extra": extra}
+        url = make_url(self.settings.database_url)
+        return {
+            "conn_type": "postgres",
+            "host": url.host,
+            "port": url.port,
+            "login": url.username,
+            "password": url.password,
+            "schema": url.database,
+            "extra": dict(url.query),
+        }
+
+
+def _http(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    return {"conn_type": "http", "schema": parts.scheme, "host": parts.hostname, "port": parts.port}

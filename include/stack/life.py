@@ -14,6 +14,7 @@ import requests
 
 from include.datasets import land
 from include.errors import NoriaError
+from include.lake.store import store_of
 from include.registry.state import champion
 from include.settings import PROJECT, Settings
 from include.spec.definition import Definition
@@ -158,11 +159,13 @@ def _ask(stack: Stack, definition: Definition, life: Life) -> dict[str, Any]:
     """Ask the live server for a prediction for a real row of the holdout."""
     address = f"{stack.settings.server_url}/models/{definition.model}/predict"
     row = _holdout_row(stack.settings, life)
+    token = stack.settings.server_token
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer: dict[str, Any] = {}
 
     def served() -> bool:
         try:
-            response = requests.post(address, json={"rows": [row]}, timeout=10)
+            response = requests.post(address, json={"rows": [row]}, headers=headers, timeout=10)
         except requests.RequestException as error:
             answer["why"] = str(error)
             return False
@@ -184,6 +187,7 @@ def _holdout_row(settings: Settings, life: Life) -> dict[str, Any]:
     if directory is None:
         raise NotServed(life.model, "training assembled no training set to take a row from")
     file = settings.store / directory / "holdout_inputs.parquet"
+    store_of(settings).fetch(file)
     rows = first_rows(file, 1)
     if not rows:
         raise NotServed(life.model, f"{file} holds no row")

@@ -17,22 +17,25 @@ BIN = Path(sys.executable).parent
 
 def services(stack: Stack) -> list[Service]:
     """All services; none listens on anything but loopback."""
-    ports = stack.instance.ports
     python = [sys.executable, "-m"]
     airflow = [*python, "airflow"]
+    warm = _service(stack, "warm-parent", [*python, "include.steps.warm_parent"], _forks(stack.settings.home))
     return [
-        _service(stack, "mlflow", _mlflow_command(stack), _answers(f"{stack.settings.tracking_url}/health")),
-        _service(
-            stack,
-            "server",
-            [*python, "include.serving", "--host", "127.0.0.1", "--port", str(ports["server"])],
-            _answers(f"{stack.settings.server_url}/health/live"),
-        ),
-        _service(stack, "warm-parent", [*python, "include.steps.warm_parent"], _forks(stack.settings.home)),
+        *([] if stack.in_pods else _in_a_cluster_otherwise(stack)),
+        warm,
         _service(stack, "api-server", [*airflow, "api-server"], _answers(f"{stack.airflow_url}/api/v2/version")),
         _service(stack, "scheduler", [*airflow, "scheduler", "--skip-serve-logs"], _healthy(stack, "scheduler")),
         _service(stack, "dag-processor", [*airflow, "dag-processor"], _healthy(stack, "dag_processor")),
         _service(stack, "triggerer", [*airflow, "triggerer", "--skip-serve-logs"], _healthy(stack, "triggerer")),
+    ]
+
+
+def _in_a_cluster_otherwise(stack: Stack) -> list[Service]:
+    server = [sys.executable, "-m", "include.serving"]
+    address = ["--host", "127.0.0.1", "--port", str(stack.instance.ports["server"])]
+    return [
+        _service(stack, "mlflow", _mlflow_command(stack), _answers(f"{stack.settings.tracking_url}/health")),
+        _service(stack, "server", [*server, *address], _answers(f"{stack.settings.server_url}/health/live")),
     ]
 
 
@@ -46,10 +49,16 @@ def _mlflow_command(stack: Stack) -> list[str]:
     return [
         *(str(BIN / "mlflow"), "server"),
         *("--backend-store-uri", stack.postgres.url("mlflow")),
-        *("--artifacts-destination", str(stack.settings.store / "mlflow")),
+        *("--artifacts-destination", str(_artifacts(stack))),
         *("--host", "127.0.0.1", "--port", str(stack.instance.ports["mlflow"])),
         *("--workers", "1"),
     ]
+
+
+def _artifacts(stack: Stack) -> Path:
+    """MLflow's own folder: in the store, if that is a folder of this machine."""
+    settings = stack.settings
+    return (settings.store if settings.bucket is None else settings.home) / "mlflow"
 
 
 def _answers(address: str) -> Callable[[], bool]:

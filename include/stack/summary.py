@@ -37,7 +37,7 @@ def summarize(stack: Stack, definition: Definition, life: Life) -> dict[str, Any
         "metrics_first": definition.evaluation.metrics,
         "stages": _stages(life),
         "addresses": addresses(stack),
-        "store": str(stack.settings.store),
+        "store": stack.settings.store_address,
     }
 
 

@@ -55,9 +55,9 @@ class _RedactingFormatter(logging.Formatter):
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Passwords inside the settings' addresses and the server's token, as written and decoded."""
+    """Passwords inside the settings' addresses, the server's token, the bucket's keys; as written and decoded."""
     passwords = [urlsplit(url).password for url in (settings.database_url, settings.tracking_url, settings.server_url)]
-    passwords.append(settings.server_token)
+    passwords += [settings.server_token, *(settings.bucket.secrets if settings.bucket else ())]
     return sorted({form for word in passwords if word for form in (word, unquote(word), quote(unquote(word), safe=""))})
 
 
@@ -102,7 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for flag in ("step", "model", "as_of"):
         if getattr(options, flag) is None:
             parser.error(f"{flag.replace('_', '-')} is missing; --help shows how a step is run, --list the steps")
-    settings = Settings.from_environment()
+    try:
+        settings = Settings.from_environment()
+    except NoriaError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     configure_logging(settings)
     if options.lifeline:
         _hold_lifeline()

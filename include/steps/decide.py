@@ -53,10 +53,13 @@ def run(call: StepCall) -> Document:
 
 def _add_to_report(call: StepCall, evaluation: Document, decision: Document) -> None:
     """Write the decision into the evaluation's report and page, so that the page opens with the verdict."""
+    from include.lake.store import store_of
     from include.reports.evaluation_page import write_evaluation_page
     from include.reports.layout import write_atomically
 
+    store = store_of(call.settings)
     path = call.settings.store / evaluation["report"]
+    store.fetch(path)
     report = json.loads(path.read_text(encoding="utf-8")) | {"decision": decision, "gates": decision["gates"]}
     write_atomically(path, json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False))
-    write_evaluation_page(call.settings.store / evaluation["page"], report)
+    store.deliver(path, write_evaluation_page(call.settings.store / evaluation["page"], report))

@@ -19,5 +19,5 @@ def report_deployment(call: StepCall, rollout: Rollout) -> str | None:
     except Exception as error:  # noqa: BLE001 - the deployment itself has ended well or badly without its page
         log.warning("the page of %s could not be written: %s: %s", rollout.deployment, type(error).__name__, error)
         return None
-    log.info("the page of %s: %s", rollout.deployment, call.settings.store / page)
+    log.info("the page of %s: %s/%s", rollout.deployment, call.settings.store_address, page)
     return page

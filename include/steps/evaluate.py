@@ -29,13 +29,16 @@ def run(call: StepCall) -> Document:
     from include.evaluation import report as reports
     from include.evaluation.decision import apply_gate
     from include.evaluation.holdout import read_holdout
+    from include.lake.store import store_of
     from include.registry.results import record_check
     from include.registry.state import champion
     from include.reports.evaluation_page import write_evaluation_page
     from include.reports.layout import write_atomically
 
-    training = call.inputs["training"]
-    holdout = read_holdout(call.settings.store, training)
+    training, store, root = call.inputs["training"], store_of(call.settings), call.settings.store
+    store.fetch_folder(root / training["training_set"]["directory"])
+    store.fetch(root / training["predictions"])
+    holdout = read_holdout(root, training)
     rival = _meet(call, training, holdout, champion(call.settings, call.definition.model))
     started = time.monotonic()
     report = reports.evaluate(call.definition, holdout, rival) | _provenance(call, training)
@@ -44,16 +47,11 @@ def run(call: StepCall) -> Document:
     ]
     report["gates"] = [gate.to_document() for gate in gates]
     log.info("judged %d rows in %.1f s", report["rows"], time.monotonic() - started)
-    path = (
-        call.settings.store / "reports" / call.definition.model / "evaluation" / f"{_name(call, training, rival)}.json"
-    )
+    path = root / "reports" / call.definition.model / "evaluation" / f"{_name(call, training, rival)}.json"
     write_atomically(path, json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False))
     page = write_evaluation_page(path.with_suffix(".html"), report)
-    output = reports.step_output(
-        report,
-        path=path.relative_to(call.settings.store).as_posix(),
-        page=page.relative_to(call.settings.store).as_posix(),
-    )
+    store.deliver(path, page)
+    output = reports.step_output(report, path=path.relative_to(root).as_posix(), page=page.relative_to(root).as_posix())
     record_check(
         call.settings,
         model=call.definition.model,

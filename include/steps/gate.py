@@ -20,6 +20,7 @@ from include.steps.verdicts import NAMED, record_verdicts
 if TYPE_CHECKING:
     import pandas as pd
 
+    from include.gates.errors import GateRefused
     from include.gates.result import GateResult
     from include.gates.suite import Suite
     from include.lake.staging import StagedManifest, StagedPartition
@@ -53,7 +54,6 @@ def run(call: StepCall) -> Document:
 
 def _judge_staged(call: StepCall, suite: Suite) -> Document:
     """Judge each staged partition alone."""
-    from include.gates.errors import GateRefused
     from include.lake.staging import write_manifest
 
     manifest = _manifest(call, suite, call.inputs["staged"])
@@ -67,7 +67,7 @@ def _judge_staged(call: StepCall, suite: Suite) -> Document:
     record_verdicts(call, suite, subject, verdict, results, page)
     if not accepted and manifest.partitions:
         reason = _why_nothing(manifest, results)
-        raise GateRefused(suite.stage, subject, reason, call.settings.store / page, _cure(call, suite, subject))
+        raise _refusal(call, suite, subject, reason, page)
     gated = manifest.judged(refused, _gate_word(suite, verdict, page))
     staged = write_manifest(call.settings, gated, "gated.json")
     return {
@@ -101,9 +101,11 @@ def _gate_word(suite: Suite, verdict: str, page: str) -> dict[str, Any]:
 def _rows_file(call: StepCall, manifest: StagedManifest, partition: StagedPartition) -> Path:
     """The staged file, or, if the gate runs once more after publishing, the file in the table with these rows."""
     from include.lake.paths import from_store
+    from include.lake.store import store_of
     from include.lake.table import LakeTable
 
     staged = from_store(call.settings, partition.path or "")
+    store_of(call.settings).fetch(staged, fixed=True)
     if staged.is_file():
         return staged
     return LakeTable(call.settings, manifest.model, manifest.table).published_file(partition) or staged
@@ -114,8 +116,11 @@ def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[Gat
     from include.gates.engine import Evaluator
     from include.gates.frames import read_frame
     from include.gates.result import unreadable
+    from include.lake.paths import from_store
+    from include.lake.store import store_of
 
     staged = manifest.of_status("staged")
+    store_of(call.settings).fetch(*(from_store(call.settings, p.path) for p in staged if p.path), fixed=True)
     started = time.monotonic()
     evaluator = Evaluator(suite) if staged else None
     entity = call.definition.source.entity
@@ -170,11 +175,13 @@ def _keep(call: StepCall, suite: Suite, partition: StagedPartition, result: Gate
 def _quarantine(call: StepCall, suite: Suite, partition: StagedPartition, result: GateResult) -> str:
     """Quarantine a refused partition and write its page; return what to show a reader as the place."""
     from include.gates.quarantine import PAGE, kept_file, quarantine
+    from include.lake.store import store_of
     from include.reports.gate_page import GatePage, write_gate_page
 
+    store = store_of(call.settings)
     own_file = "{partition}" in call.definition.source.path
     folder = quarantine(call.settings, call.definition.model, partition, result, own_file=own_file)
-    kept = kept_file(folder)
+    kept = store.shown(kept_file(folder) or folder)
     page = GatePage(
         model=call.definition.model,
         stage=suite.stage,
@@ -182,16 +189,15 @@ def _quarantine(call: StepCall, suite: Suite, partition: StagedPartition, result
         as_of=call.as_of,
         cure=_cure(call, suite, partition.key),
         remarks={result.subject: partition.notes},
-        files={result.subject: str(kept or partition.source or folder)},
+        files={result.subject: kept if kept_file(folder) else partition.source or kept},
     )
-    write_gate_page(folder / PAGE, [result], page)
-    return str(kept or folder)
+    store.deliver(write_gate_page(folder / PAGE, [result], page))
+    return kept
 
 
 def _judge_whole(call: StepCall, suite: Suite) -> Document:
     """Judge a training set or predictions as one; what is staged goes on with the verdict, or into quarantine."""
     from include.gates.engine import Evaluator
-    from include.gates.errors import GateRefused
     from include.lake.staging import write_manifest
     from include.reports.gate_page import GatePage
 
@@ -205,7 +211,7 @@ def _judge_whole(call: StepCall, suite: Suite) -> Document:
     page = _write_page(call, suite, f"{call.as_of.astimezone(UTC):%Y-%m-%dT%H%M%SZ}", [result], about)
     record_verdicts(call, suite, subject, result.verdict, [result], page)
     if result.verdict == "refused":
-        raise GateRefused(suite.stage, subject, result.reason, call.settings.store / page, cure)
+        raise _refusal(call, suite, subject, result.reason, page)
     output = {"stage": suite.stage, "verdict": "passed", "warnings": len(result.warnings), "page": page}
     if manifest is None:
         return output
@@ -219,9 +225,11 @@ def _whole_frame(
     """The columns that identify a row, and the rows."""
     from include.gates.frames import read_predictions, read_training_set
     from include.lake.paths import from_store
+    from include.lake.store import store_of
 
     if manifest is None:
         directory = from_store(call.settings, str(call.inputs["training_set"]["directory"]))
+        store_of(call.settings).fetch_folder(directory)
         entity = list(call.definition.source.entity)
         return entity, read_training_set(directory, suite, entity)
     path = _rows_file(call, manifest, manifest.partitions[0])
@@ -231,6 +239,7 @@ def _whole_frame(
 def _write_page(call: StepCall, suite: Suite, name: str, results: Sequence[GateResult], page: Any) -> str:
     """Write JSON and page below ``reports/<model>/gates/<stage>/``; return the page's path relative to the store."""
     from include.lake.paths import checked_model
+    from include.lake.store import store_of
     from include.reports.gate_page import write_gate_page
     from include.reports.layout import write_atomically
 
@@ -245,8 +254,10 @@ def _write_page(call: StepCall, suite: Suite, name: str, results: Sequence[GateR
         "unchanged": page.unchanged,
         "results": [result.to_document() for result in results],
     }
-    write_atomically(folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False))
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    written = write_atomically(folder / f"{name}.json", text)
     path = write_gate_page(folder / f"{name}.html", results, page)
+    store_of(call.settings).deliver(written, path)
     return path.relative_to(call.settings.store).as_posix()
 
 
@@ -271,6 +282,17 @@ def _range(manifest: StagedManifest) -> str:
     if not keys:
         return "nothing"
     return keys[0] if len(keys) == 1 else f"{keys[0]} to {keys[-1]}"
+
+
+def _refusal(call: StepCall, suite: Suite, subject: str, reason: str, page: str) -> GateRefused:
+    """The error that says that nothing was accepted.
+
+    :param page: relative to the store.
+    """
+    from include.gates.errors import GateRefused
+
+    path, shown = call.settings.store / page, f"{call.settings.store_address}/{page}"
+    return GateRefused(suite.stage, subject, reason, path, _cure(call, suite, subject), shown=shown)
 
 
 def _cure(call: StepCall, suite: Suite, subject: str) -> str:

@@ -175,6 +175,7 @@ def _answer(
 
 def _write(call: StepCall, report: dict[str, Any]) -> Document:
     """Write page and JSON; return what travels to the next steps."""
+    from include.lake.store import store_of
     from include.reports.drift_page import write_drift_page
     from include.reports.layout import write_atomically
 
@@ -182,6 +183,7 @@ def _write(call: StepCall, report: dict[str, Any]) -> Document:
     path = call.settings.store / "reports" / call.definition.model / "drift" / f"{name}.json"
     write_atomically(path, json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False))
     page = write_drift_page(path.with_suffix(".html"), report)
+    store_of(call.settings).deliver(path, page)
     kept = ("drift", "retrain", "start_id", "reason", "verdict", "window", "share", "champion_version")
     short = [{key: feature[key] for key in ("name", "psi", "drifted")} for feature in report["features"]]
     return {

@@ -17,7 +17,8 @@ unchanged, and also with a barred or retired version).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import Refused, TryAgain
@@ -154,8 +155,7 @@ def _score(
     keys = [partition.key for partition in planned.settled] + [part.key for part, _ in planned.work]
     places = {stage: page_path(call, stage, chosen.version, keys) for stage in ("scoring", "scores")}
     if not planned.work:
-        store = call.settings.store
-        return [], {stage: path.relative_to(store).as_posix() for stage, path in places.items() if path.is_file()}
+        return [], _earlier_pages(call, places)
     pages: dict[str, str] = {}
     with opened_model(call.settings, call.definition.model, chosen) as packaged:
         scorer = Scorer(
@@ -176,15 +176,24 @@ def _score(
     return outcomes, pages
 
 
+def _earlier_pages(call: StepCall, places: Mapping[str, Path]) -> dict[str, str]:
+    """The pages that are there from the scoring that left nothing to do."""
+    from include.lake.store import store_of
+
+    store, root = store_of(call.settings), call.settings.store
+    return {stage: path.relative_to(root).as_posix() for stage, path in places.items() if store.size(path) is not None}
+
+
 def _let_go(call: StepCall, source: Source, outcomes: Sequence[Outcome]) -> None:
     """Remove the staged files of what was refused: quarantine has them now."""
     from include.lake.paths import from_store
+    from include.lake.store import store_of
 
     for outcome in outcomes:
         if outcome.staged.status == "refused":
             source.release(outcome.part)
             if outcome.staged.path:
-                from_store(call.settings, outcome.staged.path).unlink(missing_ok=True)
+                store_of(call.settings).remove(from_store(call.settings, outcome.staged.path))
 
 
 def _manifest(call: StepCall, outcomes: Sequence[Outcome], settled: Sequence[StagedPartition]) -> StagedManifest:

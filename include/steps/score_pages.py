@@ -79,6 +79,7 @@ def cure(call: StepCall, stage: str, refused: Sequence[str]) -> str:
 
 
 def _write(call: StepCall, suite: Suite, path: Path, results: Sequence[GateResult], page: GatePage) -> str:
+    from include.lake.store import store_of
     from include.reports.gate_page import write_gate_page
     from include.reports.layout import write_atomically
 
@@ -93,13 +94,15 @@ def _write(call: StepCall, suite: Suite, path: Path, results: Sequence[GateResul
         "results": [result.to_document() for result in results],
     }
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    write_atomically(path.with_suffix(".json"), text)
-    return write_gate_page(path, results, page).relative_to(call.settings.store).as_posix()
+    written = write_atomically(path.with_suffix(".json"), text)
+    store_of(call.settings).deliver(written, write_gate_page(path, results, page))
+    return path.relative_to(call.settings.store).as_posix()
 
 
 def _keep(call: StepCall, outcome: Outcome, result: GateResult) -> str | None:
     """Quarantine what this stage refused and return its place; resolve its older refusal of what it accepts now."""
     from include.gates.quarantine import PAGE, kept_file, quarantine, resolve
+    from include.lake.store import store_of
     from include.reports.gate_page import GatePage, write_gate_page
 
     model, part = call.definition.model, outcome.staged
@@ -108,7 +111,8 @@ def _keep(call: StepCall, outcome: Outcome, result: GateResult) -> str | None:
         resolve(call.settings, model, part.key, result.stage, note, scores=True)
         return None
     folder = quarantine(call.settings, model, part, result, own_file=True, scores=True)
-    place = str(kept_file(folder) or part.source or folder)
+    store, kept = store_of(call.settings), kept_file(folder)
+    place = store.shown(kept) if kept else part.source or store.shown(folder)
     page = GatePage(
         model=model,
         stage=result.stage,
@@ -117,5 +121,5 @@ def _keep(call: StepCall, outcome: Outcome, result: GateResult) -> str | None:
         cure=cure(call, result.stage, [result.subject]),
         files={result.subject: place},
     )
-    write_gate_page(folder / PAGE, [result], page)
+    store.deliver(write_gate_page(folder / PAGE, [result], page))
     return place

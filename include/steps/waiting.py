@@ -1,8 +1,9 @@
 """What a run waits for: source files that arrive, partitions that get published.
 
 ``python -m include.steps.waiting --model M --as-of T`` prints ``{"missing": […]}``: the partitions of the features
-table that a training as of T needs and that are not published. Airflow's triggerer runs it as a process of its own, so
-that the table's library never enters the triggerer.
+table that a training as of T needs and that are not published. With ``--absent KEY…`` it prints ``{"absent": […]}``:
+those of these partitions whose source file is not there. Airflow's processes run it as a process of its own, so that
+the store's libraries never enter them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ def source_file(settings: Settings, definition: Definition, key: str) -> Path:
     return source_path(settings, definition.source.path, key if "{partition}" in definition.source.path else None)
 
 
+def absent_sources(settings: Settings, definition: Definition, keys: Sequence[str]) -> list[str]:
+    """Those of the keys whose source file is not in the store."""
+    from include.lake.store import store_of
+
+    store = store_of(settings)
+    return [key for key in keys if store.size(source_file(settings, definition, key)) is None]
+
+
 def missing_partitions(settings: Settings, definition: Definition, as_of: datetime) -> list[str]:
     """Keys of the partitions that a training needs and that are not in the features table, in order."""
     from include.lake.table import LakeTable
@@ -41,19 +50,24 @@ def missing_partitions(settings: Settings, definition: Definition, as_of: dateti
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what is missing as JSON; an error goes to stderr in one line."""
+    """Print what is missing or absent as JSON; an error goes to stderr in one line."""
     parser = argparse.ArgumentParser(prog="python -m include.steps.waiting", description=__doc__)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--as-of", required=True)
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--as-of", help="instant of the training")
+    asked.add_argument("--absent", nargs="+", metavar="KEY", help="partitions whose source files are looked for")
     options = parser.parse_args(arguments)
-    settings = Settings.from_environment()
     try:
+        settings = Settings.from_environment()
         definition = find_definition(settings, options.model)
-        missing = missing_partitions(settings, definition, parse_as_of(options.as_of))
+        if options.absent:
+            found = {"absent": absent_sources(settings, definition, options.absent)}
+        else:
+            found = {"missing": missing_partitions(settings, definition, parse_as_of(options.as_of))}
     except NoriaError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(json.dumps({"missing": missing}))
+    print(json.dumps(found))
     return 0
 
 

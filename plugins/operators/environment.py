@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -49,7 +50,7 @@ def quiet_environment(threads: int) -> dict[str, str]:
 
 
 def connection_variables() -> dict[str, str]:
-    """``NORIA_*`` variables from the connections that exist: noria_database, noria_mlflow, noria_server.
+    """``NORIA_*`` variables from the connections that exist: noria_database, noria_mlflow, noria_server, noria_store.
 
     The password of noria_server is the bearer token with which steps call the server.
     """
@@ -67,7 +68,26 @@ def connection_variables() -> dict[str, str]:
         variables[variable] = build(connection)
         if connection_id == "noria_server" and connection.password:
             variables["NORIA_SERVER_TOKEN"] = connection.password
+    with suppress(AirflowNotFoundException):
+        variables |= store_variables(BaseHook.get_connection("noria_store"))
     return variables
+
+
+def store_variables(connection: Connection) -> dict[str, str]:
+    """How to reach the store's bucket, from a connection of type aws: login and password are key and secret.
+
+    Its extra may say endpoint_url, region_name, aws_session_token and allow_http, a word of our own.
+    """
+    extra = json.loads(connection.extra) if connection.extra else {}
+    found = {
+        "NORIA_STORE_KEY": connection.login,
+        "NORIA_STORE_SECRET": connection.password,
+        "NORIA_STORE_TOKEN": extra.get("aws_session_token"),
+        "NORIA_STORE_ENDPOINT": extra.get("endpoint_url"),
+        "NORIA_STORE_REGION": extra.get("region_name"),
+        "NORIA_STORE_ALLOW_HTTP": str(extra["allow_http"]).lower() if "allow_http" in extra else None,
+    }
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def database_url(connection: Connection) -> str:

@@ -7,6 +7,7 @@ any more: it ends at once with what to do. The form's ``wait_minutes`` overrules
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,15 @@ from include.spec.definition import Definition
 from include.spec.partitions import Partition, PartitionCalendar
 from include.steps.waiting import source_file
 from plugins.definitions import arrangement_of
-from plugins.sensors.triggers import CheckFailed, FileTrigger, PublishedPartitionsTrigger, missing_partitions
+from plugins.operators.environment import connection_variables
+from plugins.sensors.triggers import (
+    CheckFailed,
+    FileTrigger,
+    PublishedPartitionsTrigger,
+    SourceFileTrigger,
+    absent_in_bucket,
+    missing_partitions,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,8 +61,8 @@ class PartitionArrivedSensor(BaseSensorOperator):
             return
         settings, definition, as_of = _situation(self.model, self.as_of)
         partition = PartitionCalendar.of(definition).last_complete(as_of)
-        path = source_file(settings, definition, partition.key)
-        if path.exists():
+        path = source_address(settings, definition, partition.key)
+        if not _absent(settings, definition, [partition.key]):
             self.log.info("partition %s has arrived: %s", partition.key, path)
             return
         wait = patience(definition, partition.end, params.get("wait_minutes"))
@@ -65,8 +74,11 @@ class PartitionArrivedSensor(BaseSensorOperator):
             )
         until = datetime.now(UTC) + wait
         self.log.info("%s Waiting for it until %s.", message, until.isoformat(timespec="seconds"))
+        in_bucket = settings.bucket is not None
         self.defer(
-            trigger=FileTrigger(str(path), until.isoformat()),
+            trigger=SourceFileTrigger(self.model, partition.key, until.isoformat())
+            if in_bucket
+            else FileTrigger(path, until.isoformat()),
             method_name="resume",
             kwargs={"message": f"{message} This run waited {wait} for it. Put the file there and clear this task."},
         )
@@ -135,7 +147,7 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         if len(missing) <= allowed:
             self.log.warning("goes on without %s (max_missing_partitions is %d)", shown(missing), allowed)
             return
-        absent = [key for key in missing if not source_file(settings, definition, key).exists()]
+        absent = _absent(settings, definition, missing)
         source = f"The source has no file for {shown(absent)}. " if absent else ""
         raise AirflowFailException(
             f"{self.model} cannot be trained as of {self.as_of}: {len(missing)} of the partitions that it needs are "
@@ -171,6 +183,24 @@ def shown(keys: Sequence[str]) -> str:
     return f"{', '.join(keys[: _SHOWN - 1])} … {keys[-1]} ({len(keys)} in all)"
 
 
+def source_address(settings: Settings, definition: Definition, key: str) -> str:
+    """The file that holds (or will hold) a partition's raw rows, as people know it."""
+    path = source_file(settings, definition, key)
+    if settings.bucket is None or not path.is_relative_to(settings.store):
+        return str(path)
+    return f"{settings.bucket.url}/{path.relative_to(settings.store).as_posix()}"
+
+
+def _absent(settings: Settings, definition: Definition, keys: Sequence[str]) -> list[str]:
+    """Those of the partitions whose source file is not there."""
+    if settings.bucket is None:
+        return [key for key in keys if not source_file(settings, definition, key).exists()]
+    try:
+        return absent_in_bucket(definition.model, keys)
+    except CheckFailed as problem:
+        raise AirflowException(str(problem)) from None
+
+
 def _one_partition_later(definition: Definition, due: datetime) -> datetime:
     """A partition's data is still fresh while the next one is not complete."""
     following: Partition = PartitionCalendar.of(definition).containing(due)
@@ -178,8 +208,8 @@ def _one_partition_later(definition: Definition, due: datetime) -> datetime:
 
 
 def _situation(model: str, as_of: str) -> tuple[Settings, Definition, datetime]:
-    settings = Settings.from_environment()
     try:
+        settings = Settings.from_environment({**os.environ, **connection_variables()})
         return settings, arrangement_of(settings, model), datetime.fromisoformat(as_of)
     except NoriaError as error:
         raise AirflowFailException(str(error)) from None

@@ -9,7 +9,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from include.settings import PROJECT
-from plugins.operators.environment import child_environment
+from plugins.operators.environment import child_environment, connection_variables
 
 _CHECK_SECONDS = 120.0
 
 
 class CheckFailed(Exception):
-    """The look at the published partitions failed; carries its own words."""
+    """The look at the store failed; carries its own words."""
 
 
 class FileTrigger(BaseTrigger):
@@ -51,6 +51,41 @@ class FileTrigger(BaseTrigger):
         """Look until the file is there or time is up."""
         while True:
             arrived = await asyncio.to_thread(Path(self.path).exists)
+            if arrived or _is_over(self.until):
+                yield TriggerEvent({"arrived": arrived})  # type: ignore[no-untyped-call]
+                return
+            await asyncio.sleep(self.poll_seconds)
+
+
+class SourceFileTrigger(BaseTrigger):
+    """Fires when the source file of a partition is in the store's bucket, or when time is up.
+
+    :param model: Name of the model.
+    :param key: The partition's key.
+    :param until: End of the wait, ISO 8601 with offset.
+    :param poll_seconds: Pause between two looks.
+    """
+
+    def __init__(self, model: str, key: str, until: str, poll_seconds: float = 30.0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.model = model
+        self.key = key
+        self.until = until
+        self.poll_seconds = poll_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, from which the triggerer makes it again."""
+        arguments = {"model": self.model, "key": self.key, "until": self.until, "poll_seconds": self.poll_seconds}
+        return "plugins.sensors.triggers.SourceFileTrigger", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until the file is there or time is up; a look that fails is logged and made again."""
+        while True:
+            arrived = False
+            try:
+                arrived = not await asyncio.to_thread(absent_in_bucket, self.model, [self.key])
+            except CheckFailed as problem:
+                self.log.warning("%s", problem)
             if arrived or _is_over(self.until):
                 yield TriggerEvent({"arrived": arrived})  # type: ignore[no-untyped-call]
                 return
@@ -102,12 +137,29 @@ def missing_partitions(model: str, as_of: str) -> list[str]:
 
     :raises CheckFailed: if that process fails.
     """
-    command = [sys.executable, "-m", "include.steps.waiting", "--model", model, "--as-of", as_of]
+    found = _look(model, ["--as-of", as_of], f"Looking for {model}'s published partitions")
+    return [str(key) for key in found["missing"]]
+
+
+def absent_in_bucket(model: str, keys: Sequence[str]) -> list[str]:
+    """Keys of the partitions whose source file is not in the store's bucket, seen by a process of its own.
+
+    :raises CheckFailed: if that process fails.
+    """
+    found = _look(model, ["--absent", *keys], f"Looking for {model}'s source files") if keys else {"absent": []}
+    return [str(key) for key in found["absent"]]
+
+
+def _look(model: str, question: Sequence[str], doing: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "include.steps.waiting", "--model", model, *question]
+    environment = child_environment()
+    if "://" in environment.get("NORIA_STORE", ""):
+        environment |= connection_variables()  # how to reach a bucket is a secret that Airflow keeps
     try:
         done = subprocess.run(
             command,
             cwd=PROJECT,
-            env=child_environment(),
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -115,10 +167,11 @@ def missing_partitions(model: str, as_of: str) -> list[str]:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise CheckFailed(f"Looking for {model}'s published partitions took over {_CHECK_SECONDS:.0f} s.") from error
+        raise CheckFailed(f"{doing} took over {_CHECK_SECONDS:.0f} s.") from error
     if done.returncode != 0:
-        raise CheckFailed(f"Looking for {model}'s published partitions failed: {done.stderr.strip()[-2000:]}")
-    return [str(key) for key in json.loads(done.stdout)["missing"]]
+        raise CheckFailed(f"{doing} failed: {done.stderr.strip()[-2000:]}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def _is_over(until: str) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from include.gates import Suite, load_suite
 from include.gates.result import GateResult
 from include.lake.paths import quarantine_folder
+from include.lake.store import store_of
 from include.registry import database
 from include.registry.results import record_check
 from include.serving.request_log.segments import to_disk
@@ -184,14 +185,15 @@ def quarantine_batch(
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(partial, folder)
     to_disk(folder.parent)
+    store_of(settings).deliver_folder(folder, "gate.json")
     return folder
 
 
 def release_batch(settings: Settings, model: str, key: str) -> None:
     """The batch was refused by a try that ended before its commit, and is accepted now: nothing of it is held back."""
-    folder = quarantine_folder(settings, model, key)
-    if (folder / "gate.json").exists():
-        shutil.rmtree(folder, ignore_errors=True)
+    folder, store = quarantine_folder(settings, model, key), store_of(settings)
+    if store.size(folder / "gate.json") is not None:
+        store.remove_folder(folder)
 
 
 def record_refusals(settings: Settings) -> int:
@@ -201,16 +203,17 @@ def record_refusals(settings: Settings) -> int:
 
     :raises DatabaseAway: the database cannot be reached; nothing is forgotten.
     """
-    waiting = settings.store / "quarantine"
-    if next(waiting.glob(_UNRECORDED_PATHS), None) is None:
+    store, waiting = store_of(settings), settings.store / "quarantine"
+    if not store.find(waiting, _UNRECORDED_PATHS):
         return 0
     recorded = 0
     with database.transaction(settings.database_url) as turn:
         database.lock_until_commit(turn, "refusals")  # servers that share a store take turns
-        for path in waiting.glob(_UNRECORDED_PATHS):
+        for path in store.find(waiting, _UNRECORDED_PATHS):
+            store.fetch(path)
             with suppress(FileNotFoundError, ValueError):
                 check: dict[str, Any] = json.loads(path.read_text())
                 record_check(settings, **check | {"as_of": datetime.fromisoformat(check["as_of"])})
-                path.unlink()
+                store.remove(path)
                 recorded += 1
     return recorded
