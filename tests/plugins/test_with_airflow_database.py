@@ -51,13 +51,14 @@ def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url:
         "NORIA_HOME": str(tmp_path / "home"),
     }
     for _ in range(2):
-        assert "4 connections, 2 pools and 1 variables" in run(LOADER, environment)
+        assert "5 connections, 2 pools and 1 variables" in run(LOADER, environment)
     assert last_json(run([sys.executable, "-c", SHOW], environment)) == {
         "connections": {
             "noria_database": ["postgres", "127.0.0.1", 5432],
             "noria_kubernetes": ["kubernetes", None, None],
             "noria_mlflow": ["http", "127.0.0.1", 5000],
             "noria_server": ["http", "127.0.0.1", 8090],
+            "noria_store": ["aws", None, None],
         },
         "pools": {"noria_data": 2, "noria_training": 1},
         "variables": {"noria_retrain_on_drift": "true"},
