@@ -138,11 +138,11 @@ def _prepare_databases(stack: Stack, say: Say) -> None:
     """Create and migrate the databases once for each set of installed packages."""
     marker = stack.settings.home / "prepared"
     lock = (PROJECT / "requirements.lock").read_bytes() + (PROJECT / "airflow_settings.yaml").read_bytes()
-    wanted = f"{stack.instance.name} {_digest(lock)}"
+    wanted = f"{stack.instance.name} {_digest(lock)}{' in pods' if stack.in_pods else ''}"
     if marker.exists() and marker.read_text() == wanted:
         return
     new = not marker.exists()
-    for database in ("airflow", "mlflow", "noria"):
+    for database in ("airflow",) if stack.in_pods else ("airflow", "mlflow", "noria"):
         stack.postgres.create_database(database)
     say("Preparing the databases of Airflow, MLflow and Noria")
     ensure_schema(stack.settings.database_url)
@@ -150,7 +150,7 @@ def _prepare_databases(stack: Stack, say: Say) -> None:
     commands = {
         "Airflow's migration": [sys.executable, "-m", "plugins.settings_loader", "--migrate", settings_file],
     }
-    if not new:  # On a new database MLflow's server makes its tables itself.
+    if not new and not stack.in_pods:  # On a new database MLflow's server makes its tables itself.
         commands["MLflow's migration"] = [str(BIN / "mlflow"), "db", "upgrade", stack.postgres.url("mlflow")]
     _run_together(stack, commands)
     marker.write_text(wanted)
