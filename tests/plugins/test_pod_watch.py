@@ -107,7 +107,7 @@ def test_a_trouble_that_passes_starts_anew_the_next_time() -> None:
 def test_a_pod_without_a_node_is_judged_once_and_then_waits_as_long_as_it_may() -> None:
     looks, crowded = watch(), pod(unscheduled="0/1 nodes are available")
     assert looks.look(crowded, 0.0) is None
-    assert looks.waits_for_node
+    assert looks.trouble == "unschedulable"
     assert kind_of(looks.look(crowded, CROWDED_SECONDS)) == "crowded"
     assert looks.look(crowded, CROWDED_SECONDS + 1) is None
     assert kind_of(looks.look(crowded, WAITS)) == "unschedulable"
@@ -132,6 +132,12 @@ def test_each_ending_says_what_happened_and_what_to_change(ending: Ending, final
     assert failure.final is final
     assert words in failure.message
     assert "\n" not in failure.message
+
+
+def test_a_pull_that_kubernetes_gave_up_for_a_while_is_explained_by_its_events() -> None:
+    events = ["Failed: Failed to pull image: dial tcp: connection refused", "Failed: Error: ImagePullBackOff"]
+    failure = failure_of(STEP, Ending("image", "ImagePullBackOff: Back-off pulling image"), pod(), events)
+    assert "connection refused" in failure.message
 
 
 def test_memory_names_its_home_and_is_not_tried_again() -> None:

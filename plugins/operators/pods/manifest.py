@@ -196,7 +196,7 @@ def _environment(pod: Pod) -> list[Manifest]:
 
 def _step(command: StepCommand, pod: Pod, cluster: Cluster) -> Manifest:
     """What is this step's alone, and no layer below may change."""
-    inputs = json.dumps(command.inputs)
+    inputs = json.dumps(command.inputs, ensure_ascii=False)
     long = len(inputs.encode()) > _LONGEST_ARGUMENT
     argument = f"@{_INPUTS}/inputs.json" if long else inputs
     base: Manifest = {

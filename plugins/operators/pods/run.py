@@ -80,8 +80,8 @@ class PodRun:
         self._api = self._connected()
         self._name = str(event["name"]) if event else ""
         self._cursor = LogCursor(event["mark"] if event else None)
-        self._asked = bool(event and event["kind"] == "crowded")
-        self._judge_first = self._asked
+        self._told = Ending(event["kind"], event["detail"]) if event else None
+        self._asked = self._told is not None and self._told.kind == "crowded"
         self._removed = False
 
     def wait(self) -> StepOutcome:
@@ -183,21 +183,25 @@ class PodRun:
         begun = time.monotonic()
         while True:
             pod = self._api.read(self._name)
-            if self._judge_first:
-                self._judge_size(pod)
-            self._judge_first = False
             self._read_log(pod)
             now = time.monotonic()
-            ending = watch.look(pod, now)
+            ending = watch.look(pod, now) or self._still_told(watch)
             if ending is not None and ending.kind == "crowded":
                 self._asked = True
                 self._judge_size(pod)
             elif ending is not None:
                 return self._end(ending, pod)
-            if self._cluster.deferrable and (now - begun >= self._cluster.defer_after or watch.waits_for_node):
+            if self._cluster.deferrable and (
+                now - begun >= self._cluster.defer_after or watch.trouble == "unschedulable"
+            ):
                 self._defer()
             if self._stopped.wait(0.3 if now - begun < _QUICK_SECONDS else 1.0):
                 raise Stopped
+
+    def _still_told(self, watch: PodWatch) -> Ending | None:
+        """What the triggerer has waited for in vain: if it still keeps the pod, it is not waited for once more."""
+        told, self._told = self._told, None
+        return told if told is not None and told.kind in (watch.trouble, "crowded") else None
 
     def _judge_size(self, pod: Any) -> None:
         if pod is None or base_state(pod) is not None:

@@ -14,7 +14,7 @@ Kind = Literal[
 CROWDED_SECONDS: Final = 20.0
 """After this time without a node it is asked whether any node could ever hold the pod."""
 START_SECONDS: Final = 600.0
-IMAGE_SECONDS: Final = 45.0
+IMAGE_SECONDS: Final = 30.0
 CONFIG_SECONDS: Final = 15.0
 _TERMINATING_SECONDS: Final = 90.0
 
@@ -45,15 +45,15 @@ class PodWatch:
 
     :param wait_for_node: seconds that the pod may wait for a node.
     :param asked: whether it is known already that some node could hold the pod.
+    :ivar trouble: what kept the pod from running at the last look: the kind of ending that it would be.
     """
 
     def __init__(self, *, wait_for_node: float, asked: bool = False) -> None:
         self._wait_for_node = wait_for_node
         self._asked = asked
-        self._trouble: str | None = None
         self._since = 0.0
         self._pull_error = ""
-        self.waits_for_node = False
+        self.trouble: str | None = None
 
     def look(self, pod: Any, now: float) -> Ending | None:
         """What is to be said of the pod now.
@@ -67,9 +67,8 @@ class PodWatch:
         if ending is not None:
             return ending
         name, ending, patience = self._trouble_of(pod)
-        self.waits_for_node = name == "unschedulable"
-        if name != self._trouble:
-            self._trouble, self._since = name, now
+        if name != self.trouble:
+            self.trouble, self._since = name, now
         if name is None or ending is None:
             return None
         waited = now - self._since
@@ -83,7 +82,7 @@ class PodWatch:
     def _trouble_of(self, pod: Any) -> tuple[str | None, Ending | None, float]:
         """What keeps the pod from running, how it would end, and how long to wait for it to pass."""
         if pod.metadata.deletion_timestamp is not None:
-            return "terminating", Ending("deleted"), _TERMINATING_SECONDS
+            return "deleted", Ending("deleted"), _TERMINATING_SECONDS
         state = base_state(pod)
         if state is not None and state.running is not None:
             return None, None, 0.0

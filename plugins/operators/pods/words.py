@@ -54,7 +54,7 @@ def failure_of(step: Step, ending: Ending, pod: Any, events: Sequence[str]) -> F
     :param pod: the pod as it was seen last; None if it was not seen.
     :param events: its warnings, oldest first.
     """
-    said = f" Kubernetes says: {ending.detail}" if ending.detail else ""
+    said = f" Kubernetes says: {ending.detail.rstrip('. ')}." if ending.detail else ""
     match ending.kind:
         case "evicted":
             return _evicted(step, ending.detail)
@@ -151,7 +151,7 @@ def _evicted(step: Step, detail: str) -> Failure:
 
 def _image(step: Step, detail: str, pod: Any, events: Sequence[str]) -> Failure:
     """The message alone may not say why, when Kubernetes has given up for a while: its events do."""
-    reasons = [event for event in events if "pull" in event.lower() and "back-off" not in event.lower()]
+    reasons = [event for event in events if "failed to pull" in event.lower()]
     said = detail if "Back-off" not in detail or not reasons else reasons[-1]
     final = detail.startswith(("InvalidImageName", "ErrImageNeverPull")) or is_no_such_image(said)
     image = pod.spec.containers[0].image if pod is not None else "the step"
