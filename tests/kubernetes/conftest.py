@@ -1,0 +1,90 @@
+"""Tests on a real cluster. Without one they do not pass silently: pytest ends with a message and an error."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from include.stack.postgres import Postgres
+from tests.kubernetes.cluster import Cluster, NoCluster, find_cluster
+from tests.kubernetes.kubectl import Kubectl, bring, build_postgres
+from tests.kubernetes.probe import build_probe
+from tests.kubernetes.stage import Stage, environment, migrate
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The cluster; whoever asks for tests that need one, and has none, is told so by a failure."""
+    try:
+        return find_cluster()
+    except NoCluster as error:
+        pytest.exit(str(error), returncode=2)
+
+
+@pytest.fixture(scope="session")
+def core(cluster: Cluster) -> Any:
+    """A client of the cluster's core API, as its administrator."""
+    from kubernetes import client, config
+
+    return client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Cluster) -> Kubectl:
+    """kubectl on the cluster, as its administrator."""
+    return Kubectl(str(cluster.kubeconfig))
+
+
+@pytest.fixture(scope="session")
+def steps_image(cluster: Cluster) -> str:
+    """Name of the steps' image, which is on the cluster."""
+    return bring(cluster, "localhost/noria-steps:test")
+
+
+@pytest.fixture(scope="session")
+def serving_image(cluster: Cluster) -> str:
+    """Name of the inference server's image, which is on the cluster."""
+    return bring(cluster, "localhost/noria-serving:test")
+
+
+@pytest.fixture(scope="session")
+def postgres_image(cluster: Cluster) -> str:
+    """Name of an image of PostgreSQL, built here, which is on the cluster."""
+    return bring(cluster, build_postgres())
+
+
+@pytest.fixture(scope="module")
+def namespace(core: Any) -> Iterator[str]:
+    """A namespace of the module's own, deleted at its end with all that is in it."""
+    name = f"noria-test-{uuid.uuid4().hex[:8]}"
+    core.create_namespace({"metadata": {"name": name}})
+    yield name
+    core.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def probe_image(cluster: Cluster) -> str:
+    """The image of the step ``probe``, on the cluster's nodes."""
+    return build_probe(cluster)
+
+
+@pytest.fixture(scope="module")
+def stage(
+    cluster: Cluster,
+    core: Any,
+    namespace: str,
+    probe_image: str,
+    postgres: Postgres,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    """Where steps are played in pods, with a metadata database of its own; at its end no pod is left."""
+    folder = tmp_path_factory.mktemp("stage")
+    database = f"pods_{uuid.uuid4().hex[:8]}"
+    postgres.create_database(database)
+    variables = environment(cluster.kubeconfig, postgres.url(database), folder)
+    migrate(variables, folder)
+    yield Stage(core, namespace, folder, variables)
+    postgres.drop_database(database)
