@@ -135,26 +135,23 @@ class StepOperator(BaseOperator):
 
     def trigger_reentry(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Go on after the triggerer has watched the step's pod."""
-        self._run = self._resumed(context, event)
-        return result_of(self.step, self._run.wait())
+        command = self._command(context, with_secrets=False)
+        self._run = run = _module("kubernetes").resume(command, event, context=context, log=self.log)
+        return result_of(self.step, run.wait())
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's way back from the triggerer; when that one gave up, the pod must not outlive its task."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
-            self._resumed(context, {"name": "", "kind": "ended", "mark": None}).abandon()
+            command = self._command(context, with_secrets=False)
+            _module("kubernetes").abandon(command, context=context, log=self.log)
             raise
 
     def on_kill(self) -> None:
         """End the step with everything that it started."""
         if self._run is not None:
             self._run.stop()
-
-    def _resumed(self, context: Context, event: Mapping[str, Any]) -> Any:
-        return _module("kubernetes").resume(
-            self._command(context, with_secrets=False), event, context=context, log=self.log
-        )
 
     def _mode(self) -> str:
         """How this step runs: as configured, unless its place is beside Airflow.

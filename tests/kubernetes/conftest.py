@@ -86,5 +86,7 @@ def stage(
     postgres.create_database(database)
     variables = environment(cluster.kubeconfig, postgres.url(database), folder)
     migrate(variables, folder)
-    yield Stage(core, namespace, folder, variables)
+    played = Stage(core, namespace, folder, variables)
+    yield played
+    played.close()
     postgres.drop_database(database)

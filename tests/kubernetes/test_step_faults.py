@@ -70,9 +70,8 @@ def test_a_killed_task_leaves_no_pod_even_if_its_step_ignores_sigterm(stage: Sta
     pod = stage.running(run)
     time.sleep(2)
     os.kill(process.process.pid, signal.SIGTERM)  # what Airflow's supervisor sends to the task
-    killed = time.monotonic()
-    wait_for(lambda: _is_gone(stage, pod.metadata.name), 15, "the end of the pod")
-    assert time.monotonic() - killed < 12
+    # A step that ignores it would stay for Kubernetes' own grace of 30 s otherwise.
+    wait_for(lambda: _is_gone(stage, pod.metadata.name), 28, "the end of the pod")
     os.killpg(process.process.pid, signal.SIGKILL)
     process.process.wait()
     for left in stage.pods(run):  # of the retry, which Airflow would not have made

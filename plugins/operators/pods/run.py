@@ -59,6 +59,11 @@ def resume(command: StepCommand, event: Mapping[str, Any], *, context: Context, 
     return PodRun(command, context, log, event=event)
 
 
+def abandon(command: StepCommand, *, context: Context, log: Any) -> None:
+    """Delete whatever pods the task has: nobody waits for them any more."""
+    PodRun(command, context, log).abandon()
+
+
 class PodRun:
     """A step that runs in a pod.
 
