@@ -158,7 +158,7 @@ def test_a_server_that_is_told_to_end_leaves_nothing_of_its_log_behind(
         while ask(number := number + 1):
             pass
         process.wait(timeout=60)
-    assert len(answered) > 5, "it answers for a while after it is told to end"
+    assert len(answered) > 1, "it answers for a while after it is told to end"
     assert segment_files(stored_settings) == []
     assert Counter(logged(stored_settings, "request_id")) == Counter(answered)
 
