@@ -10,7 +10,14 @@ from kubernetes.client import models as k8s
 
 from include.spec.pods import Pod
 from plugins.operators.pods.log import LogCursor
-from plugins.operators.pods.watch import CONFIG_SECONDS, CROWDED_SECONDS, IMAGE_SECONDS, Ending, PodWatch
+from plugins.operators.pods.watch import (
+    CONFIG_SECONDS,
+    CROWDED_SECONDS,
+    IMAGE_SECONDS,
+    UNEXPLAINED_SECONDS,
+    Ending,
+    PodWatch,
+)
 from plugins.operators.pods.words import Step, failure_of, killed
 
 STEP = Step("score", "flight_delay", Pod(memory="2Gi"))
@@ -94,6 +101,14 @@ def test_a_pull_that_fails_for_another_reason_is_given_time_and_its_true_reason_
     assert looks.look(back_off, IMAGE_SECONDS - 1) is None
     ending = looks.look(back_off, IMAGE_SECONDS)
     assert ending == Ending("image", "ImagePullBackOff: connection refused")
+
+
+def test_a_pull_that_fails_without_a_word_is_judged_once_by_its_events() -> None:
+    looks, silent = watch(), pod(state=waiting("ImagePullBackOff", "Back-off pulling image"))
+    assert looks.look(silent, 0.0) is None
+    assert kind_of(looks.look(silent, UNEXPLAINED_SECONDS)) == "unexplained"
+    assert looks.look(silent, UNEXPLAINED_SECONDS + 1) is None
+    assert kind_of(looks.look(silent, IMAGE_SECONDS)) == "image"
 
 
 def test_a_trouble_that_passes_starts_anew_the_next_time() -> None:

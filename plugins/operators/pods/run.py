@@ -31,7 +31,7 @@ from plugins.operators.pods.operator import StepPodOperator
 from plugins.operators.pods.refusals import refusal
 from plugins.operators.pods.template import read_template
 from plugins.operators.pods.trigger import StepPodTrigger
-from plugins.operators.pods.watch import START_SECONDS, Ending, PodWatch, base_state, ending_of
+from plugins.operators.pods.watch import START_SECONDS, Ending, PodWatch, base_state, ending_of, is_running
 from plugins.operators.pods.words import Failure, Step, failure_of, killed, too_large
 from plugins.operators.step import StepCommand, StepOutcome
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _QUICK_SECONDS = 5.0
 _GONE_SECONDS = 20.0
 _LAST_LINES = 200
+# What is to be judged here, and the trouble that it is about.
+_JUDGED: Final[dict[str, str]] = {"crowded": "unschedulable", "unexplained": "image"}
 _DEFER_MARGIN = timedelta(minutes=10)
 # With these a step has done all that it can do: run again, it would say the same.
 _SETTLED: Final = frozenset({0, Refused.exit_code, NothingToDo.exit_code})
@@ -86,7 +88,7 @@ class PodRun:
         self._name = str(event["name"]) if event else ""
         self._cursor = LogCursor(event["mark"] if event else None)
         self._told = Ending(event["kind"], event["detail"]) if event else None
-        self._asked = self._told is not None and self._told.kind == "crowded"
+        self._asked = self._told is not None and self._told.kind in _JUDGED
         self._removed = False
 
     def wait(self) -> StepOutcome:
@@ -174,7 +176,8 @@ class PodRun:
                 continue
             self._log.info("pod %s of an earlier try is of no use any more and is deleted", pod.metadata.name)
             self._api.delete(pod.metadata.name)
-            going.append(pod.metadata.name)
+            if is_running(pod):
+                going.append(pod.metadata.name)  # its step may still work: it must end before the next one starts
         until = time.monotonic() + _GONE_SECONDS
         while going and time.monotonic() < until:
             going = [name for name in going if self._api.read(name) is not None]
@@ -191,9 +194,9 @@ class PodRun:
             self._read_log(pod)
             now = time.monotonic()
             ending = watch.look(pod, now) or self._still_told(watch)
-            if ending is not None and ending.kind == "crowded":
+            if ending is not None and ending.kind in _JUDGED:
                 self._asked = True
-                self._judge_size(pod)
+                self._judge(ending, pod)
             elif ending is not None:
                 return self._end(ending, pod)
             if self._cluster.deferrable and (
@@ -206,14 +209,16 @@ class PodRun:
     def _still_told(self, watch: PodWatch) -> Ending | None:
         """What the triggerer has waited for in vain: if it still keeps the pod, it is not waited for once more."""
         told, self._told = self._told, None
-        return told if told is not None and told.kind in (watch.trouble, "crowded") else None
+        return told if told is not None and _JUDGED.get(told.kind, told.kind) == watch.trouble else None
 
-    def _judge_size(self, pod: Any) -> None:
-        if pod is None or base_state(pod) is not None:
-            return
-        wanted = self._api.never_fits(pod)
-        if wanted:
+    def _judge(self, ending: Ending, pod: Any) -> None:
+        """Fail if the trouble can never pass; else it is waited for."""
+        if ending.kind == "crowded" and (wanted := self._api.never_fits(pod)):
             self._fail(too_large(self._step, wanted), pod)
+        if ending.kind == "unexplained":
+            failure = failure_of(self._step, Ending("image", ending.detail), pod, self._warnings())
+            if failure.final:
+                self._fail(failure, pod)
 
     def _read_log(self, pod: Any) -> None:
         state = base_state(pod) if pod is not None else None

@@ -29,7 +29,7 @@ class StepPodTrigger(KubernetesPodTrigger):
     :param pod_name: Name of the pod.
     :param pod_namespace: Its namespace.
     :param wait_for_node: Seconds that it may wait for a node.
-    :param asked: Whether some node is known to be large enough.
+    :param asked: Whether the worker has judged its trouble already.
     :param mark: How far its log has been read.
     :param try_label: The try that owns the pod; another one's pod is left alone when the task is killed.
     """

@@ -8,11 +8,23 @@ from typing import Any, Final, Literal
 from plugins.operators.pods.template import BASE
 
 Kind = Literal[
-    "ended", "deleted", "evicted", "deadline", "broken", "unschedulable", "crowded", "image", "config", "start"
+    "ended",
+    "deleted",
+    "evicted",
+    "deadline",
+    "broken",
+    "unschedulable",
+    "crowded",
+    "image",
+    "unexplained",
+    "config",
+    "start",
 ]
 
 CROWDED_SECONDS: Final = 20.0
 """After this time without a node it is asked whether any node could ever hold the pod."""
+UNEXPLAINED_SECONDS: Final = 3.0
+"""After this time without an image, and without a word why, it is asked what the events say."""
 START_SECONDS: Final = 600.0
 IMAGE_SECONDS: Final = 30.0
 CONFIG_SECONDS: Final = 15.0
@@ -31,8 +43,8 @@ NO_SUCH_IMAGE: Final = (
 class Ending:
     """The end of a watch.
 
-    :param kind: ``ended``: the step did, well or not. ``crowded`` asks for a judgement and is no end yet. The others
-        say what kept it from ending by itself.
+    :param kind: ``ended``: the step did, well or not. ``crowded`` and ``unexplained`` ask for a judgement and are no
+        end yet. The others say what kept it from ending by itself.
     :param detail: what Kubernetes says of it.
     """
 
@@ -44,7 +56,7 @@ class PodWatch:
     """Looks at a pod again and again, and knows how long each trouble has lasted.
 
     :param wait_for_node: seconds that the pod may wait for a node.
-    :param asked: whether it is known already that some node could hold the pod.
+    :param asked: whether a judgement was asked for already.
     :ivar trouble: what kept the pod from running at the last look: the kind of ending that it would be.
     """
 
@@ -77,14 +89,16 @@ class PodWatch:
         if name == "unschedulable" and not self._asked and waited >= CROWDED_SECONDS:
             self._asked = True
             return Ending("crowded", ending.detail)
+        if name == "image" and not self._asked and not self._pull_error and waited >= UNEXPLAINED_SECONDS:
+            self._asked = True
+            return Ending("unexplained", ending.detail)
         return None
 
     def _trouble_of(self, pod: Any) -> tuple[str | None, Ending | None, float]:
         """What keeps the pod from running, how it would end, and how long to wait for it to pass."""
         if pod.metadata.deletion_timestamp is not None:
             return "deleted", Ending("deleted"), _TERMINATING_SECONDS
-        state = base_state(pod)
-        if state is not None and state.running is not None:
+        if is_running(pod):
             return None, None, 0.0
         unscheduled = _unscheduled(pod)
         if unscheduled is not None:
@@ -95,9 +109,9 @@ class PodWatch:
             return "image", Ending("image", f"{reason}: {message}"), 0.0
         if reason in _IMAGE_REASONS:
             # Kubernetes alternates between the error itself and "Back-off pulling image", which says nothing.
-            self._pull_error = self._pull_error if reason == "ImagePullBackOff" and self._pull_error else message
+            self._pull_error = self._pull_error if reason == "ImagePullBackOff" else message
             patience = 0.0 if is_no_such_image(self._pull_error) else IMAGE_SECONDS
-            return "image", Ending("image", f"{reason}: {self._pull_error}"), patience
+            return "image", Ending("image", f"{reason}: {self._pull_error or message}"), patience
         if reason in _CONFIG_REASONS:
             return "config", Ending("config", f"{reason}: {message}"), CONFIG_SECONDS
         return "start", Ending("start", f"{reason}: {message}" if reason else ""), START_SECONDS
@@ -128,6 +142,12 @@ def is_no_such_image(words: str) -> bool:
 def base_state(pod: Any) -> Any:
     """State of the step's container, once it has one."""
     return next((one.state for one in pod.status.container_statuses or [] if one.name == BASE), None)
+
+
+def is_running(pod: Any) -> bool:
+    """Whether the step's container works."""
+    state = base_state(pod)
+    return state is not None and state.running is not None
 
 
 def _waiting(pod: Any) -> Any:
