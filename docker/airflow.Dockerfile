@@ -1,11 +1,6 @@
 # Airflow's services with the DAGs inside: `airflow api-server`, `scheduler`, `dag-processor`, `triggerer`. The steps run in
 # pods of noria-steps. VARIANT=airflow-local adds the steps' packages, for machines without a cluster (compose.yaml).
 
-FROM python:3.11-slim AS packages
-ARG VARIANT=airflow
-COPY docker/install-packages.sh docker/installer.lock docker/${VARIANT}.lock /build/
-RUN --mount=type=cache,target=/root/.cache sh /build/install-packages.sh /build/${VARIANT}.lock /opt/packages
-
 FROM python:3.11-slim AS code
 COPY dags /image/noria/dags
 COPY plugins /image/noria/plugins
@@ -17,10 +12,16 @@ COPY --chmod=755 docker/entrypoint.sh /image/entrypoint
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /image /image/noria \
     && mkdir -p /image/opt/airflow && mkdir -m 1777 /image/scratch /image/store /image/opt/airflow/logs \
     && echo "# Everything is set by environment variables." > /image/opt/airflow/airflow.cfg
+ARG REVISION=unknown
+RUN echo "${REVISION}" > /image/noria/REVISION
 
 FROM python:3.11-slim
-COPY --from=packages /opt/packages /opt/packages
-COPY --from=code /image/ /
+ARG VARIANT=airflow
+# The locks stay, to say what the image is made from. They come first: while they are the same, so are the packages.
+COPY docker/install-packages.sh docker/installer.lock docker/${VARIANT}.lock /opt/made-from/
+RUN --mount=type=cache,target=/root/.cache --mount=type=secret,id=pip,target=/root/.config/pip/pip.conf \
+    --mount=type=secret,id=uv,target=/root/.config/uv/uv.toml \
+    sh /opt/made-from/install-packages.sh /opt/made-from/${VARIANT}.lock /opt/packages
 # Any user id may run it on a read-only root: /scratch and /opt/airflow/logs are volumes.
 ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONPATH=/noria PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
@@ -36,6 +37,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=90s --retries=5 \
     CMD ["python", "-S", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8080, timeout=4); c.request('GET', '/api/v2/version'); exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["/entrypoint"]
 CMD ["airflow", "api-server"]
+COPY --from=code /image/ /
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="noria-airflow" \

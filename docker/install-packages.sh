@@ -6,11 +6,14 @@ set -eu
 lock=$1
 folder=$2
 
+tools=$(mktemp -d)
+uv=$tools/bin/uv
 export UV_LINK_MODE=copy UV_SYSTEM_CERTS=1 UV_PYTHON_DOWNLOADS=never
 pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes \
-    -r "$(dirname "$0")/installer.lock"
-uv venv --quiet --python /usr/local/bin/python3 "$folder"
-uv pip install --quiet --python "$folder/bin/python" --no-deps --require-hashes --only-binary :all: -r "$lock"
+    --target "$tools" -r "$(dirname "$0")/installer.lock"
+"$uv" venv --quiet --python /usr/local/bin/python3 "$folder"
+"$uv" pip install --quiet --python "$folder/bin/python" --no-deps --require-hashes --only-binary :all: -r "$lock"
+rm -rf "$tools"
 
 cd "$folder"/lib/python3.*/site-packages
 for package in numpy pandas scipy sklearn pyarrow matplotlib; do
@@ -19,5 +22,8 @@ done
 # Not libarrow_substrait: pyarrow itself is linked with it.
 rm -rf pyarrow/include pyarrow/src pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* pyarrow/_flight*
 
-# Compiled files are taken as they are: a copy into another layer may change the times of their sources.
-"$folder/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash . || true # some files are for other Pythons
+# Compiled files are taken as they are: another layer, or a copy, may change the times of their sources. The standard
+# library of python:3.11-slim is not compiled either. Some files are for other Pythons, so a failure is none of ours.
+standard=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+"$folder/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|lib2to3)/' \
+    . "$standard" || true

@@ -1,20 +1,21 @@
 # The steps: `python -m include.steps <step> …`, as a pod runs it; MLflow's server too (`mlflow server`). No Airflow.
 # VARIANT=steps-gpu adds what XGBoost loads to train on NVIDIA's GPUs.
 
-FROM python:3.11-slim AS packages
-ARG VARIANT=steps
-COPY docker/install-packages.sh docker/installer.lock docker/${VARIANT}.lock /build/
-RUN --mount=type=cache,target=/root/.cache sh /build/install-packages.sh /build/${VARIANT}.lock /opt/packages
-
 FROM python:3.11-slim AS code
 COPY include /image/noria/include
 COPY expectations /image/noria/expectations
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /image /image/noria \
     && mkdir -m 1777 /image/scratch /image/store
+ARG REVISION=unknown
+RUN echo "${REVISION}" > /image/noria/REVISION
 
 FROM python:3.11-slim
-COPY --from=packages /opt/packages /opt/packages
-COPY --from=code /image/ /
+ARG VARIANT=steps
+# The locks stay, to say what the image is made from. They come first: while they are the same, so are the packages.
+COPY docker/install-packages.sh docker/installer.lock docker/${VARIANT}.lock /opt/made-from/
+RUN --mount=type=cache,target=/root/.cache --mount=type=secret,id=pip,target=/root/.config/pip/pip.conf \
+    --mount=type=secret,id=uv,target=/root/.config/uv/uv.toml \
+    sh /opt/made-from/install-packages.sh /opt/made-from/${VARIANT}.lock /opt/packages
 # Any user id may run it on a read-only root: all that is written goes to /scratch (a volume), results to $NORIA_RESULT.
 ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONPATH=/noria PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
@@ -26,6 +27,7 @@ USER 10001:10001
 # A step ends by itself and says how by its exit code: there is nothing to ask it.
 HEALTHCHECK NONE
 CMD ["python", "-m", "include.steps", "--list"]
+COPY --from=code /image/ /
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="noria-steps" \

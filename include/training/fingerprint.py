@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from include.settings import PROJECT
 from include.spec.definition import Definition
 from include.training.package import BYTES_DEPEND_ON, library_versions
 
@@ -80,11 +81,15 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def git_commit() -> str | None:
-    """The commit that this repository is at, if it is one and git is there."""
+def git_commit(project: Path = PROJECT) -> str | None:
+    """The commit that this code is of: what an image was built from, else what the repository is at, if it is one."""
+    built_from = project / "REVISION"
+    if built_from.is_file():
+        commit = built_from.read_text(encoding="utf-8").strip()
+        return None if commit in {"", "unknown"} else commit
     try:
         found = subprocess.run(
-            ["git", "-C", str(_ROOM), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(project), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -36,21 +36,28 @@ def test_there_are_three() -> None:
 @pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
 def test_every_stage_begins_with_the_same_named_version(path: Path) -> None:
     bases = [rest for keyword, rest in instructions(path) if keyword == "FROM"]
-    assert len(bases) == 3, "packages, code, and what is shipped"
+    assert len(bases) == 2, "code, and what is shipped"
     assert {base.partition(" AS ")[0] for base in bases} == {"python:3.11-slim"}
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
-def test_what_is_shipped_runs_nothing_at_build_time_and_has_a_numeric_user(path: Path) -> None:
+def test_what_is_shipped_has_a_numeric_user_and_its_layers_in_the_order_in_which_they_change(path: Path) -> None:
     stage = final_stage(path)
     keywords = [keyword for keyword, _ in stage]
-    assert "RUN" not in keywords, "a package manager's traces would stay"
     assert [rest for keyword, rest in stage if keyword == "USER"] == ["10001:10001"]
-    copies = [rest for keyword, rest in stage if keyword == "COPY"]
-    assert all(rest.startswith("--from=") for rest in copies)
-    assert [rest.split()[0] for rest in copies] == ["--from=packages", "--from=code"], "what changes least comes first"
+    layers = [(keyword, rest.split()[0]) for keyword, rest in stage if keyword in {"COPY", "RUN"}]
+    assert layers[0] == ("COPY", "docker/install-packages.sh")
+    assert layers[1:] == [("RUN", "--mount=type=cache,target=/root/.cache"), ("COPY", "--from=code")]
     assert keywords.count("HEALTHCHECK") == 1
     assert "VOLUME" not in keywords
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
+def test_installer_and_caches_and_credentials_are_only_mounted(path: Path) -> None:
+    (installing,) = [rest for keyword, rest in final_stage(path) if keyword == "RUN"]
+    assert "type=cache,target=/root/.cache" in installing
+    assert installing.count("type=secret,") == 2
+    assert 'rm -rf "$tools"' in (DOCKER / "install-packages.sh").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
