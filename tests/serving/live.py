@@ -184,7 +184,7 @@ def as_process(
             yield replace(settings, server_url=f"http://127.0.0.1:{port}"), process
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def serving(client: httpx.Client, version: int | None, model: str = "m") -> bool:

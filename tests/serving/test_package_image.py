@@ -109,7 +109,8 @@ def test_folder_of_which_a_byte_has_changed_is_not_served(settled: Settings, tmp
 
 
 @pytest.mark.database
-def test_read_only_folder_is_enough(settled: Settings, tmp_path: Path) -> None:
+def test_read_only_folder_is_enough(settled: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which Python writes wherever it may, and needs nowhere
     made = package(settled, "m", 1, tmp_path / "edge")
     before = {path: path.stat().st_mtime_ns for path in made.folder.rglob("*")}
     for path in (made.folder, *made.folder.rglob("*")):

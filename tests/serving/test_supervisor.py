@@ -248,7 +248,7 @@ def test_process_that_does_not_move_any_more_is_killed_and_replaced() -> None:
         names = Counter(child.name() for child in psutil.Process(supervisor.pid).children())
         assert names["quiet"] == 1
         supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(timeout=20) == 0
+        assert supervisor.wait(timeout=60) == 0
 
 
 _CROWDED = """
@@ -275,7 +275,7 @@ def test_process_that_could_not_be_started_is_started_later() -> None:
         assert supervisor.stdout is not None
         assert [supervisor.stdout.readline() for _ in range(2)] == ["begins\n"] * 2
         supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(timeout=20) == 0
+        assert supervisor.wait(timeout=60) == 0
 
 
 _FIRST_PROCESS = """
@@ -301,7 +301,7 @@ def test_no_dead_process_stays_with_the_first_process_of_a_container() -> None:
         assert [supervisor.stdout.readline() for _ in range(3)] == ["begins\n"] * 3
         until(lambda: len(zombies(supervisor.pid)) <= 1, 5)
         supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(timeout=20) == 0
+        assert supervisor.wait(timeout=60) == 0
 
 
 def zombies(pid: int) -> list[psutil.Process]:
