@@ -39,7 +39,7 @@ def faulty(line: Line) -> str:
 
 def test_a_killed_step_is_tried_again_and_a_killed_scheduler_is_replaced(line: Line, faulty: str) -> None:
     with _run_in_background(line) as run:
-        _kill(_step_process("prepare", run), signal.SIGKILL)
+        _kill(_step_process(line, "prepare", run), signal.SIGKILL)
         _kill_scheduler_during(line, "train", run)
     assert _attempts(line, "data", "prepare") == 2
     _run_completes(line)
@@ -52,7 +52,7 @@ def test_a_killed_postgres_is_started_again_and_the_run_completes(line: Line, fa
     document["training"]["seed"] = 8
     definition.write_text(yaml.safe_dump(document, sort_keys=False))
     with _run_in_background(line) as run:
-        step = _step_process("train", run)
+        step = _step_process(line, "train", run)
         postmaster = int((line.stack.postgres.data / "postmaster.pid").read_text().split()[0])
         os.kill(postmaster, signal.SIGKILL)
         psutil.wait_procs([step], timeout=60)
@@ -109,25 +109,24 @@ def _run_in_background(line: Line) -> Iterator[subprocess.Popen[bytes]]:
             run.wait()
 
 
-def _step_process(step: str, run: subprocess.Popen[bytes]) -> psutil.Process:
-    """The process of a step of the model, as soon as there is one."""
+def _step_process(line: Line, step: str, run: subprocess.Popen[bytes]) -> psutil.Process:
+    """The process of a step, which the warm parent has forked, as soon as there is one."""
     found: list[psutil.Process] = []
 
     def runs() -> bool:
         assert run.poll() is None, "the run ended before the fault"
-        found[:] = [process for process in psutil.process_iter() if _is_step(process, step)]
+        found[:] = [process for process in psutil.process_iter() if _is_step(line, process, step)]
         return bool(found)
 
     wait(runs, 180, f"the step {step} never ran")
     return found[0]
 
 
-def _is_step(process: psutil.Process, step: str) -> bool:
+def _is_step(line: Line, process: psutil.Process, step: str) -> bool:
     try:
-        words = process.cmdline()
+        return process.name() == f"noria-{step}" and process.environ().get("NORIA_HOME") == str(line.settings.home)
     except psutil.Error:
         return False
-    return "include.steps" in words and step in words and MODEL in words
 
 
 def _kill(process: psutil.Process, number: signal.Signals) -> None:
