@@ -135,7 +135,7 @@ def _kill(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def _kill_scheduler_during(line: Line, step: str, run: subprocess.Popen[bytes]) -> None:
-    _step_process(step, run)
+    _step_process(line, step, run)
     _kill(psutil.Process(line.stack.instance.processes["scheduler"].pid), signal.SIGKILL)
 
 
