@@ -142,6 +142,8 @@ class Settings:
         (``NORIA_DATABASE_URL``); may hold a password, so it is never printed.
     :param tracking_url: MLflow's address (``NORIA_TRACKING_URL``).
     :param server_url: the inference server's address (``NORIA_SERVER_URL``).
+    :param step_mode: how Airflow runs the steps: ``local``, or ``kubernetes``; then the other addresses are those of
+        services in the cluster (``NORIA_STEP_MODE``).
     :param server_token: bearer token with which steps call that server (``NORIA_SERVER_TOKEN``), if it asks for one.
     :param server_tokens: file of the tokens that this machine's server accepts (``NORIA_SERVER_TOKENS``): JSON
         ``{"predict": [...], "admin": [...]}``; without it the server asks for none.
@@ -161,6 +163,7 @@ class Settings:
     server_tokens: Path | None = None
     hashing_key: Path | None = None
     bucket: Bucket | None = None
+    step_mode: str = "local"
 
     @property
     def store_address(self) -> str:
@@ -185,6 +188,7 @@ class Settings:
             home=home,
             store=Path(env.get("NORIA_STORE", home / "store")).absolute() if bucket is None else _copies(),
             bucket=bucket,
+            step_mode=step_mode(env),
             models=Path(env.get("NORIA_MODELS", PROJECT / "include" / "models")).absolute(),
             dags=Path(env.get("NORIA_DAGS", PROJECT / "dags")).absolute(),
             expectations=Path(env.get("NORIA_EXPECTATIONS", PROJECT / "expectations")).absolute(),
@@ -195,6 +199,12 @@ class Settings:
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
             hashing_key=Path(key).absolute() if (key := env.get("NORIA_HASHING_KEY")) else None,
         )
+
+
+def step_mode(environment: Mapping[str, str] | None = None) -> str:
+    """How Airflow runs the steps; apart from the rest, since whatever Airflow loads asks for it at its import."""
+    env = os.environ if environment is None else environment
+    return env.get("NORIA_STEP_MODE", "local")
 
 
 def _is_address(store: str) -> bool:

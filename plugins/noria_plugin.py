@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from airflow.plugins_manager import AirflowPlugin
 
+from include.settings import step_mode
 from plugins.operators.pod_link import PREFIX
 from plugins.pages.lazy import LazyApp
 
-if os.environ.get("NORIA_STEP_MODE") == "kubernetes":
+if step_mode() == "kubernetes":
     # It takes seconds, which each task would pay anew; what Airflow's processes have imported, their children have too.
     import plugins.operators.pods.run  # noqa: F401
 

@@ -13,32 +13,28 @@ from sqlalchemy.engine import make_url
 from include.settings import PROJECT, Settings
 from include.stack.instance import Instance
 from include.stack.postgres import Postgres
+from include.steps.environment import QUIET
 
 # Taken over from whoever starts the stack; all else is set below, so that a stray variable changes nothing.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SSL_CERT_FILE", "TERM")
 # The same with a cluster: where it is, and what Airflow is to know of it.
-_INHERITED_OF_A_CLUSTER = ("KUBECONFIG", "AIRFLOW_CONN_NORIA_KUBERNETES", "AIRFLOW_CONN_NORIA_STORE")
+_INHERITED_OF_A_CLUSTER = ("KUBECONFIG", "AIRFLOW_CONN_NORIA_KUBERNETES")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The local stack: its settings with the real addresses, its PostgreSQL, its environment.
-
-    :param in_pods: whether heavy steps run in a cluster (``NORIA_STEP_MODE``); the cluster then has Noria's database,
-        MLflow and the server, whose addresses the settings say, and only Airflow with its own database runs here.
-    """
+    """The local stack: its settings with the real addresses, its PostgreSQL, its environment."""
 
     settings: Settings
     instance: Instance
     postgres: Postgres
-    in_pods: bool = False
 
     @classmethod
     def of(cls, settings: Settings, instance: Instance) -> Stack:
         """Put the instance's addresses into the settings."""
         postgres = Postgres.for_instance(settings.home, instance.name)
-        if os.environ.get("NORIA_STEP_MODE", "local") == "kubernetes":
-            return cls(settings=settings, instance=instance, postgres=postgres, in_pods=True)
+        if settings.step_mode == "kubernetes":
+            return cls(settings=settings, instance=instance, postgres=postgres)
         located = replace(
             settings,
             database_url=postgres.url("noria"),
@@ -46,6 +42,14 @@ class Stack:
             server_url=f"http://127.0.0.1:{instance.ports['server']}",
         )
         return cls(settings=located, instance=instance, postgres=postgres)
+
+    @property
+    def in_pods(self) -> bool:
+        """Whether heavy steps run in a cluster, which then has Noria's database, MLflow and the server as well.
+
+        Their addresses are in the settings; only Airflow with its own database runs here.
+        """
+        return self.settings.step_mode == "kubernetes"
 
     @property
     def airflow_url(self) -> str:
@@ -61,7 +65,7 @@ class Stack:
         """Variables for every process of the stack."""
         names = (*_INHERITED, *(_INHERITED_OF_A_CLUSTER if self.in_pods else ()))
         inherited = {name: os.environ[name] for name in names if name in os.environ}
-        return {**inherited, **self._noria(), **self._mlflow(), **self._airflow(), **self._python()}
+        return {**inherited, **self._noria(), **self._airflow(), **self._libraries()}
 
     def _noria(self) -> dict[str, str]:
         settings = self.settings
@@ -74,25 +78,17 @@ class Stack:
             "NORIA_DATABASE_URL": settings.database_url,
             "NORIA_TRACKING_URL": settings.tracking_url,
             "NORIA_SERVER_URL": settings.server_url,
-            "NORIA_STEP_MODE": "kubernetes" if self.in_pods else "local",
+            "NORIA_STEP_MODE": settings.step_mode,
             **({"NORIA_SERVER_TOKEN": settings.server_token} if settings.server_token else {}),
         }
 
-    def _python(self) -> dict[str, str]:
+    def _libraries(self) -> dict[str, str]:
         return {
             "PYTHONPATH": str(PROJECT),
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "ignore",
-            # Threads that wait for work must not spin: on two cores they would take the time of those that have some.
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
-
-    def _mlflow(self) -> dict[str, str]:
-        return {
-            "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "DO_NOT_TRACK": "true",
-            "GX_ANALYTICS_ENABLED": "false",
+            **QUIET,
         }
 
     def _airflow(self) -> dict[str, str]:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from include.settings import PROJECT, Settings
+from include.steps.environment import THREADS, quiet_environment
 from include.steps.warm_protocol import MESSAGE, READY, STALE, Request, listen, socket_path
 
 PROGRAM: Final = "include.steps.command"
@@ -43,7 +44,6 @@ _LIBRARIES: Final = (
     *("xgboost", "sklearn.linear_model", "scipy.sparse", "threadpoolctl", "psycopg2"),
     *("mlflow", "mlflow.pyfunc", "mlflow.tracking", "mlflow.artifacts", "mlflow.models", "requests"),
 )
-_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LONG_LIFE: Final = 60.0
 _HANDSHAKE_SECONDS: Final = 5.0
@@ -86,8 +86,7 @@ def _start(listener: socket.socket, program: str, bare: bool) -> tuple[subproces
     # One thread for each library: a fork has only the thread that forks. A step then takes those that it may.
     environment = {
         **os.environ,
-        **dict.fromkeys(_THREADS, "1"),
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **quiet_environment(threads=1),
         "PYTHONPATH": str(PROJECT),
         "PYTHONUNBUFFERED": "1",
     }
@@ -250,7 +249,7 @@ def fork_for(listener: socket.socket, retired: int, program: str, *, bare: bool 
         os._exit(0)
     _die_with_the_parent()
     _control(_PR_SET_NAME, f"noria-{''.join(request.arguments[:1])}".encode()[:15])
-    _use_threads(int(request.environment.get(_THREADS[0], "1")))
+    _use_threads(int(request.environment.get(THREADS[0], "1")))
     return _live(main, request.arguments)
 
 

@@ -13,6 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from include.settings import PROJECT
+from include.steps.environment import quiet_environment
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -23,13 +24,6 @@ _INHERITED = frozenset({
     "http_proxy", "https_proxy", "no_proxy",
 })  # fmt: skip
 _INHERITED_PREFIXES = ("NORIA_", "LC_")
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GX_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "true",
-    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads must not spin: the step may share its cores
-}
 
 
 def child_environment(threads: int = 1, parent: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -42,11 +36,6 @@ def child_environment(threads: int = 1, parent: Mapping[str, str] | None = None)
         "PYTHONPATH": str(PROJECT),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def quiet_environment(threads: int) -> dict[str, str]:
-    """What keeps libraries quiet and their threads bounded, wherever a step runs."""
-    return {**_QUIET, **dict.fromkeys(_THREADS, str(threads))}
 
 
 def connection_variables() -> dict[str, str]:

@@ -9,7 +9,6 @@ pods). Each mode is one module, imported only when it is chosen, with a function
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferralError
 
 from include.errors import NothingToDo, Refused, TryAgain
-from include.settings import Settings
+from include.settings import Settings, step_mode
 from include.spec.pod_of import pod_of
 from include.steps.catalog import LIGHT
 from plugins.definitions import arrangement_of
@@ -100,7 +99,7 @@ class StepOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("as_of", "inputs")
     template_fields_renderers = {"inputs": "json"}  # noqa: RUF012 - Airflow's own way to declare it
-    operator_extra_links = (PodLink(),) if os.environ.get("NORIA_STEP_MODE") == "kubernetes" else ()
+    operator_extra_links = (PodLink(),) if step_mode() == "kubernetes" else ()
     ui_color = "#e3f1f4"
 
     def __init__(
@@ -159,6 +158,11 @@ class StepOperator(BaseOperator):
         :raises AirflowFailException: if there is no such way.
         """
         mode = step_mode()
+        if mode not in MODES:
+            raise AirflowFailException(
+                f"NORIA_STEP_MODE is {mode!r}, and there is no such way to run steps. Set it to one of: "
+                f"{', '.join(MODES)}."
+            )
         if mode == "local":
             return mode
         place = pod_of(arrangement_of(Settings.from_environment(), self.model), self.step).place
@@ -205,19 +209,6 @@ def result_of(step: str, outcome: StepOutcome) -> Any:
     if outcome.exit_code < 0:
         raise AirflowException(f"The step {step} was killed by signal {-outcome.exit_code}. {outcome.message}")
     raise AirflowException(f"The step {step} ended with exit code {outcome.exit_code}. {outcome.message}")
-
-
-def step_mode() -> str:
-    """How steps run, as ``NORIA_STEP_MODE`` says.
-
-    :raises AirflowFailException: if there is no such way.
-    """
-    mode = os.environ.get("NORIA_STEP_MODE", "local")
-    if mode not in MODES:
-        raise AirflowFailException(
-            f"NORIA_STEP_MODE is {mode!r}, and there is no such way to run steps. Set it to one of: {', '.join(MODES)}."
-        )
-    return mode
 
 
 def _module(mode: str) -> Any:

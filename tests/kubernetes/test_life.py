@@ -19,10 +19,7 @@ import psutil
 import pytest
 import requests
 
-from include.settings import Settings
 from include.spec.windows import needed_partitions
-from include.stack.environment import Stack
-from include.stack.instance import load_instance
 from include.steps.catalog import LIGHT
 from tests.bench.lab import Bench, open_bench
 from tests.e2e.line import Document, Line
@@ -64,13 +61,6 @@ class ClusterLine(Line):
             "NORIA_SERVER_TOKEN": str(settings.server_token),
             "AIRFLOW_CONN_NORIA_KUBERNETES": json.dumps({"conn_type": "kubernetes", "extra": extra}),
         }
-
-    @property
-    def stack(self) -> Stack:
-        settings = Settings.from_environment(self.variables)
-        instance = load_instance(settings.home)
-        assert instance is not None, "the stack was never started"
-        return replace(Stack.of(settings, instance), settings=settings, in_pods=True)
 
 
 class Pods:

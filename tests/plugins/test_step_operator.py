@@ -9,7 +9,6 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from include.steps.catalog import SUMMARIES
-from plugins.operators import step as step_module
 from plugins.operators.docs import step_doc
 from plugins.operators.environment import database_url, http_url
 from plugins.operators.step import StepOperator, StepOutcome, attempt_name, result_of
@@ -39,7 +38,7 @@ def test_exit_codes_become_task_states_with_the_steps_own_words(code: int, excep
 def test_an_unknown_mode_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORIA_STEP_MODE", "docker")
     with pytest.raises(AirflowFailException, match=r"'docker'.*local"):
-        step_module.step_mode()
+        StepOperator(task_id="t", model="flight_delay", step="train", as_of="x").execute({})
 
 
 def test_no_two_tries_share_a_name_and_a_name_fits_a_folder() -> None:

@@ -75,6 +75,11 @@ def test_only_this_user_may_ask(home: Path) -> None:
     assert stat.S_IMODE(socket_path(home).stat().st_mode) == 0o600
 
 
+def test_what_it_imports_is_told_not_to_report_home_whoever_starts_it(home: Path) -> None:
+    [parent] = parents(home)
+    assert child_environment(1, {}).items() - {("PYTHONPATH", str(PROJECT))} <= parent.environ().items()
+
+
 def test_many_steps_run_at_once_and_each_has_its_own_exit_code(home: Path) -> None:
     kinds = ["refused", "nothing", "again", "defect"] * 3
     steps = [forked(home, sleep=0.2, **{"raise": kind}) for kind in kinds]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.spec.pods import Pod, Toleration
-from plugins.operators.environment import quiet_environment
+from include.steps.environment import quiet_environment
 from plugins.operators.pods.cluster import Cluster
 from plugins.operators.pods.template import BASE
 from plugins.operators.step import StepCommand

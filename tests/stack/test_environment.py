@@ -1,0 +1,71 @@
+"""What the stack's processes are told: of this machine's own services, or of those in a cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from include.settings import Settings
+from include.stack.environment import Stack
+from include.stack.instance import new_instance
+from include.stack.services import services
+
+CLUSTER = {
+    "NORIA_STEP_MODE": "kubernetes",
+    "NORIA_DATABASE_URL": "postgresql+psycopg2://noria:a%2Fword@198.18.78.9:5432/noria?sslmode=require",
+    "NORIA_TRACKING_URL": "http://198.18.78.10:5000",
+    "NORIA_SERVER_URL": "https://serving.example:443",
+    "NORIA_SERVER_TOKEN": "bearer-word",
+}
+
+
+def stack(home: Path, **variables: str) -> Stack:
+    return Stack.of(Settings.from_environment({"NORIA_HOME": str(home), **variables}), new_instance({}))
+
+
+def connection(environment: dict[str, str], name: str) -> dict[str, object]:
+    return dict(json.loads(environment[f"AIRFLOW_CONN_NORIA_{name}"]))
+
+
+def test_alone_it_has_all_services_and_their_addresses(tmp_path: Path) -> None:
+    made = stack(tmp_path, NORIA_DATABASE_URL=CLUSTER["NORIA_DATABASE_URL"])
+    assert [service.name for service in services(made)] == [
+        *("mlflow", "server", "warm-parent", "api-server", "scheduler", "dag-processor", "triggerer")
+    ]
+    environment = made.environment()
+    assert environment["NORIA_STEP_MODE"] == "local"
+    assert connection(environment, "DATABASE")["extra"] == {"host": str(made.postgres.socket)}
+    assert connection(environment, "SERVER")["port"] == made.instance.ports["server"]
+    assert "198.18" not in json.dumps(environment)
+
+
+def test_with_a_cluster_it_runs_airflow_and_leads_to_the_clusters_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/home/ana/cluster")
+    monkeypatch.setenv("AIRFLOW_CONN_NORIA_KUBERNETES", "{}")
+    made = stack(tmp_path, **CLUSTER)
+    assert [service.name for service in services(made)] == [
+        *("warm-parent", "api-server", "scheduler", "dag-processor", "triggerer")
+    ]
+    environment = made.environment()
+    assert {name: environment[name] for name in CLUSTER} == CLUSTER
+    assert environment["KUBECONFIG"] == "/home/ana/cluster"
+    assert environment["AIRFLOW_CONN_NORIA_KUBERNETES"] == "{}"
+    database = connection(environment, "DATABASE")
+    assert (database["host"], database["port"], database["schema"]) == ("198.18.78.9", 5432, "noria")
+    assert (database["login"], database["password"]) == ("noria", "a/word")
+    assert database["extra"] == {"sslmode": "require"}
+    server = connection(environment, "SERVER")
+    assert (server["schema"], server["host"], server["port"]) == ("https", "serving.example", 443)
+    assert server["password"] == "bearer-word"
+    assert made.postgres.url("airflow") == environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
+
+@pytest.mark.parametrize("mode", ["local", "kubernetes"])
+def test_no_library_reports_home(tmp_path: Path, mode: str) -> None:
+    environment = stack(tmp_path, **{**CLUSTER, "NORIA_STEP_MODE": mode}).environment()
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == environment["DO_NOT_TRACK"] == "true"
+    assert environment["GX_ANALYTICS_ENABLED"] == "false"
