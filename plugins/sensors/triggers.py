@@ -9,10 +9,10 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -26,110 +26,108 @@ class CheckFailed(Exception):
     """The look at the store failed; carries its own words."""
 
 
-class FileTrigger(BaseTrigger):
-    """Fires when a file exists, or when time is up.
+class _LookingTrigger(BaseTrigger):
+    """Looks again and again, until there is nothing more to wait for or time is up; a look that fails is made again.
 
-    :param path: The file.
     :param until: End of the wait, ISO 8601 with offset.
     :param poll_seconds: Pause between two looks.
     """
 
-    def __init__(self, path: str, until: str, poll_seconds: float = 10.0) -> None:
+    #: What the task is told if no look at the end of the wait has succeeded.
+    unknown: ClassVar[Mapping[str, Any]] = {"arrived": False}
+
+    def __init__(self, *, until: str, poll_seconds: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.path = path
         self.until = until
         self.poll_seconds = poll_seconds
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
+    def _look(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the wait is over, and what the task is told; called in a thread.
+
+        :raises CheckFailed: it cannot be seen now.
+        """
+        raise NotImplementedError
+
+    def _serialized(self, **arguments: Any) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which the triggerer makes it again."""
-        return (
-            "plugins.sensors.triggers.FileTrigger",
-            {"path": self.path, "until": self.until, "poll_seconds": self.poll_seconds},
-        )
+        common = {"until": self.until, "poll_seconds": self.poll_seconds}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **common}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the file is there or time is up."""
+        """Look until it is enough or time is up."""
         while True:
-            arrived = await asyncio.to_thread(Path(self.path).exists)
-            if arrived or _is_over(self.until):
-                yield TriggerEvent({"arrived": arrived})  # type: ignore[no-untyped-call]
+            enough, told = False, dict(self.unknown)
+            try:
+                enough, told = await asyncio.to_thread(self._look)
+            except CheckFailed as problem:
+                self.log.warning("%s", problem)
+            if enough or datetime.now(UTC) >= datetime.fromisoformat(self.until):
+                yield TriggerEvent(told)  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.poll_seconds)
 
 
-class SourceFileTrigger(BaseTrigger):
+class FileTrigger(_LookingTrigger):
+    """Fires when a file exists, or when time is up.
+
+    :param path: The file.
+    """
+
+    def __init__(self, path: str, until: str, poll_seconds: float = 10.0) -> None:
+        super().__init__(until=until, poll_seconds=poll_seconds)
+        self.path = path
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, from which the triggerer makes it again."""
+        return self._serialized(path=self.path)
+
+    def _look(self) -> tuple[bool, dict[str, Any]]:
+        arrived = Path(self.path).exists()
+        return arrived, {"arrived": arrived}
+
+
+class SourceFileTrigger(_LookingTrigger):
     """Fires when the source file of a partition is in the store's bucket, or when time is up.
 
     :param model: Name of the model.
     :param key: The partition's key.
-    :param until: End of the wait, ISO 8601 with offset.
-    :param poll_seconds: Pause between two looks.
     """
 
     def __init__(self, model: str, key: str, until: str, poll_seconds: float = 30.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(until=until, poll_seconds=poll_seconds)
         self.model = model
         self.key = key
-        self.until = until
-        self.poll_seconds = poll_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which the triggerer makes it again."""
-        arguments = {"model": self.model, "key": self.key, "until": self.until, "poll_seconds": self.poll_seconds}
-        return "plugins.sensors.triggers.SourceFileTrigger", arguments
+        return self._serialized(model=self.model, key=self.key)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the file is there or time is up; a look that fails is logged and made again."""
-        while True:
-            arrived = False
-            try:
-                arrived = not await asyncio.to_thread(absent_in_bucket, self.model, [self.key])
-            except CheckFailed as problem:
-                self.log.warning("%s", problem)
-            if arrived or _is_over(self.until):
-                yield TriggerEvent({"arrived": arrived})  # type: ignore[no-untyped-call]
-                return
-            await asyncio.sleep(self.poll_seconds)
+    def _look(self) -> tuple[bool, dict[str, Any]]:
+        arrived = not absent_in_bucket(self.model, [self.key])
+        return arrived, {"arrived": arrived}
 
 
-class PublishedPartitionsTrigger(BaseTrigger):
+class PublishedPartitionsTrigger(_LookingTrigger):
     """Fires when all partitions that a training needs are published, or when time is up.
 
     :param model: Name of the model.
     :param as_of: The run's instant, ISO 8601 with offset.
-    :param until: End of the wait, ISO 8601 with offset.
-    :param poll_seconds: Pause between two looks.
     """
 
+    unknown = {"missing": None}  # noqa: RUF012 - declared above
+
     def __init__(self, model: str, as_of: str, until: str, poll_seconds: float = 30.0) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(until=until, poll_seconds=poll_seconds)
         self.model = model
         self.as_of = as_of
-        self.until = until
-        self.poll_seconds = poll_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which the triggerer makes it again."""
-        arguments = {
-            "model": self.model,
-            "as_of": self.as_of,
-            "until": self.until,
-            "poll_seconds": self.poll_seconds,
-        }
-        return "plugins.sensors.triggers.PublishedPartitionsTrigger", arguments
+        return self._serialized(model=self.model, as_of=self.as_of)
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until nothing is missing or time is up; a look that fails is logged and made again."""
-        while True:
-            missing: list[str] | None = None
-            try:
-                missing = await asyncio.to_thread(missing_partitions, self.model, self.as_of)
-            except CheckFailed as problem:
-                self.log.warning("%s", problem)
-            if missing == [] or _is_over(self.until):
-                yield TriggerEvent({"missing": missing})  # type: ignore[no-untyped-call]
-                return
-            await asyncio.sleep(self.poll_seconds)
+    def _look(self) -> tuple[bool, dict[str, Any]]:
+        missing = missing_partitions(self.model, self.as_of)
+        return not missing, {"missing": missing}
 
 
 def missing_partitions(model: str, as_of: str) -> list[str]:
@@ -172,7 +170,3 @@ def _look(model: str, question: Sequence[str], doing: str) -> dict[str, Any]:
         raise CheckFailed(f"{doing} failed: {done.stderr.strip()[-2000:]}")
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-def _is_over(until: str) -> bool:
-    return datetime.now(UTC) >= datetime.fromisoformat(until)

@@ -112,6 +112,10 @@ class Process:
     process: subprocess.Popen[bytes]
     log: Path
 
+    def says(self, words: str, seconds: float = 60) -> None:
+        """Wait until it has said something, such as a line of its step."""
+        wait_for(lambda: words in self.log.read_text(), seconds, f"the words {words!r}")
+
     def outcomes(self, seconds: float = 300) -> dict[str, Played]:
         """How its plays ended, by their runs."""
         code = self.process.wait(timeout=seconds)

@@ -66,9 +66,9 @@ def _ended(stage: Stage, name: str) -> bool:
 @pytest.mark.parametrize("deaf", [False, True])
 def test_a_killed_task_leaves_no_pod_even_if_its_step_ignores_sigterm(stage: Stage, deaf: bool) -> None:
     run = f"killed-{'deaf' if deaf else 'polite'}"
-    process = stage.start(stage.told(run, sleep=300, deaf=deaf))
+    process = stage.start(stage.told(run, sleep=300, deaf=deaf, say=["at work"]))
     pod = stage.running(run)
-    time.sleep(2)
+    process.says("printed at work")
     os.kill(process.process.pid, signal.SIGTERM)  # what Airflow's supervisor sends to the task
     # A step that ignores it would stay for Kubernetes' own grace of 30 s otherwise.
     wait_for(lambda: _is_gone(stage, pod.metadata.name), 28, "the end of the pod")

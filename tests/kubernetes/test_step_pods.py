@@ -6,7 +6,6 @@ import http.server
 import re
 import statistics
 import threading
-import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -268,9 +267,9 @@ def test_the_pod_is_hardened_as_the_cluster_sees_it(stage: Stage) -> None:
 
 
 def test_a_pod_that_is_deleted_in_mid_step_is_reported_and_run_again(stage: Stage) -> None:
-    process = stage.start(stage.told("deleted", connection=DEFERRED, sleep=6))
+    process = stage.start(stage.told("deleted", connection=DEFERRED, say=["at work"], sleep=6))
     first = stage.running("deleted")
-    time.sleep(1)
+    process.says("printed at work")
     stage.core.delete_namespaced_pod(first.metadata.name, stage.namespace)
     played = process.only()
     assert (played.state, played.tries) == ("success", 2), played.text[-4000:]
