@@ -105,8 +105,12 @@ class Line:
 
     def finish(self, dag_id: str, run_id: str, seconds: float = 240) -> str:
         """Wait for its end; the final state."""
-        wait(lambda: self.state(dag_id, run_id) in FINISHED, seconds, f"{dag_id} {run_id} did not end")
-        return str(self.state(dag_id, run_id))
+        deadline = time.monotonic() + seconds
+        while (state := self.state(dag_id, run_id)) not in FINISHED:
+            tasks = {name: task.state for name, task in self.tasks(dag_id, run_id).items()}
+            assert time.monotonic() < deadline, f"{dag_id} {run_id} did not end: {tasks}"
+            time.sleep(0.3)
+        return state
 
     def state(self, dag_id: str, run_id: str) -> str:
         """State of a run."""
