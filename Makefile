@@ -52,9 +52,9 @@ test-e2e: setup ## The whole line in a running Airflow
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --durations 12
 	@$(BIN)/python -m pytest -q -m faults
 
-test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here
+test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)
 	@$(BIN)/python -m tests.kubernetes
-	@$(BIN)/python -m pytest -q -m kubernetes --durations 12
+	@$(BIN)/python -m pytest -q -m kubernetes --durations 12 $(TESTS)
 
 test-load: setup ## The server under a minute of load, with workers killed and database and MLflow away
 	@NORIA_LOAD_SECONDS=60 $(BIN)/python -m pytest -q tests/serving/test_under_load.py

@@ -119,8 +119,9 @@ class Stack:
             },
             "API_AUTH": {"JWT_SECRET": self.instance.secrets["jwt"]},
             "SCHEDULER": {
-                # A chain of short tasks spends most of its time in this sleep (default 1 s).
-                "SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+                # A chain of short tasks waits here (default 1 s), but a scheduler that is always awake takes a third
+                # of a processor from the steps: on two, 0.3 s made a whole life a tenth faster than 0.1 s.
+                "SCHEDULER_IDLE_SLEEP_TIME": "0.3",
                 # After a kill -9 the task of a dead process is noticed within half a minute, not five.
                 "TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
                 "TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",

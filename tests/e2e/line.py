@@ -107,8 +107,9 @@ class Line:
         """Wait for its end; the final state."""
         deadline = time.monotonic() + seconds
         while (state := self.state(dag_id, run_id)) not in FINISHED:
-            tasks = {name: task.state for name, task in self.tasks(dag_id, run_id).items()}
-            assert time.monotonic() < deadline, f"{dag_id} {run_id} did not end: {tasks}"
+            if time.monotonic() > deadline:
+                tasks = {name: task.state for name, task in self.tasks(dag_id, run_id).items()}
+                raise AssertionError(f"{dag_id} {run_id} did not end: {tasks}")
             time.sleep(0.3)
         return state
 

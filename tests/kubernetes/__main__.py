@@ -1,4 +1,4 @@
-"""``python -m tests.kubernetes``: find or start the cluster, and build the images that its tests run.
+"""``python -m tests.kubernetes``: find or start the cluster of the tests, and what builds their images.
 
 Without a cluster, or without something that builds images, it ends with 2 and says how to have one.
 """
@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import partial
 
 from include.errors import NoriaError
-from include.stack.images import PREFIX, build_images, find_builder
+from include.stack.images import find_builder
 from tests.kubernetes.cluster import STARTER, NoCluster, find_cluster
-
-IMAGES = ("steps", "serving")
-TAG = "test"
 
 
 def main() -> int:
     try:
-        cluster = find_cluster()
-        print(f"The cluster is that of {cluster.kubeconfig}", flush=True)
+        cluster, builder = find_cluster(), find_builder()
+        print(f"The cluster is that of {cluster.kubeconfig}; images are built with {builder.name}", flush=True)
         base = STARTER / "base-image"
         if base.is_file():  # where no registry is reached
             subprocess.run([str(base)], check=True, stdout=subprocess.DEVNULL)
-        build_images(IMAGES, tag=TAG, prefix=PREFIX, builder=find_builder(), more=(), say=partial(print, flush=True))
     except (NoCluster, NoriaError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ import pytest
 
 from include.stack.postgres import Postgres
 from tests.kubernetes.cluster import Cluster, NoCluster, find_cluster
-from tests.kubernetes.kubectl import Kubectl, bring, build_postgres
+from tests.kubernetes.kubectl import Kubectl, bring, build, build_postgres
 from tests.kubernetes.probe import build_probe
 from tests.kubernetes.stage import Stage, environment, migrate
 
@@ -41,13 +41,19 @@ def kubectl(cluster: Cluster) -> Kubectl:
 @pytest.fixture(scope="session")
 def steps_image(cluster: Cluster) -> str:
     """Name of the steps' image, which is on the cluster."""
-    return bring(cluster, "localhost/noria-steps:test")
+    return build(cluster, "steps")
 
 
 @pytest.fixture(scope="session")
 def serving_image(cluster: Cluster) -> str:
     """Name of the inference server's image, which is on the cluster."""
-    return bring(cluster, "localhost/noria-serving:test")
+    return build(cluster, "serving")
+
+
+@pytest.fixture(scope="session")
+def airflow_image(cluster: Cluster) -> str:
+    """Name of Airflow's image, which is on the cluster."""
+    return build(cluster, "airflow")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from include.settings import PROJECT, Settings
-from include.stack.images import find_builder
+from include.stack.images import PREFIX, build_images, find_builder
 from tests.kubernetes.cluster import Cluster
 
 KUBERNETES = PROJECT / "docker" / "kubernetes"
@@ -135,7 +135,9 @@ def namespaces(kubectl: Kubectl, purpose: str) -> Iterator[Environment]:
     finally:
         wanted = [f"namespace/{name}{part}" for part in ("", "-steps", "-airflow")]
         volumes = [f"persistentvolume/{name}-store", f"persistentvolume/{name}-steps-store"]
-        kubectl("delete", "--ignore-not-found", "--timeout", "150s", *wanted, *volumes)
+        kubectl("delete", "--ignore-not-found", "--wait=false", *wanted, *volumes)
+        for namespace in (name, f"{name}-steps"):  # without the time that they have to end in order
+            kubectl("delete", "pods", "--all", "--namespace", namespace, "--grace-period", "1", "--timeout", "60s")
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -161,6 +163,12 @@ def build_postgres() -> str:
     return POSTGRES_IMAGE
 
 
+def build(cluster: Cluster, image: str) -> str:
+    """One of the project's images as it is now, on the cluster's node. Returns its name."""
+    names = build_images((image,), tag="test", prefix=PREFIX, builder=find_builder(), more=(), say=print)
+    return bring(cluster, names[0])
+
+
 def bring(cluster: Cluster, image: str) -> str:
     """An image that was built here, on the cluster's node; not loaded again while it is the same. Returns its name."""
     nodes = Kubectl(str(cluster.kubeconfig)).get("nodes")["items"]
@@ -169,7 +177,7 @@ def bring(cluster: Cluster, image: str) -> str:
         [find_builder().name, "images", "--no-trunc", "--quiet", image], capture_output=True, text=True, check=False
     )
     identity = found.stdout.strip().rpartition(":")[2]
-    assert identity or image in there, f"there is no image {image}: build it with make images ARGS='--tag test'"
+    assert identity or image in there, f"there is no image {image}"
     stamp = Path(tempfile.gettempdir(), f"noria-loaded-{identity}")
     if identity and (image not in there or not stamp.exists()):
         cluster.load(image)

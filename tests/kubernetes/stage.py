@@ -100,6 +100,11 @@ class Stage:
         """The run's pod, once its step works."""
         return wait_for(lambda: next((pod for pod in self.pods(run) if works(pod)), None), seconds, f"the pod of {run}")
 
+    def says(self, pod: Any, words: str, seconds: float = 60) -> None:
+        """Wait until a pod's step has said something."""
+        read = self.core.read_namespaced_pod_log
+        wait_for(lambda: words in read(pod.metadata.name, self.namespace), seconds, f"the words {words!r}")
+
     def gone(self, run: str | None = None, seconds: float = 25) -> None:
         """Wait until nothing is left."""
         wait_for(lambda: not self.pods(run), seconds, f"the end of the pods of {run}")
@@ -111,10 +116,6 @@ class Process:
 
     process: subprocess.Popen[bytes]
     log: Path
-
-    def says(self, words: str, seconds: float = 60) -> None:
-        """Wait until it has said something, such as a line of its step."""
-        wait_for(lambda: words in self.log.read_text(), seconds, f"the words {words!r}")
 
     def outcomes(self, seconds: float = 300) -> dict[str, Played]:
         """How its plays ended, by their runs."""

@@ -13,8 +13,7 @@ import pytest
 from include.settings import PROJECT, Settings
 from include.spec.loader import list_definitions
 from include.steps.catalog import SUMMARIES
-from tests.kubernetes.cluster import Cluster
-from tests.kubernetes.kubectl import Kubectl, bring, until
+from tests.kubernetes.kubectl import Kubectl, until
 
 IMAGES = ("steps", "serving", "airflow")
 USER = 54321
@@ -109,9 +108,7 @@ class Pods:
 
 
 @pytest.fixture(scope="module")
-def pods(cluster: Cluster, kubectl: Kubectl, namespace: str) -> Pods:
-    for image in IMAGES:
-        bring(cluster, f"localhost/noria-{image}:test")
+def pods(kubectl: Kubectl, namespace: str, steps_image: str, serving_image: str, airflow_image: str) -> Pods:
     return Pods(kubectl, namespace)
 
 

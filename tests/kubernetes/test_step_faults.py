@@ -68,7 +68,7 @@ def test_a_killed_task_leaves_no_pod_even_if_its_step_ignores_sigterm(stage: Sta
     run = f"killed-{'deaf' if deaf else 'polite'}"
     process = stage.start(stage.told(run, sleep=300, deaf=deaf, say=["at work"]))
     pod = stage.running(run)
-    process.says("printed at work")
+    stage.says(pod, "printed at work")
     os.kill(process.process.pid, signal.SIGTERM)  # what Airflow's supervisor sends to the task
     # A step that ignores it would stay for Kubernetes' own grace of 30 s otherwise.
     wait_for(lambda: _is_gone(stage, pod.metadata.name), 28, "the end of the pod")
@@ -144,7 +144,8 @@ def test_a_step_survives_an_api_server_that_is_away_for_twenty_seconds(
     assert played.pod["name"] == pod.metadata.name
     assert "does not answer" in played.text
     assert played.text.count("Traceback") == 0
-    stage.gone(f"away-{mode}")
+    # The kubelet, too, has lost its server, and looks for it at growing intervals.
+    stage.gone(f"away-{mode}", seconds=90)
 
 
 def _stop_for(pid_file: Path, seconds: float) -> None:

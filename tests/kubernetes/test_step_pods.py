@@ -269,7 +269,7 @@ def test_the_pod_is_hardened_as_the_cluster_sees_it(stage: Stage) -> None:
 def test_a_pod_that_is_deleted_in_mid_step_is_reported_and_run_again(stage: Stage) -> None:
     process = stage.start(stage.told("deleted", connection=DEFERRED, say=["at work"], sleep=6))
     first = stage.running("deleted")
-    process.says("printed at work")
+    stage.says(first, "printed at work")
     stage.core.delete_namespaced_pod(first.metadata.name, stage.namespace)
     played = process.only()
     assert (played.state, played.tries) == ("success", 2), played.text[-4000:]
