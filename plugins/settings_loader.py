@@ -125,7 +125,9 @@ def _store_pool(entry: PoolEntry, session: Session) -> None:
 
     pool = session.scalar(select(Pool).where(Pool.pool == entry.pool_name))
     if pool is None:
-        pool = Pool(pool=entry.pool_name, include_deferred=False)
+        pool = Pool(pool=entry.pool_name)
+    # A deferred step has left its worker, but its pod still works: the pool bounds the work, wherever it is done.
+    pool.include_deferred = True
     pool.slots = entry.pool_slot
     pool.description = entry.pool_description
     session.add(pool)

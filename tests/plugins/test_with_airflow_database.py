@@ -23,7 +23,7 @@ from airflow.utils.session import create_session
 with create_session() as s:
     print(json.dumps({
         "connections": {c.conn_id: [c.conn_type, c.host, c.port] for c in s.query(Connection) if "noria" in c.conn_id},
-        "pools": {p.pool: p.slots for p in s.query(Pool) if "noria" in p.pool},
+        "pools": {p.pool: [p.slots, p.include_deferred] for p in s.query(Pool) if "noria" in p.pool},
         "variables": {v.key: v.val for v in s.query(Variable)},
     }))
 """
@@ -60,7 +60,7 @@ def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url:
             "noria_server": ["http", "127.0.0.1", 8090],
             "noria_store": ["aws", None, None],
         },
-        "pools": {"noria_data": 2, "noria_training": 1},
+        "pools": {"noria_data": [2, True], "noria_training": [1, True]},
         "variables": {"noria_retrain_on_drift": "true"},
     }
     outcome = last_json(run([sys.executable, str(PROJECT / "tests" / "plugins" / "tiny_dag.py")], environment))
