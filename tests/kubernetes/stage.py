@@ -103,7 +103,9 @@ class Stage:
     def says(self, pod: Any, words: str, seconds: float = 60) -> None:
         """Wait until a pod's step has said something."""
         read = self.core.read_namespaced_pod_log
-        wait_for(lambda: words in read(pod.metadata.name, self.namespace), seconds, f"the words {words!r}")
+        wait_for(
+            lambda: words in read(pod.metadata.name, self.namespace, container="base"), seconds, f"the words {words!r}"
+        )
 
     def gone(self, run: str | None = None, seconds: float = 25) -> None:
         """Wait until nothing is left."""
