@@ -45,11 +45,9 @@ def up(settings: Settings, say: Say) -> Stack:
         save_instance(settings.home, instance)
         stack = Stack.of(settings, instance)
         say("Starting PostgreSQL")
-        restarted = not stack.postgres.is_running()
         stack.postgres.start()
         _prepare_databases(stack, say)
-        if restarted:
-            # Whatever still runs holds connections to a PostgreSQL that is gone. The server goes on answering.
+        if _lost_their_database(stack):
             stack = _stop_services(stack, keep="server")
         if not any(is_alive(identity) for identity in stack.instance.processes.values()):
             stack = _move_to_free_ports(_stop_services(stack))
@@ -105,6 +103,19 @@ def _move_to_free_ports(stack: Stack) -> Stack:
     instance = with_free_ports(stack.instance)
     save_instance(stack.settings.home, instance)
     return Stack.of(stack.settings, instance)
+
+
+def _lost_their_database(stack: Stack) -> bool:
+    """Whether something still runs on connections to a PostgreSQL that is gone; the server goes on answering anyway.
+
+    Their ages tell it, whoever has started PostgreSQL again: a start that was killed may have come no further.
+    """
+    began = stack.postgres.started()
+    return any(
+        is_alive(process) and process.started < began
+        for name, process in stack.instance.processes.items()
+        if name != "server"
+    )
 
 
 def _start_services(stack: Stack, say: Say) -> Stack:

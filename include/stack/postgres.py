@@ -15,6 +15,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from include.errors import NoriaError
 
 _SYSTEM_HOME = Path("/var/lib/noria")
@@ -120,6 +122,11 @@ class Postgres:
     def is_running(self) -> bool:
         """Whether its postmaster lives."""
         return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0
+
+    def started(self) -> float:
+        """When its postmaster was started, in seconds since 1970 as psutil tells them of any process."""
+        pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        return float(psutil.Process(pid).create_time())
 
     def create_database(self, name: str) -> None:
         """Create a database unless it exists."""
