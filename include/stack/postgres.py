@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from include.errors import NoriaError
 
 _SYSTEM_HOME = Path("/var/lib/noria")
 _SYSTEM_USER = "noria"
+_BURIAL_SECONDS = 15.0
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -99,6 +101,7 @@ class Postgres:
         if not (self.data / "PG_VERSION").exists():
             self._run("initdb", "--auth=trust", "-E", "UTF8", "--no-locale", "-U", "postgres", "-D", str(self.data))
         if not self.is_running():
+            self._wait_for_burial()
             options = " ".join(f"-c {key}='{value}'" for key, value in _SETTINGS.items())
             options += f" -c unix_socket_directories='{self.socket}'"
             log = self.data.parent / "postgres.log"
@@ -121,12 +124,11 @@ class Postgres:
 
     def is_running(self) -> bool:
         """Whether its postmaster lives."""
-        return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0
+        return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0 and not self._is_zombie()
 
     def started(self) -> float:
         """When its postmaster was started, in seconds since 1970 as psutil tells them of any process."""
-        pid = int((self.data / "postmaster.pid").read_text().split()[0])
-        return float(psutil.Process(pid).create_time())
+        return float(self._postmaster().create_time())
 
     def create_database(self, name: str) -> None:
         """Create a database unless it exists."""
@@ -137,6 +139,21 @@ class Postgres:
     def drop_database(self, name: str) -> None:
         """Drop a database, ending its connections."""
         self._psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def _postmaster(self) -> psutil.Process:
+        return psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+
+    def _is_zombie(self) -> bool:
+        """Whether the postmaster is dead but its parent has not taken note: pg_ctl and PostgreSQL take it for alive."""
+        try:
+            return bool(self._postmaster().status() == psutil.STATUS_ZOMBIE)
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return False
+
+    def _wait_for_burial(self) -> None:
+        deadline = time.monotonic() + _BURIAL_SECONDS
+        while self._is_zombie() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def _psql(self, statement: str) -> str:
         return self._run("psql", "-h", str(self.socket), "-U", "postgres", "-XtAc", statement)

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
@@ -24,3 +33,34 @@ def test_starting_twice_is_harmless_and_data_survives_a_restart(postgres: Postgr
     with engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT n FROM kept")) == 7
         assert connection.scalar(sa.text("SHOW listen_addresses")) == ""
+
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@pytest.fixture
+def orphans_are_ours() -> Iterator[None]:
+    """What loses its parent becomes a child of this process, which does not take note of its end by itself."""
+    kernel = ctypes.CDLL(None)
+    kernel.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    kernel.prctl(_PR_SET_CHILD_SUBREAPER, 0)
+
+
+def test_a_killed_postmaster_that_nobody_has_buried_yet_is_not_running_and_is_replaced(
+    tmp_path: Path, orphans_are_ours: None
+) -> None:
+    postgres = Postgres.for_instance(tmp_path, f"test-{secrets.token_hex(6)}")
+    try:
+        postgres.start()
+        pid = int((postgres.data / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert not postgres.is_running()
+        burial = threading.Thread(target=lambda: (time.sleep(1), os.waitpid(pid, 0)))
+        burial.start()
+        postgres.start()
+        burial.join()
+        assert postgres.is_running()
+    finally:
+        postgres.delete()
