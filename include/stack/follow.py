@@ -13,7 +13,7 @@ from include.errors import NoriaError
 from include.stack.airflow_api import FINISHED, AirflowApi, TaskState
 
 _PREFIX = "make-run"
-# Each look costs Airflow's API server some 60 ms of a processor that the steps want.
+# Each look costs Airflow's API server a part of the processor that the steps want.
 _POLL_SECONDS = 1.0
 _SHOWN = {"success": "✓", "skipped": "–", "failed": "✗", "upstream_failed": "·", "up_for_retry": "↻"}
 

@@ -23,7 +23,7 @@ from include.stack.airflow_api import AirflowApi, DagBroken
 from include.stack.course import plan_course
 from include.stack.environment import Stack
 from include.stack.follow import FollowedRun, Follower
-from include.stack.lifecycle import wait_for
+from include.stack.processes import wait_for
 from include.stack.traffic import replaying
 
 _FAMILIES = ("data", "train", "deploy", "rollback", "score", "monitor", "retire")

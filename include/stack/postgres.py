@@ -12,13 +12,14 @@ import os
 import pwd
 import shutil
 import subprocess
-import time
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from include.errors import NoriaError
+from include.stack.processes import wait_for
 
 _SYSTEM_HOME = Path("/var/lib/noria")
 _SYSTEM_USER = "noria"
@@ -101,14 +102,15 @@ class Postgres:
         if not (self.data / "PG_VERSION").exists():
             self._run("initdb", "--auth=trust", "-E", "UTF8", "--no-locale", "-U", "postgres", "-D", str(self.data))
         if not self.is_running():
-            self._wait_for_burial()
+            wait_for(lambda: not self._is_zombie(), _BURIAL_SECONDS)
             options = " ".join(f"-c {key}='{value}'" for key, value in _SETTINGS.items())
             options += f" -c unix_socket_directories='{self.socket}'"
             log = self.data.parent / "postgres.log"
             try:
                 self._run("pg_ctl", "-w", "-t", "60", "-D", str(self.data), "-l", str(log), "-o", options, "start")
             except PostgresFailed as failure:
-                raise PostgresFailed("pg_ctl start", log.read_text() if log.exists() else failure.output) from failure
+                said = log.read_text() if log.exists() else ""
+                raise PostgresFailed("pg_ctl start", f"{said}\n{failure.output}") from failure
 
     def stop(self) -> None:
         """Stop it if it runs; open transactions are rolled back."""
@@ -147,13 +149,8 @@ class Postgres:
         """Whether the postmaster is dead but its parent has not taken note: pg_ctl and PostgreSQL take it for alive."""
         try:
             return bool(self._postmaster().status() == psutil.STATUS_ZOMBIE)
-        except (FileNotFoundError, psutil.NoSuchProcess):
+        except (OSError, ValueError, IndexError, psutil.NoSuchProcess):  # no such file, or an empty one: no process
             return False
-
-    def _wait_for_burial(self) -> None:
-        deadline = time.monotonic() + _BURIAL_SECONDS
-        while self._is_zombie() and time.monotonic() < deadline:
-            time.sleep(0.1)
 
     def _psql(self, statement: str) -> str:
         return self._run("psql", "-h", str(self.socket), "-U", "postgres", "-XtAc", statement)
@@ -170,26 +167,29 @@ class Postgres:
 
     def _call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         account = _system_user() if self.user else None
-        starts = arguments[-1:] == ("start",)
-        return subprocess.run(
-            [str(self.programs / "bin" / program), *arguments],
-            # A started postmaster would hold our pipe open for ever; its words are in its log file.
-            stdout=subprocess.DEVNULL if starts else subprocess.PIPE,
-            stderr=subprocess.DEVNULL if starts else subprocess.PIPE,
-            text=True,
-            check=False,
-            user=account.pw_uid if account else None,
-            group=account.pw_gid if account else None,
-            extra_groups=[] if account else None,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-        )
+        command = [str(self.programs / "bin" / program), *arguments]
+        # Files, since a postmaster that is started would hold a pipe open for ever.
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            done = subprocess.run(
+                command,
+                stdout=output,
+                stderr=errors,
+                check=False,
+                user=account.pw_uid if account else None,
+                group=account.pw_gid if account else None,
+                extra_groups=[] if account else None,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+            )
+            output.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(command, done.returncode, output.read(), errors.read())
 
     def _run(self, program: str, *arguments: str) -> str:
         done = self._call(program, *arguments)
         if done.returncode != 0:
-            raise PostgresFailed(program, (done.stderr or "") + (done.stdout or ""))
-        return done.stdout or ""
+            raise PostgresFailed(program, done.stderr + done.stdout)
+        return done.stdout
 
 
 def _shared_programs(wheel: Path) -> Path:

@@ -74,6 +74,16 @@ def wait_until_ready(service: Service, identity: ProcessIdentity, seconds: float
         time.sleep(0.2)
 
 
+def wait_for(condition: Callable[[], bool], seconds: float, pause: float = 0.3) -> bool:
+    """Ask until it is true or the time is over; the last answer."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True
+
+
 def stop(identities: Iterable[ProcessIdentity | None], seconds: float = 15) -> None:
     """End services and all that they started: SIGTERM to each first, SIGKILL for what is left after ``seconds``.
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,12 +42,12 @@ class _LookingTrigger(BaseTrigger):
         self.until = until
         self.poll_seconds = poll_seconds
 
+    @abstractmethod
     def _look(self) -> tuple[bool, dict[str, Any]]:
         """Whether the wait is over, and what the task is told; called in a thread.
 
         :raises CheckFailed: it cannot be seen now.
         """
-        raise NotImplementedError
 
     def _serialized(self, **arguments: Any) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which the triggerer makes it again."""

@@ -105,13 +105,13 @@ class Line:
 
     def finish(self, dag_id: str, run_id: str, seconds: float = 240) -> str:
         """Wait for its end; the final state."""
-        deadline = time.monotonic() + seconds
-        while (state := self.state(dag_id, run_id)) not in FINISHED:
-            if time.monotonic() > deadline:
-                tasks = {name: task.state for name, task in self.tasks(dag_id, run_id).items()}
-                raise AssertionError(f"{dag_id} {run_id} did not end: {tasks}")
-            time.sleep(0.3)
-        return state
+
+        def stuck() -> str:
+            tasks = {name: task.state for name, task in self.tasks(dag_id, run_id).items()}
+            return f"{dag_id} {run_id} did not end: {tasks}"
+
+        wait(lambda: self.state(dag_id, run_id) in FINISHED, seconds, stuck)
+        return self.state(dag_id, run_id)
 
     def state(self, dag_id: str, run_id: str) -> str:
         """State of a run."""
@@ -128,9 +128,9 @@ class Line:
             return [dict(row) for row in connection.execute(sa.text(statement), parameters).mappings()]
 
 
-def wait(condition: Callable[[], bool], seconds: float, message: str) -> None:
+def wait(condition: Callable[[], bool], seconds: float, message: str | Callable[[], str]) -> None:
     """Ask until it is true; fail with the message when the time is over."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, message
+        assert time.monotonic() < deadline, message if isinstance(message, str) else message()
         time.sleep(0.3)

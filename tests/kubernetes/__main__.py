@@ -5,21 +5,17 @@ Without a cluster, or without something that builds images, it ends with 2 and s
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 from include.errors import NoriaError
 from include.stack.images import find_builder
-from tests.kubernetes.cluster import STARTER, NoCluster, find_cluster
+from tests.kubernetes.cluster import NoCluster, find_cluster
 
 
 def main() -> int:
     try:
         cluster, builder = find_cluster(), find_builder()
         print(f"The cluster is that of {cluster.kubeconfig}; images are built with {builder.name}", flush=True)
-        base = STARTER / "base-image"
-        if base.is_file():  # where no registry is reached
-            subprocess.run([str(base)], check=True, stdout=subprocess.DEVNULL)
     except (NoCluster, NoriaError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -54,6 +54,16 @@ def find_cluster() -> Cluster:
     raise NoCluster(NONE)
 
 
+def ensure_base_image() -> None:
+    """What all images start from, made here if no registry is reached and the starter can; quick if it is there.
+
+    :raises NoCluster: if the starter cannot make it.
+    """
+    base = STARTER / "base-image"
+    if base.is_file():
+        _run(str(base))
+
+
 def _kind() -> Path:
     if KIND_NAME not in _run("kind", "get", "clusters").split():
         _run("kind", "create", "cluster", "--name", KIND_NAME, "--wait", "120s")

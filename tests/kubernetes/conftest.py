@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from include.stack.postgres import Postgres
-from tests.kubernetes.cluster import Cluster, NoCluster, find_cluster
+from tests.kubernetes.cluster import Cluster, NoCluster, ensure_base_image, find_cluster
 from tests.kubernetes.kubectl import Kubectl, bring, build, build_postgres
 from tests.kubernetes.probe import build_probe
 from tests.kubernetes.stage import Stage, environment, migrate
@@ -19,9 +19,11 @@ from tests.kubernetes.stage import Stage, environment, migrate
 def cluster() -> Cluster:
     """The cluster; whoever asks for tests that need one, and has none, is told so by a failure."""
     try:
-        return find_cluster()
+        found = find_cluster()
+        ensure_base_image()
     except NoCluster as error:
         pytest.exit(str(error), returncode=2)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from include.settings import PROJECT
 from include.stack.images import find_builder
-from tests.kubernetes.cluster import STARTER, Cluster
+from tests.kubernetes.cluster import Cluster
 
 IMAGE = "localhost/noria-probe:test"
 PROGRAM = ("python", "/noria/probe_steps.py")
@@ -19,9 +19,6 @@ _PACKAGES = ("croniter", "pydantic", "pyyaml", "sqlglot")
 
 def build_probe(cluster: Cluster) -> str:
     """Build the image, bring it to the cluster, and return its name."""
-    base = STARTER / "base-image"
-    if base.is_file():
-        subprocess.run([str(base)], check=True, capture_output=True)
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         shutil.copytree(PROJECT / "include", context / "include", ignore=shutil.ignore_patterns("__pycache__"))

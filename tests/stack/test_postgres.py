@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from include.stack.postgres import Postgres
+from include.stack.postgres import Postgres, PostgresFailed
 
 pytestmark = pytest.mark.database
 
@@ -63,4 +63,17 @@ def test_a_killed_postmaster_that_nobody_has_buried_yet_is_not_running_and_is_re
         burial.join()
         assert postgres.is_running()
     finally:
+        postgres.delete()
+
+
+def test_an_empty_lock_file_after_a_crash_is_told_in_postgresqls_own_words(tmp_path: Path) -> None:
+    postgres = Postgres.for_instance(tmp_path, f"test-{secrets.token_hex(6)}")
+    try:
+        postgres.start()
+        postgres.stop()
+        (postgres.data / "postmaster.pid").touch()
+        with pytest.raises(PostgresFailed, match=r'PID file ".*postmaster\.pid" is empty'):
+            postgres.start()
+    finally:
+        (postgres.data / "postmaster.pid").unlink(missing_ok=True)
         postgres.delete()

@@ -12,8 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.stack.lifecycle import wait_for
-from include.stack.processes import Service, ServiceFailed, is_alive, start, stop, wait_until_ready
+from include.stack.processes import Service, ServiceFailed, is_alive, start, stop, wait_for, wait_until_ready
 
 
 def service(folder: Path, program: str) -> Service:
