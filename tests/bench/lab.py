@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -133,8 +133,8 @@ def open_bench(**training: Any) -> Iterator[Bench]:
         definition = definition.model_copy(update={"training": changed})
         as_of = resolve_as_of(definition, requested=None, partition_key=None, data_interval_end=None)
         # MLflow keeps a sqlite store's artifacts in the working folder.
-        os.chdir(folder)
-        yield Bench(settings, definition, as_of, postgres)
+        with chdir(folder):
+            yield Bench(settings, definition, as_of, postgres)
     finally:
         postgres.stop()
         postgres.delete()

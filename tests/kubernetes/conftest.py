@@ -12,7 +12,7 @@ from include.stack.postgres import Postgres
 from tests.kubernetes.cluster import Cluster, NoCluster, ensure_base_image, find_cluster
 from tests.kubernetes.kubectl import Kubectl, bring, build, build_postgres
 from tests.kubernetes.probe import build_probe
-from tests.kubernetes.stage import Stage, environment, migrate
+from tests.kubernetes.stage import Stage, environment, migrate, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +69,12 @@ def namespace(core: Any) -> Iterator[str]:
     """A namespace of the module's own, deleted at its end with all that is in it."""
     name = f"noria-test-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": name}})
+
+    def has_account() -> bool:
+        return bool(core.list_namespaced_service_account(name).items)
+
+    # No pod is let in without it; a controller that has lost its API server takes its time to make it.
+    wait_for(has_account, 150, f"the service account of {name}")
     yield name
     core.delete_namespace(name)
 

@@ -136,8 +136,11 @@ def namespaces(kubectl: Kubectl, purpose: str) -> Iterator[Environment]:
         wanted = [f"namespace/{name}{part}" for part in ("", "-steps", "-airflow")]
         volumes = [f"persistentvolume/{name}-store", f"persistentvolume/{name}-steps-store"]
         kubectl("delete", "--ignore-not-found", "--wait=false", *wanted, *volumes)
-        for namespace in (name, f"{name}-steps"):  # without the time that they have to end in order
-            kubectl("delete", "pods", "--all", "--namespace", namespace, "--grace-period", "1", "--timeout", "60s")
+        for namespace in (
+            name,
+            f"{name}-steps",
+        ):  # without the time that they have to end in order; what lasts may last
+            kubectl.run("delete", "pods", "--all", "--namespace", namespace, "--grace-period", "1", "--timeout", "20s")
         shutil.rmtree(folder, ignore_errors=True)
 
 

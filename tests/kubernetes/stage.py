@@ -19,6 +19,8 @@ from include.settings import PROJECT
 from tests.kubernetes.probe import IMAGE
 
 SCRIPT = PROJECT / "tests" / "kubernetes" / "pods" / "pod_dag.py"
+GONE_SECONDS = 150.0
+"""A kubelet reports the end of a pod, whose containers are long gone, at its next full look: that may take a minute."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ class Stage:
             lambda: words in read(pod.metadata.name, self.namespace, container="base"), seconds, f"the words {words!r}"
         )
 
-    def gone(self, run: str | None = None, seconds: float = 25) -> None:
+    def gone(self, run: str | None = None) -> None:
         """Wait until nothing is left."""
-        wait_for(lambda: not self.pods(run), seconds, f"the end of the pods of {run}")
+        wait_for(lambda: not self.pods(run), GONE_SECONDS, f"the end of the pods of {run}")
 
 
 @dataclass(frozen=True)

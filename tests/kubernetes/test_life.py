@@ -24,7 +24,7 @@ from include.steps.catalog import LIGHT
 from tests.bench.lab import Bench, open_bench
 from tests.e2e.line import Document, Line
 from tests.kubernetes.kubectl import Environment, Kubectl, make_secrets, manifests, namespaces
-from tests.kubernetes.stage import wait_for, works
+from tests.kubernetes.stage import GONE_SECONDS, wait_for, works
 
 pytestmark = pytest.mark.kubernetes
 MODEL = "flight_delay"
@@ -100,7 +100,7 @@ class Pods:
 
     def none_left(self) -> None:
         """Wait until the last one, which may be ending, is gone."""
-        wait_for(lambda: not self.there(), 30, "the end of all step pods")
+        wait_for(lambda: not self.there(), GONE_SECONDS, "the end of all step pods")
 
 
 @pytest.fixture(scope="module")
