@@ -46,10 +46,10 @@ airflow: setup ## Airflow's command line in the stack's environment (ARGS="dags 
 test: test-fast test-e2e ## Prove that it works: fast tests first, then the running stack
 
 test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
-	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile --max-worker-restart 0 -o faulthandler_timeout=400
 
 test-e2e: setup ## The whole line in a running Airflow
-	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --durations 12
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 0 --durations 12
 	@$(BIN)/python -m pytest -q -m faults
 
 test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)

@@ -63,6 +63,7 @@ def test_a_killed_postmaster_that_nobody_has_buried_yet_is_not_running_and_is_re
         burial.join()
         assert postgres.is_running()
     finally:
+        postgres.stop()
         postgres.delete()
 
 
