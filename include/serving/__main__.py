@@ -40,13 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         fixed = FixedSource(options.deployment) if options.deployment else None
         if settings.hashing_key is not None:
             Hashing.of(settings)  # said once and here, not by every worker
+        hold_signals()  # whoever can connect can also count on an orderly end
         listener = listen(options.host, options.port)
     except NoriaError as error:
         _log.error("%s", error)
         return error.exit_code
     metrics = _metrics_folder(settings.home / "serving" / "metrics")
     children = _children(options, settings, limits, access, fixed, listener, metrics)
-    hold_signals()
     _preload()
     _log.info("listening on http://%s:%d, %d workers", options.host, listener.getsockname()[1], options.workers)
     drain = limits.linger_seconds + limits.drain_seconds + 5

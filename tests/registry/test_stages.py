@@ -266,7 +266,7 @@ def test_of_racing_deployments_one_has_the_challenger(champion: Settings, have_v
     contenders = range(10, 18)
     for version in contenders:
         have_version(version)
-    barrier = threading.Barrier(len(contenders))
+    barrier = threading.Barrier(len(contenders), timeout=30)
 
     def deploy(version: int) -> bool:
         barrier.wait()
@@ -289,7 +289,7 @@ def test_of_racing_deployments_one_has_the_challenger(champion: Settings, have_v
 
 def test_a_withdrawal_that_races_a_promotion_leaves_one_of_both(champion: Settings) -> None:
     enter(champion, 2, "canary", 0.5)
-    barrier = threading.Barrier(2)
+    barrier = threading.Barrier(2, timeout=30)
 
     def out() -> bool:
         barrier.wait()

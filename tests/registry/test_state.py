@@ -241,7 +241,7 @@ def test_racing_deployments_happen_one_after_the_other(stored_settings: Settings
     many = range(1, 13)
     for version in many:
         have_version(version, as_of=datetime(2013, 10, 1, tzinfo=UTC))
-    barrier = threading.Barrier(len(many))
+    barrier = threading.Barrier(len(many), timeout=30)
 
     def deploy(version: int) -> state.Switch:
         barrier.wait()

@@ -111,7 +111,7 @@ def test_a_refusal_is_recorded_once_however_many_servers_see_it(homes: list[Sett
     for number in range(8):
         answer(open_log(settings[0]), f"bad-{number}", predictions=[17.0])
         Compactor(settings[0]).run()
-    together = threading.Barrier(4)
+    together = threading.Barrier(4, timeout=30)
 
     def record(each: Settings) -> int:
         together.wait()

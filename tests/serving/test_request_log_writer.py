@@ -6,7 +6,9 @@ import errno
 import multiprocessing
 import os
 import resource
+import signal
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +25,22 @@ from include.serving.routing import entity_key
 from include.settings import Settings
 from tests.serving.log_world import COLUMNS, ROW, answer, logged, open_log, segment_files, shape, without_suites
 
+# Forks of a process that has only imported: pytest's own has threads, whose locks a fork would find held for ever.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload([__name__])
+
 
 @pytest.fixture
 def here(settings: Settings) -> Settings:
     return without_suites(settings)
+
+
+def exit_code(work: Callable[[Settings], None], settings: Settings) -> int | None:
+    """How a process of its own ended that did this."""
+    process = _processes.Process(target=work, args=(settings,))
+    process.start()
+    process.join(60)
+    return process.exitcode
 
 
 def lines(settings: Settings) -> list[dict[str, object]]:
@@ -94,7 +108,7 @@ def _key(settings: Settings, _: int) -> str:
 
 
 def test_workers_that_start_together_share_one_secret_key(here: Settings) -> None:
-    with multiprocessing.get_context("fork").Pool(8) as pool:
+    with _processes.Pool(8) as pool:
         hashes = pool.starmap(_key, [(here, number) for number in range(64)], chunksize=1)
     assert len(set(hashes)) == 1
     key = here.home / "serving" / KEY_FILE
@@ -184,10 +198,7 @@ def _write_beyond_limit(settings: Settings) -> None:
 
 
 def test_a_file_that_takes_no_more_is_given_up_for_another_one(here: Settings) -> None:
-    process = multiprocessing.get_context("fork").Process(target=_write_beyond_limit, args=(here,))
-    process.start()
-    process.join(30)
-    assert process.exitcode == 0
+    assert exit_code(_write_beyond_limit, here) == 0
     Compactor(here).run()
     kept = int((here.home / "kept").read_text().split()[0])
     assert len(set(logged(here, "request_id"))) == kept > 90
@@ -210,11 +221,13 @@ def test_values_that_are_no_json_do_not_stop_a_record(here: Settings) -> None:
     assert logged(here, "input_seats") == [None]
 
 
+def _write_and_be_killed(settings: Settings) -> None:
+    answer(open_log(settings), "a")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_writer_that_was_killed_leaves_an_orphan_that_is_adopted(here: Settings) -> None:
-    if (pid := os.fork()) == 0:
-        answer(open_log(here), "a")
-        os._exit(0)
-    os.waitpid(pid, 0)
+    assert exit_code(_write_and_be_killed, here) == -signal.SIGKILL
     [found] = segments.list_segments(segments.log_folder(here.home))
     assert not found.closed
     assert segments.adopt(found).closed

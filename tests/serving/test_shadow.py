@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -289,27 +290,31 @@ def test_latency_is_of_the_work_and_not_of_the_wait_for_a_processor() -> None:
     watch.start()
     time.sleep(0.05)
     assert watch.microseconds() >= 40_000
-    fork = multiprocessing.get_context("fork")
-    one_processor = {min(os.sched_getaffinity(0))}
-    busy = [fork.Process(target=_spin, args=(one_processor, 1.0)) for _ in range(3)]
-    allowed = os.sched_getaffinity(0)
-    for process in busy:
-        process.start()
+    allowed, one_processor = os.sched_getaffinity(0), {min(os.sched_getaffinity(0))}
+    spin = [
+        sys.executable,
+        "-c",
+        f"import os; os.sched_setaffinity(0, {one_processor}); print(flush=True)\nwhile True: pass",
+    ]
+    busy = [subprocess.Popen(spin, stdout=subprocess.PIPE) for _ in range(3)]
     try:
+        for process in busy:
+            assert process.stdout is not None
+            process.stdout.readline()
         os.sched_setaffinity(0, one_processor)
         began = time.perf_counter()
         watch.start()
-        _spin(one_processor, 0.3)
+        _spin(0.3)
         watched, took = watch.microseconds() / 1e6, time.perf_counter() - began
     finally:
         os.sched_setaffinity(0, allowed)
-    for process in busy:
-        process.join()
+        for process in busy:
+            process.kill()
+            process.communicate()
     assert watched < 0.8 * took
 
 
-def _spin(processors: set[int], seconds: float) -> None:
-    os.sched_setaffinity(0, processors)
+def _spin(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
