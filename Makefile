@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-kubernetes test-load lint format lock bench bench-serving reference images
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving reference images
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,18 +43,20 @@ clean: setup ## Stop the stack and delete its state: databases, lake, models, lo
 airflow: setup ## Airflow's command line in the stack's environment (ARGS="dags list")
 	@$(BIN)/python -m include.stack exec airflow $(ARGS)
 
-test: test-fast test-e2e ## Prove that it works: fast tests first, then the running stack
+test: test-fast test-e2e test-faults ## Prove that it works: fast tests first, then the running stack
 
 test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
-	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile --max-worker-restart 0 -o faulthandler_timeout=400
+	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=400 $(ARGS)
 
 test-e2e: setup ## The whole line in a running Airflow
-	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 0 --durations 12
-	@$(BIN)/python -m pytest -q -m faults
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 1 --durations 12 $(ARGS)
+
+test-faults: setup ## The whole line while its parts are killed
+	@$(BIN)/python -m pytest -q -m faults $(ARGS)
 
 test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)
 	@$(BIN)/python -m tests.kubernetes
-	@$(BIN)/python -m pytest -q -m kubernetes --durations 12 $(TESTS)
+	@$(BIN)/python -m pytest -q -m kubernetes --durations 12 $(TESTS) $(ARGS)
 
 test-load: setup ## The server under a minute of load, with workers killed and database and MLflow away
 	@NORIA_LOAD_SECONDS=60 $(BIN)/python -m pytest -q tests/serving/test_under_load.py
