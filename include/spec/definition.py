@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
+from include.spec.search import Search
 from include.spec.section import Day, Duration, Scalar, Section
 
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
@@ -95,6 +96,16 @@ class Training(Section):
     rounds: int = Field(300, ge=1, description="Most boosting rounds.")
     early_stopping_rounds: int = Field(20, ge=1, description="Rounds without gain on validation before stopping.")
     params: dict[str, Scalar] = Field(default_factory=dict, description="XGBoost parameters.")
+    search: Search | None = Field(None, description="A search for parameters; left out: `params` as they are.")
+    monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
+        default_factory=dict,
+        description="Features with which the prediction may only rise (`increasing`) or only fall (`decreasing`).",
+    )
+    class_weight: Literal["none", "balanced"] = Field(
+        "none",
+        description="`balanced`: both classes weigh the same in training, however rare one is. Ranks better when one "
+        "is very rare; the predicted probabilities are then too high for it.",
+    )
     refit: Literal["none", "validation"] = Field(
         "none",
         description="`validation`: after early stopping, train again on training + validation with the found number of "

@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from include.spec.check_training import METRICS, OWN_PARAMS, PARAMS
+from include.spec.check_training import METRICS
 from include.spec.definition import Definition
 from include.spec.duration import format_duration
 from include.spec.expressions import FUNCTIONS
+from include.spec.parameters import OWN_PARAMS, PARAMS
 
 REFERENCE: Final = Path(__file__).resolve().parent.parent / "models" / "README.md"
 

@@ -19,16 +19,21 @@ from typing import Any, Final
 from include.settings import PROJECT
 from include.spec.definition import Definition
 from include.training.package import BYTES_DEPEND_ON, library_versions
+from include.training.parameters import settings_besides
 
 _ROOM: Final = Path(__file__).resolve().parent
 _SOURCES: Final = (
     "compiling.py",
+    "folds.py",
+    "matrices.py",
     "package.py",
     "packaged_model.py",
+    "parameters.py",
     "profile.py",
     "row_batch.py",
     "row_path.py",
     "row_reader.py",
+    "search.py",
     "xgboost_trainer.py",
 )
 _COMPILER: Final = _ROOM.parent / "features" / "compiled"
@@ -59,14 +64,13 @@ def make_fingerprint(
         "features": description,
         "feature_module": hashlib.sha256(module.read_bytes()).hexdigest() if module else None,
         "params": training.params,
+        "monotone": training.monotone,
         "seed": training.seed,
-        "rounds": training.rounds,
-        "early_stopping_rounds": training.early_stopping_rounds,
-        "refit": training.refit,
+        **settings_besides(training),
         "training_set": training_set["digest"],
         "windows": _in_utc(training_set["windows"]),
         "code": code_digest(),
-        "libraries": library_versions(*BYTES_DEPEND_ON, "sqlglot"),
+        "libraries": library_versions(*BYTES_DEPEND_ON, "sqlglot", *(["optuna"] if training.search else [])),
         "machine": platform.machine(),
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)

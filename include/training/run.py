@@ -28,12 +28,15 @@ from include.spec.definition import Definition
 from include.training.compiling import compile_package
 from include.training.describe import describe, feature_module_path
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
+from include.training.folds import older_folds
+from include.training.matrices import encode_part, learn_categories
 from include.training.package import PackageIncomplete, artifact_digest, write_package
 from include.training.packaged_model import TabularModel, encode, probability_or_value
+from include.training.parameters import parameters, settings_besides
 from include.training.profile import make_profile
 from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
 from include.training.training_set import INPUTS_FILE, open_directory
-from include.training.xgboost_trainer import Trained, encode_part, learn_categories, parameters, train_model
+from include.training.xgboost_trainer import Trained, train_model
 
 Predictions = npt.NDArray[np.float64]
 Document = dict[str, Any]
@@ -134,7 +137,19 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     features = job.description["features"]
     started = time.monotonic()
     validation, holdout = (pd.read_parquet(job.directory / f"{part}.parquet") for part in ("validation", "holdout"))
-    trained = train_model(job.definition, features, encode_part(job.train, features), encode_part(validation, features))
+    train = encode_part(job.train, features)
+    trained = train_model(
+        job.definition,
+        features,
+        train,
+        encode_part(validation, features),
+        older_folds=older_folds(
+            job.definition,
+            job.train[job.definition.source.event_time],
+            train,
+            datetime.fromisoformat(job.reference["windows"]["train"]["end"]),
+        ),
+    )
     seconds = time.monotonic() - started
     _log.info("Trained %d rounds in %.1f s.", trained.best_round, seconds)
     inputs = read_inputs(job.directory)
@@ -218,13 +233,13 @@ def _put(job: Job, source: Path) -> None:
 
 
 def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:
-    training = job.definition.training
-    others = ("rounds", "early_stopping_rounds", "refit")
-    run.parameters({**parameters(job.definition), **{name: getattr(training, name) for name in others}})
+    others = settings_besides(job.definition.training)
+    run.parameters({**trained.parameters, **{name: value for name, value in others.items() if name != "search"}})
     best = trained.best_round
     at_best = {f"best_{p}_{m}": curve[best - 1] for p, ms in trained.curves.items() for m, curve in ms.items()}
     rows = {f"rows_{part}": count for part, count in job.reference["rows"].items()}
-    run.metrics({**at_best, **rows, "best_round": best, "training_seconds": seconds}, trained.curves)
+    searched = {"search_trials": len(trained.found.trials)} if trained.found else {}
+    run.metrics({**at_best, **rows, **searched, "best_round": best, "training_seconds": seconds}, trained.curves)
     reference = job.reference
     where = {key: reference[key] for key in ("directory", "features_version", "features_digest", "raw_version")}
     run.dataset(
@@ -237,6 +252,7 @@ def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:
             "fingerprint.json": json.dumps(job.fingerprint.document, indent=1),
             "training_set.json": json.dumps(reference, indent=1),
             "importance.json": json.dumps(_by_gain(trained.importance), indent=1),
+            **({"search.json": json.dumps(trained.found.document, indent=1)} if trained.found else {}),
         }
     )
 

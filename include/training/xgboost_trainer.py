@@ -5,58 +5,18 @@ Bytes depend on rows, their order, parameters, seed and library versions, and no
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import xgboost
 
-from include.errors import Refused
-from include.spec.definition import Definition, FeatureType, Task, Training
-from include.training.packaged_model import PREFIX, encode
-
-#: The last metric of each decides on early stopping.
-OBJECTIVES: Final[dict[Task, dict[str, Any]]] = {
-    "binary_classification": {"objective": "binary:logistic", "eval_metric": ["auc", "logloss"]},
-    "regression": {"objective": "reg:squarederror", "eval_metric": ["mae", "rmse"]},
-}
-_SET_ELSEWHERE: Final = {
-    "seed": "training.seed",
-    "random_state": "training.seed",
-    "nthread": "training.resources.cpu",
-    "n_jobs": "training.resources.cpu",
-    "num_boost_round": "training.rounds",
-    "n_estimators": "training.rounds",
-    "early_stopping_rounds": "training.early_stopping_rounds",
-    "objective": "task",
-    "eval_metric": "task",
-    "tree_method": None,
-    "device": None,
-    "verbosity": None,
-    "process_type": None,
-    "updater": None,
-}
-
-
-class ParameterRefused(Refused):
-    """training.params has a key that XGBoost does not know, or that is not for a definition to set."""
-
-    def __init__(self, definition: Definition, problem: str) -> None:
-        super().__init__(f"{definition.model}: training.params: {problem}")
-        self.problem = problem
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """A part as XGBoost takes it: matrix (rows × features, float32) and labels (rows)."""
-
-    matrix: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.float32]
+from include.spec.definition import Definition, Training
+from include.training.folds import Fold
+from include.training.matrices import Encoded
+from include.training.parameters import class_weight, parameters, refusals_said
+from include.training.search import Found, search_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,31 +25,18 @@ class Trained:
 
     :param booster: the model, cut to the rounds that it keeps.
     :param best_round: number of rounds that it keeps.
+    :param parameters: with which it was trained.
     :param curves: part → metric → value after each round of the early-stopping run.
     :param importance: feature → total gain of its splits; 0 for a feature that is not used.
+    :param found: what the search for parameters found; None without one.
     """
 
     booster: xgboost.Booster
     best_round: int
+    parameters: dict[str, Any]
     curves: dict[str, dict[str, list[float]]]
     importance: dict[str, float]
-
-
-def learn_categories(frame: pd.DataFrame, feature_types: Mapping[str, FeatureType]) -> dict[str, list[str]]:
-    """The values of each category feature in the training part, sorted; their places are the codes."""
-    return {
-        name: sorted(str(value) for value in frame[PREFIX + name].dropna().unique())
-        for name, kind in feature_types.items()
-        if kind == "category"
-    }
-
-
-def encode_part(frame: pd.DataFrame, features: Sequence[Mapping[str, Any]]) -> Encoded:
-    """Matrix and labels of a part.
-
-    :param features: the features as ``features.json`` describes them.
-    """
-    return Encoded(matrix=encode(frame, features), labels=frame["label"].to_numpy(dtype=np.float32))
+    found: Found | None
 
 
 def train_model(
@@ -98,88 +45,62 @@ def train_model(
     train: Encoded,
     validation: Encoded,
     *,
+    older_folds: Sequence[Fold] = (),
     threads: int | None = None,
 ) -> Trained:
-    """Train with early stopping, and again on both parts if the definition says so.
+    """Search for parameters if the definition says so, train with early stopping, and again on both parts if it does.
 
+    :param older_folds: on which the trials of a search are judged besides train and validation.
     :param threads: number of threads; ``training.resources.cpu`` if left out. Does not change the model.
     :raises ParameterRefused: if XGBoost refuses or ignores one of training.params.
     """
     training = definition.training
-    params = parameters(definition)
-    matrices = {
-        part: _matrix(part_data, features) for part, part_data in (("train", train), ("validation", validation))
-    }
     nthread = threads or training.resources.cpu
-    curves: dict[str, dict[str, list[float]]] = {}
-    with _parameters_checked(definition):
-        booster = xgboost.train(
-            {**params, "nthread": nthread},
-            matrices["train"],
-            training.rounds,
-            evals=[(matrices["train"], "train"), (matrices["validation"], "validation")],
-            early_stopping_rounds=training.early_stopping_rounds,
-            evals_result=curves,
-            verbose_eval=False,
-        )
-    best = int(booster.best_iteration) + 1
-    if training.refit == "validation":
-        booster = _refit(params, nthread, features, train, validation, best)
+    params = {**parameters(definition), **class_weight(definition, train)}
+    with refusals_said(definition):
+        found = None
+        if training.search is not None:
+            folds = [Fold(train=train, validation=validation), *older_folds]
+            found = search_parameters(training, params, [fold.dmatrices(features) for fold in folds], nthread)
+            params |= found.params
+        booster, curves = _early_stopped(training, {**params, "nthread": nthread}, features, train, validation)
+        best = int(booster.best_iteration) + 1
+        if training.refit == "validation":
+            both = Encoded(
+                matrix=np.concatenate([train.matrix, validation.matrix]),
+                labels=np.concatenate([train.labels, validation.labels]),
+            )
+            booster = xgboost.train({**params, "nthread": nthread}, both.dmatrix(features), best, verbose_eval=False)
     model = booster[:best]
     return Trained(
-        booster=_bare(model), best_round=best, curves=_plain(curves), importance=_importance(model, features)
+        booster=_bare(model),
+        best_round=best,
+        parameters=params,
+        curves=_plain(curves),
+        importance=_importance(model, features),
+        found=found,
     )
 
 
-def parameters(definition: Definition) -> dict[str, Any]:
-    """All parameters that shape the model: the task's, the definition's and the seed.
-
-    :raises ParameterRefused: if the definition sets what is not its to set.
-    """
-    training = definition.training
-    for name in training.params:
-        if name in _SET_ELSEWHERE:
-            elsewhere = _SET_ELSEWHERE[name]
-            cure = (
-                f"it follows from {elsewhere}; set that" if elsewhere else "it is fixed, so that models can be repeated"
-            )
-            raise ParameterRefused(definition, f"remove {name!r}: {cure}.")
-    fixed = {"tree_method": "hist", "device": "cpu", "seed": training.seed, "validate_parameters": True}
-    return {**OBJECTIVES[definition.task], **training.params, **fixed}
-
-
-def training_settings(training: Training) -> dict[str, Any]:
-    """The other settings that shape the model."""
-    return {
-        "rounds": training.rounds,
-        "early_stopping_rounds": training.early_stopping_rounds,
-        "refit": training.refit,
-    }
-
-
-def _matrix(part: Encoded, features: Sequence[Mapping[str, Any]]) -> xgboost.DMatrix:
-    return xgboost.DMatrix(
-        part.matrix,
-        part.labels,
-        feature_names=[feature["name"] for feature in features],
-        feature_types=["c" if feature["type"] == "category" else "q" for feature in features],
-        enable_categorical=True,
-    )
-
-
-def _refit(
+def _early_stopped(
+    training: Training,
     params: Mapping[str, Any],
-    nthread: int,
     features: Sequence[Mapping[str, Any]],
     train: Encoded,
     validation: Encoded,
-    rounds: int,
-) -> xgboost.Booster:
-    both = Encoded(
-        matrix=np.concatenate([train.matrix, validation.matrix]),
-        labels=np.concatenate([train.labels, validation.labels]),
+) -> tuple[xgboost.Booster, dict[str, dict[str, list[float]]]]:
+    curves: dict[str, dict[str, list[float]]] = {}
+    part, judge = train.dmatrix(features), validation.dmatrix(features)
+    booster = xgboost.train(
+        dict(params),
+        part,
+        training.rounds,
+        evals=[(part, "train"), (judge, "validation")],
+        early_stopping_rounds=training.early_stopping_rounds,
+        evals_result=curves,
+        verbose_eval=False,
     )
-    return xgboost.train({**params, "nthread": nthread}, _matrix(both, features), rounds, verbose_eval=False)
+    return booster, curves
 
 
 def _bare(booster: xgboost.Booster) -> xgboost.Booster:
@@ -187,22 +108,6 @@ def _bare(booster: xgboost.Booster) -> xgboost.Booster:
     for name in booster.attributes():
         booster.set_attr(**{name: None})
     return booster
-
-
-@contextmanager
-def _parameters_checked(definition: Definition) -> Iterator[None]:
-    """XGBoost only warns of a parameter that it does not know; here that is a refusal."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield
-        except xgboost.core.XGBoostError as error:
-            first = next((line for line in str(error).splitlines() if line.strip()), "")
-            raise ParameterRefused(definition, f"XGBoost refuses them: {first.strip()[:300]}") from error
-    for warning in caught:
-        if "are not used" in str(warning.message):
-            unknown = str(warning.message).split("Parameters:")[-1].split("are not used")[0].strip(" {}")
-            raise ParameterRefused(definition, f"XGBoost knows no parameter {unknown}; correct or remove it.")
 
 
 def _importance(booster: xgboost.Booster, features: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """``make bench``: speed as ratios within one run, on the flagship's real data.
 
-What a process for each step costs, forked by the warm parent or cold, beside the same steps called in one process; and
-what the way to an answer costs beside the packaged model alone. Seconds depend on the machine, so compare the ratios.
+What a process for each step costs, forked by the warm parent or cold, beside the same steps called in one process;
+what the way to an answer costs beside the packaged model alone; a search for parameters beside bare Optuna. Seconds
+depend on the machine, so compare the ratios.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import requests
 from include.registry.state import switch_champion
 from include.spec.windows import needed_partitions
 from include.stack.life import first_rows
-from include.stack.lifecycle import wait_for
+from include.stack.processes import wait_for
 from tests.bench.lab import MODEL, Bench, Document, open_bench
+from tests.bench.search import compare_searches
 
 Run = Callable[[str, Document], Document]
 _CALLS = 300
@@ -120,7 +122,7 @@ def _row(name: str, call: Callable[[], object]) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all of it."""
     alone: dict[str, float] = {}
     forked: dict[str, float] = {}
     processes: dict[str, float] = {}
@@ -133,6 +135,7 @@ def main() -> None:
         _compare_steps(alone, forked, processes)
         switch_champion(bench.settings, MODEL, outcome["version"], reason="bench", actor="bench")
         _compare_answers(bench, outcome["training"])
+        compare_searches(bench.definition, bench.settings.store / outcome["training"]["training_set"]["directory"])
 
 
 if __name__ == "__main__":

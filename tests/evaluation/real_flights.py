@@ -21,8 +21,9 @@ from include.spec.loader import find_definition
 from include.spec.partitions import PartitionCalendar
 from include.spec.windows import TrainingWindows, training_windows
 from include.training.describe import describe
+from include.training.matrices import encode_part, learn_categories
 from include.training.packaged_model import encode, probability_or_value
-from include.training.xgboost_trainer import encode_part, learn_categories, train_model
+from include.training.xgboost_trainer import train_model
 
 #: The flagship's window is 270 days; a month is enough for real days and real seeds, and costs a tenth.
 WINDOW = timedelta(days=30)

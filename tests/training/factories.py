@@ -10,9 +10,10 @@ import pandas as pd
 
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
+from include.training.matrices import Encoded, encode_part, learn_categories
 from include.training.package import describe_model, write_package
 from include.training.packaged_model import TabularModel
-from include.training.xgboost_trainer import Encoded, encode_part, learn_categories, train_model
+from include.training.xgboost_trainer import train_model
 
 SQL_TYPES = {"numeric": "DOUBLE", "category": "VARCHAR", "boolean": "BOOLEAN"}
 

@@ -251,3 +251,23 @@ def test_a_feature_module_answers_online_as_offline(lake: Settings, tracker: Tra
         mlflow.pyfunc.load_model(str(model)).unwrap_python_model().predict_rows(json_rows(inputs, list(inputs.columns)))
     )
     assert answers == pd.read_parquet(settings.store / output["predictions"])["prediction"].tolist()
+
+
+def test_a_search_is_logged_with_its_trials_and_decides_on_the_model(
+    lake: Settings, tracker: Tracker, tmp_path: Path
+) -> None:
+    space = {"max_depth": {"low": 2, "high": 6}, "learning_rate": {"low": 0.05, "high": 0.5, "log": True}}
+    search = {"space": space, "trials": 6, "folds": 2}
+    definition = make_definition(training={"params": {"subsample": 0.8}, "search": search})
+    job = job_of(lake, definition)
+    assert job.fingerprint.value != job_of(lake).fingerprint.value
+    assert "optuna" in job.fingerprint.document["libraries"]
+    output = train_and_log(job, tracker)
+    run = tracker.client.get_run(output["run_id"])
+    found = json.loads(tracker.download(output["run_id"], "search.json", tmp_path).read_text())
+    assert (len(found["trials"]), found["folds"], found["metric"], found["end"]) == (6, 2, "logloss", "trials")
+    assert run.data.metrics["search_trials"] == 6
+    best = found["trials"][found["best"] - 1]["params"]
+    assert {name: run.data.params[name] for name in best} == {name: str(value) for name, value in best.items()}
+    assert run.data.params["subsample"] == "0.8"
+    assert find_equal(job, tracker, None) == {**output, "reused": True}

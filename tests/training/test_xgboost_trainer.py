@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from include.training.matrices import Encoded
 from include.training.packaged_model import probability_or_value
-from include.training.xgboost_trainer import Encoded, ParameterRefused, train_model
+from include.training.parameters import ParameterRefused
+from include.training.xgboost_trainer import train_model
 from tests.training.factories import make_definition, make_package, make_rows
 
 FEATURES = [{"name": "a", "type": "numeric"}, {"name": "b", "type": "category", "categories": ["x", "y", "z"]}]
@@ -97,11 +99,49 @@ def test_regression_predicts_values(tmp_path: Path) -> None:
     [
         ({"max_dept": 3}, "XGBoost knows no parameter .*max_dept"),
         ({"max_depth": -3}, "XGBoost refuses them"),
-        ({"nthread": 4}, r"remove 'nthread': it follows from training\.resources\.cpu"),
+        ({"nthread": 4}, r"Noria sets 'nthread' itself\. Use `training\.resources\.cpu`"),
         ({"seed": 4}, r"training\.seed"),
-        ({"tree_method": "approx"}, "remove 'tree_method': it is fixed"),
+        ({"tree_method": "approx"}, "sets 'tree_method' itself. Remove it; hist is always used"),
     ],
 )
 def test_parameters_that_cannot_work_are_refused_with_a_cure(params: dict[str, Any], cure: str) -> None:
     with pytest.raises(ParameterRefused, match=cure):
         train_model(make_definition(training={"params": params}), FEATURES, *parts(200))
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("increasing", 1), ("decreasing", -1)])
+def test_a_monotone_feature_moves_the_prediction_one_way_only(direction: str, sign: int) -> None:
+    random = np.random.default_rng(5)
+    values = random.uniform(-3, 3, (3000, 2)).astype(np.float32)
+    labels = (np.sin(3 * values[:, 0]) + values[:, 1] + random.normal(size=3000) > 0).astype(np.float32)
+    train, validation = Encoded(matrix=values, labels=labels), Encoded(matrix=values[:700], labels=labels[:700])
+    features = [{"name": name, "type": "numeric"} for name in ("wave", "line")]
+    line = np.linspace(-3, 3, 200, dtype=np.float32)
+    steps = {}
+    for name, monotone in (("free", {}), ("bound", {"wave": direction})):
+        definition = make_definition(
+            features={"wave": {"expression": "distance"}, "line": {"expression": "seats"}},
+            training={"monotone": monotone},
+        )
+        booster = train_model(definition, features, train, validation).booster
+        answers = [
+            probability_or_value(booster, np.column_stack([line, np.full(200, at, np.float32)])) for at in (-1, 1)
+        ]
+        steps[name] = sign * np.diff(answers)
+    assert steps["bound"].min() >= 0
+    assert steps["free"].min() < 0, "without the constraint it follows the wave"
+
+
+def test_a_balanced_weight_lifts_a_rare_class_and_ranks_no_worse() -> None:
+    train, validation = parts(6000)
+    rare = Encoded(matrix=train.matrix, labels=(train.labels * (np.arange(6000) % 25 == 0)).astype(np.float32))
+    plain, balanced = (
+        train_model(make_definition(training={"class_weight": weight}), FEATURES, rare, validation)
+        for weight in ("none", "balanced")
+    )
+    positive = float(rare.labels.sum())
+    assert balanced.parameters["scale_pos_weight"] == (6000 - positive) / positive
+    assert "scale_pos_weight" not in plain.parameters
+    answers = [probability_or_value(one.booster, validation.matrix) for one in (plain, balanced)]
+    assert answers[0].mean() < 0.1
+    assert answers[1].mean() > 0.3

@@ -1,0 +1,66 @@
+"""Rolling-origin folds: each moves the origin back by one validation length and trains on what was before.
+
+After Tashman (2000), "Out-of-sample tests of forecasting accuracy: an analysis and review", International Journal of
+Forecasting 16(4): the order of time is kept, so nothing of the future is trained on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import xgboost
+
+from include.spec.definition import Definition
+from include.spec.partitions import PartitionCalendar
+from include.spec.windows import earlier
+from include.training.matrices import Encoded
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What a trial trains on, and what it is judged on."""
+
+    train: Encoded
+    validation: Encoded
+
+    def dmatrices(self, features: Sequence[Mapping[str, Any]]) -> tuple[xgboost.DMatrix, xgboost.DMatrix]:
+        """Both as XGBoost's own type."""
+        return self.train.dmatrix(features), self.validation.dmatrix(features)
+
+
+def older_folds(
+    definition: Definition, times: pd.Series[datetime], train: Encoded, validation_starts: datetime
+) -> list[Fold]:
+    """The folds of the definition's search before the newest, newest first; all are parts of the training part.
+
+    A fold with no rows on one side, or of one class only (a classification), judges nothing and is left out.
+
+    :param times: local event times of the training part's rows, in their order.
+    :param validation_starts: where the training part ends.
+    """
+    search = definition.training.search
+    calendar = PartitionCalendar.of(definition)
+    folds, end = [], validation_starts
+    for _ in range(search.folds - 1 if search else 0):
+        start = earlier(calendar, end, definition.training.validation)
+        before = (times < calendar.local(start)).to_numpy()
+        during = (times < calendar.local(end)).to_numpy() & ~before
+        fold = Fold(train=train.rows(before), validation=train.rows(during))
+        if _judges(definition, fold):
+            folds.append(fold)
+        else:
+            _log.warning("The fold that is judged on %s to %s has too few rows and is left out.", start, end)
+        end = start
+    return folds
+
+
+def _judges(definition: Definition, fold: Fold) -> bool:
+    classes = 2 if definition.task == "binary_classification" else 1
+    return all(len(set(part.labels.tolist())) >= classes for part in (fold.train, fold.validation))
