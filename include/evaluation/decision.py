@@ -108,12 +108,12 @@ def decide(
 ) -> Decision:
     """Decide on a challenger.
 
-    :param evaluation: output of the step evaluate (``challenger``, ``improvements``, ``comparison``).
+    :param evaluation: output of the step evaluate (``challenger``, ``improvements``, ``comparison``, ``robustness``).
     :param as_of: the challenger's as-of.
     :raises UnknownMetric: if a gate names no metric of the task.
     :raises GateWithoutCondition: if a gate asks for nothing.
     """
-    outcomes = tuple(outcome for gate in gates for outcome in apply_gate(task, gate, evaluation))
+    outcomes = tuple(apply_gates(task, gates, evaluation))
     obstacle = _obstacle(evaluation, standing, as_of)
     if obstacle is not None:
         return Decision("keep", obstacle, outcomes)
@@ -150,6 +150,19 @@ def _obstacle(evaluation: Mapping[str, Any], standing: Standing, as_of: datetime
     if not evaluation["fair"]:
         return f"No fair comparison with champion version {champion}: {evaluation['unfair_reason']}"
     return None
+
+
+def apply_gates(task: Task, gates: Sequence[Gate], evaluation: Mapping[str, Any]) -> list[GateOutcome]:
+    """The outcomes of all gates, those on disturbed inputs last.
+
+    :raises UnknownMetric: if one names no metric of the task.
+    :raises GateWithoutCondition: if one asks for nothing.
+    """
+    disturbed = [found for found in evaluation.get("robustness", ()) if found["tolerance"] is not None]
+    return [
+        *(outcome for gate in gates for outcome in apply_gate(task, gate, evaluation)),
+        *(_robust(task, found) for found in disturbed),
+    ]
 
 
 def apply_gate(task: Task, gate: Gate, evaluation: Mapping[str, Any]) -> list[GateOutcome]:
@@ -197,6 +210,21 @@ def _against(metric: Metric, gate: Gate, evaluation: Mapping[str, Any]) -> GateO
     return GateOutcome(
         words, metric.name, by > 0, estimate.low, gate.margin, by, estimate.low, estimate.high, estimate.value,
         note=f"improvement {estimate.value:.4g}, interval {estimate.low:.4g} to {estimate.high:.4g}",
+    )  # fmt: skip
+
+
+def _robust(task: Task, found: Mapping[str, Any]) -> GateOutcome:
+    """The outcome of a disturbance that has a tolerance: as of a comparison with the model on undisturbed inputs."""
+    metric = find_metric(found["metric"], task)
+    tolerance = found["tolerance"]
+    words = f"{metric.title} at most {tolerance:g} worse with {found['disturbance']}"
+    change = Estimate.from_document(found["change"])
+    if change.low is None:
+        return GateOutcome(words, metric.name, False, None, None, None, note=f"no interval: {change.reason}")
+    by = change.low + tolerance
+    return GateOutcome(
+        words, metric.name, by >= 0, change.low, -tolerance, by, change.low, change.high, change.value,
+        note=f"change {change.value:.4g}, interval {change.low:.4g} to {change.high:.4g}",
     )  # fmt: skip
 
 

@@ -185,7 +185,10 @@ def step_output(report: Mapping[str, Any], *, path: str, page: str) -> dict[str,
     :param path: the report's JSON relative to the store.
     :param page: its page relative to the store.
     """
-    kept = ("challenger", "champion", "champion_version", "baselines", "improvements", "rows", "fair", "unfair_reason")
+    kept = (
+        *("challenger", "champion", "champion_version", "baselines", "improvements", "rows", "fair", "unfair_reason"),
+        "robustness",
+    )
     comparison = {key: value for key, value in report["comparison"].items() if key != "challenger"}
     resampling = report["judging"]["resampling"]
     kept_report = {key: report[key] for key in kept}

@@ -42,6 +42,7 @@ def write_evaluation_page(path: Path, report: Document) -> Path:
         gates=[_gate(gate) for gate in report["gates"]],
         charts=_charts(report),
         confusion=_confusion(report),
+        robustness=_robustness(report),
         slices=_slices(report),
         slice_columns=_slice_columns(report),
         origin=_origin(report),
@@ -123,6 +124,21 @@ def _cell(estimate: Document) -> dict[str, str]:
         return {"value": format_value(estimate["value"]), "interval": estimate.get("reason", "")}
     interval = f"{format_value(estimate['low'])} to {format_value(estimate['high'])}"
     return {"value": format_value(estimate["value"]), "interval": interval}
+
+
+def _robustness(report: Document) -> list[dict[str, Any]]:
+    """A row for each disturbance: what was disturbed, the metric before and after, the change."""
+    return [
+        {
+            "disturbance": found["disturbance"],
+            "columns": ", ".join(found["columns"]),
+            "metric": METRICS[found["metric"]].title,
+            "before": _cell(found["undisturbed"]),
+            "after": _cell(found["disturbed"]),
+            "change": _cell(found["change"]),
+        }
+        for found in report.get("robustness", ())
+    ]
 
 
 def _meeting(report: Document) -> str:

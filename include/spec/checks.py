@@ -8,6 +8,7 @@ from typing import Final
 
 from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
+from include.spec.check_robustness import robustness_findings
 from include.spec.check_times import time_findings
 from include.spec.check_training import METRICS, training_findings
 from include.spec.definition import Definition
@@ -35,6 +36,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from training_findings(definition)
     yield from production_findings(definition, METRICS[definition.task])
     yield from pod_findings(definition)
+    yield from robustness_findings(definition, expressions=expressions)
     if expressions:
         yield from _expressions(definition)
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
+from include.spec.robustness import Disturbance
 from include.spec.search import Search
 from include.spec.section import Day, Duration, Scalar, Section
 
@@ -137,6 +138,9 @@ class Evaluation(Section):
     metrics: list[str] = Field(description="Metrics shown first; all are computed.", min_length=1)
     gates: list[Gate] = Field(description="Conditions for promotion.", min_length=1)
     slices: list[str] = Field(default_factory=list, description="Source columns by which metrics are also shown.")
+    robustness: list[Disturbance] = Field(
+        default_factory=list, description="How the model is judged on worse inputs than it was trained on."
+    )
     bootstrap_rounds: int = Field(1000, ge=100, description="Resamples behind each interval.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals.")
 

@@ -22,12 +22,13 @@ def run(call: StepCall) -> Document:
 
     :param call: ``inputs``: ``{"training": output of the step train}``.
     :returns: ``report``, ``page`` (relative to the store), ``challenger``, ``champion``, ``baselines``,
-        ``improvements``, ``comparison``, ``champion_version``, ``rows``, ``fair``, ``unfair_reason``, ``resampling``.
+        ``improvements``, ``comparison``, ``champion_version``, ``rows``, ``fair``, ``unfair_reason``, ``resampling``,
+        ``robustness``.
     :raises NothingHeldOut: if there is no holdout row.
-    :raises ChampionAway: if the champion's files cannot be had; there is no decision without them.
+    :raises ModelAway: if the files of a model that must answer cannot be had; there is no decision without them.
     """
     from include.evaluation import report as reports
-    from include.evaluation.decision import apply_gate
+    from include.evaluation.decision import apply_gates
     from include.evaluation.holdout import read_holdout
     from include.lake.store import store_of
     from include.registry.results import record_check
@@ -42,9 +43,8 @@ def run(call: StepCall) -> Document:
     rival = _meet(call, training, holdout, champion(call.settings, call.definition.model))
     started = time.monotonic()
     report = reports.evaluate(call.definition, holdout, rival) | _provenance(call, training)
-    gates = [
-        gate for wanted in call.definition.evaluation.gates for gate in apply_gate(call.definition.task, wanted, report)
-    ]
+    report["robustness"] = _disturb(call, training, holdout)
+    gates = apply_gates(call.definition.task, call.definition.evaluation.gates, report)
     report["gates"] = [gate.to_document() for gate in gates]
     log.info("judged %d rows in %.1f s", report["rows"], time.monotonic() - started)
     path = root / "reports" / call.definition.model / "evaluation" / f"{_name(call, training, rival)}.json"
@@ -68,8 +68,8 @@ def run(call: StepCall) -> Document:
 
 def _meet(call: StepCall, training: Document, holdout: Holdout, champion: DeployedVersion | None) -> Rival:
     """The champion's predictions on the holdout rows, unless there is none or it has seen them."""
-    from include.evaluation.champion import predict_with_version
     from include.evaluation.fairness import judge_fairness, seen_windows
+    from include.evaluation.logged_models import open_model
     from include.evaluation.report import Rival
     from include.registry.mlflow_client import connect
     from include.spec.partitions import PartitionCalendar
@@ -90,14 +90,32 @@ def _meet(call: StepCall, training: Document, holdout: Holdout, champion: Deploy
         log.warning("no comparison: %s", fairness.reason)
         return Rival(champion.version, fairness, None)
     connect(call.settings)
-    predictions = predict_with_version(
+    with open_model(
         call.settings.tracking_url,
-        version=champion.version,
+        whose=f"champion version {champion.version}",
         model_uri=champion.model_uri,
         expected_digest=champion.artifact_digest,
-        rows=holdout.inputs,
-    )
-    return Rival(champion.version, fairness, predictions)
+    ) as predict:
+        return Rival(champion.version, fairness, predict(holdout.inputs))
+
+
+def _disturb(call: StepCall, training: Document, holdout: Holdout) -> list[Document]:
+    """How the challenger takes worse inputs, if the definition asks for that."""
+    if not call.definition.evaluation.robustness:
+        return []
+    from include.evaluation.logged_models import open_model
+    from include.evaluation.report import judging_of
+    from include.evaluation.robustness import judge_robustness
+    from include.registry.mlflow_client import connect
+
+    connect(call.settings)
+    with open_model(
+        call.settings.tracking_url,
+        whose="the challenger",
+        model_uri=training["model_uri"],
+        expected_digest=training["artifact_digest"],
+    ) as predict:
+        return judge_robustness(call.definition, judging_of(call.definition), holdout, predict)
 
 
 def _provenance(call: StepCall, training: Document) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def run(call: StepCall) -> Document:
     :returns: ``drift``, ``retrain``, ``start_id``, ``reason``, ``verdict``, ``window`` (first, last, start, end,
         partitions, rows), ``share``, ``features`` (name, psi, drifted), ``page``, ``champion_version``.
     :raises NoChampion: if nothing is in production.
-    :raises ChampionAway: if the champion's profile cannot be had.
+    :raises ModelAway: if the champion's profile cannot be had.
     """
     from include.registry.state import champion as find_champion
 
@@ -76,7 +76,7 @@ def _window(call: StepCall) -> list[Partition]:
 def _judge(
     call: StepCall, champion: DeployedVersion, partitions: list[Partition]
 ) -> tuple[DriftResult, dict[str, Any]]:
-    from include.evaluation.champion import version_files
+    from include.evaluation.logged_models import model_files
     from include.monitoring.drift import judge_drift, nothing_published
     from include.monitoring.window import count_window
     from include.registry.mlflow_client import connect
@@ -84,9 +84,9 @@ def _judge(
     if not partitions:
         return nothing_published(), {}
     connect(call.settings)
-    with version_files(
+    with model_files(
         call.settings.tracking_url,
-        version=champion.version,
+        whose=f"champion version {champion.version}",
         model_uri=champion.model_uri,
         expected_digest=champion.artifact_digest,
     ) as directory:

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from include.evaluation.champion import ChampionAway, ChampionBroken
 from include.evaluation.fairness import WindowsUnknown
 from include.evaluation.holdout import TrainingSetIncomplete
+from include.evaluation.logged_models import ModelAway, ModelBroken
 from include.registry.results import find_checks
 from include.steps.protocol import Document
-from tests.steps.judging_world import World, report_of
+from tests.steps.judging_world import World, judged_definition, report_of
 
 pytestmark = pytest.mark.database
 Evaluate = Callable[..., Document]
@@ -114,14 +114,14 @@ def test_a_model_is_never_compared_with_itself(world: World, evaluate: Evaluate,
 def test_a_champion_whose_artifact_is_gone_is_an_error_not_no_champion(world: World, evaluate: Evaluate) -> None:
     world.crown(world.train(18), 18, model_uri="models:/m-00000000000000000000000000000000")
 
-    with pytest.raises(ChampionAway, match="Nothing is promoted without a comparison"):
+    with pytest.raises(ModelAway, match="Nothing is promoted without a comparison"):
         evaluate(world.train(22), 22)
 
 
 def test_a_champion_whose_files_are_not_the_registered_ones_is_an_error(world: World, evaluate: Evaluate) -> None:
     world.crown(world.train(18), 18, artifact_digest="0" * 64)
 
-    with pytest.raises(ChampionBroken, match="but 0000"):
+    with pytest.raises(ModelBroken, match="but 0000"):
         evaluate(world.train(22), 22)
 
 
@@ -154,3 +154,32 @@ def test_evaluating_twice_gives_the_same_numbers(world: World, evaluate: Evaluat
     world.crown(world.train(18), 18)
 
     assert evaluate(world.train(22), 22) == evaluate(world.train(22), 22)
+
+
+def test_disturbed_inputs_are_answered_by_the_packaged_model_and_shown(world: World) -> None:
+    robustness = [
+        {"kind": "missing", "amount": 1.0, "columns": ["carrier"], "tolerance": 0.0},
+        {"kind": "noise", "amount": 0.1},
+    ]
+    evaluation = judged_definition().evaluation.model_dump() | {"robustness": robustness}
+    definition = judged_definition(evaluation=evaluation)
+    training = world.train(22)
+    output = world.run("evaluate", 22, {"training": training}, definition)
+
+    found = output["robustness"]
+    assert [one["columns"] for one in found] == [["carrier"], ["distance", "seats"]]
+    assert found[0]["undisturbed"]["value"] == pytest.approx(output["challenger"]["roc_auc"]["value"])
+    assert found[0]["change"]["value"] < 0
+    page = report_of(world, output)
+    assert "<h2>Robustness</h2>" in page
+    assert "an error of 0.1 standard deviations on every input that it fits" in page
+    decision = world.run("decide", 22, {"training": training, "evaluation": output}, definition)
+    assert "100 % of the values missing in carrier: failed by" in decision["reason"]
+    assert not decision["promote"]
+
+
+def test_a_challenger_whose_files_are_not_its_own_is_not_judged(world: World) -> None:
+    evaluation = judged_definition().evaluation.model_dump() | {"robustness": [{"kind": "noise", "amount": 0.1}]}
+    training = world.train(22) | {"artifact_digest": "0" * 64}
+    with pytest.raises(ModelBroken, match=r"The challenger cannot be used: its files have the digest .*, but 0000"):
+        world.run("evaluate", 22, {"training": training}, judged_definition(evaluation=evaluation))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from include.errors import NothingToDo
-from include.evaluation.champion import ChampionAway
+from include.evaluation.logged_models import ModelAway
 from include.registry.results import find_checks
 from include.spec.definition import Definition
 from include.steps.protocol import Document
@@ -104,7 +104,7 @@ def test_days_before_any_was_published_are_not_enough_data(world: World) -> None
 def test_a_champion_without_its_files_is_an_error(world: World) -> None:
     world.crown(world.train(22), 22, model_uri="models:/m-00000000000000000000000000000000")
 
-    with pytest.raises(ChampionAway):
+    with pytest.raises(ModelAway):
         monitor(world, DAYS)
 
 

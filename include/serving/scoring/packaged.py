@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import NoriaError, Refused, TryAgain
-from include.evaluation.champion import ChampionAway, version_files
+from include.evaluation.logged_models import ModelAway, model_files
 from include.serving.scoring.version import ChosenVersion
 from include.settings import Settings
 
@@ -47,14 +47,14 @@ def opened_model(settings: Settings, model: str, chosen: ChosenVersion) -> Itera
     with ExitStack() as stack:
         try:
             directory = stack.enter_context(
-                version_files(
+                model_files(
                     settings.tracking_url,
-                    version=chosen.version,
+                    whose=f"version {chosen.version} of {model}",
                     model_uri=chosen.model_uri,
                     expected_digest=chosen.artifact_digest,
                 )
             )
-        except ChampionAway as error:
+        except ModelAway as error:
             raise VersionAway(model, chosen.version, str(error.__cause__ or error)) from error
         except NoriaError as error:
             raise VersionBroken(model, chosen.version, str(error)) from error
