@@ -22,6 +22,7 @@ def training_findings(definition: Definition) -> Iterator[Finding]:
     yield from _params(definition)
     yield from search_findings(definition)
     yield from _monotone(definition)
+    yield from _for_classes(definition)
     yield from _class_weight(definition)
     known = METRICS[definition.task]
     for position, metric in enumerate(definition.evaluation.metrics):
@@ -80,12 +81,17 @@ def _monotone(definition: Definition) -> Iterator[Finding]:
             yield Finding(keys, f"{name} is a category, and categories have no order", "Remove it.")
 
 
+def _for_classes(definition: Definition) -> Iterator[Finding]:
+    for name in ("class_weight", "calibration"):
+        if getattr(definition.training, name) != "none" and definition.task != "binary_classification":
+            yield Finding(("training", name), f"the task is {definition.task}, which has no classes", "Remove it.")
+
+
 def _class_weight(definition: Definition) -> Iterator[Finding]:
     training = definition.training
-    if training.class_weight == "none":
-        return
     keys = ("training", "class_weight")
-    if definition.task != "binary_classification":
-        yield Finding(keys, f"the task is {definition.task}, which has no classes", "Remove it.")
-    elif "scale_pos_weight" in {*training.params, *(training.search.space if training.search else ())}:
+    if training.class_weight == "balanced" and "scale_pos_weight" in {
+        *training.params,
+        *(training.search.space if training.search else ()),
+    }:
         yield Finding(keys, "scale_pos_weight is given too, which is the same weight", "Keep one of the two.")

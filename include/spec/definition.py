@@ -105,7 +105,12 @@ class Training(Section):
     class_weight: Literal["none", "balanced"] = Field(
         "none",
         description="`balanced`: both classes weigh the same in training, however rare one is. Ranks better when one "
-        "is very rare; the predicted probabilities are then too high for it.",
+        "is very rare; the predicted probabilities are then too high for it, unless they are calibrated.",
+    )
+    calibration: Literal["none", "sigmoid"] = Field(
+        "none",
+        description="`sigmoid`: a logistic curve fitted on the validation part makes the predicted probabilities come "
+        "true more often (Platt). It changes no ranking, and travels within the model.",
     )
     refit: Literal["none", "validation"] = Field(
         "none",

@@ -23,6 +23,7 @@ from include.training.parameters import settings_besides
 
 _ROOM: Final = Path(__file__).resolve().parent
 _SOURCES: Final = (
+    "calibration.py",
     "compiling.py",
     "folds.py",
     "matrices.py",

@@ -47,7 +47,7 @@ def parameters(definition: Definition) -> dict[str, Any]:
 def settings_besides(training: Training) -> dict[str, Any]:
     """What shapes the model besides its parameters, as JSON values."""
     return training.model_dump(
-        mode="json", include={"rounds", "early_stopping_rounds", "refit", "class_weight", "search"}
+        mode="json", include={"rounds", "early_stopping_rounds", "refit", "class_weight", "calibration", "search"}
     )
 
 

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -238,8 +238,11 @@ def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:
     best = trained.best_round
     at_best = {f"best_{p}_{m}": curve[best - 1] for p, ms in trained.curves.items() for m, curve in ms.items()}
     rows = {f"rows_{part}": count for part, count in job.reference["rows"].items()}
-    searched = {"search_trials": len(trained.found.trials)} if trained.found else {}
-    run.metrics({**at_best, **rows, **searched, "best_round": best, "training_seconds": seconds}, trained.curves)
+    found = {"search_trials": len(trained.found.trials)} if trained.found else {}
+    found |= (
+        {f"calibration_{name}": value for name, value in asdict(trained.sigmoid).items()} if trained.sigmoid else {}
+    )
+    run.metrics({**at_best, **rows, **found, "best_round": best, "training_seconds": seconds}, trained.curves)
     reference = job.reference
     where = {key: reference[key] for key in ("directory", "features_version", "features_digest", "raw_version")}
     run.dataset(

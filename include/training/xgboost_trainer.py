@@ -13,6 +13,7 @@ import numpy as np
 import xgboost
 
 from include.spec.definition import Definition, Training
+from include.training.calibration import Sigmoid, calibrated, fit_sigmoid
 from include.training.folds import Fold
 from include.training.matrices import Encoded
 from include.training.parameters import class_weight, parameters, refusals_said
@@ -29,6 +30,7 @@ class Trained:
     :param curves: part → metric → value after each round of the early-stopping run.
     :param importance: feature → total gain of its splits; 0 for a feature that is not used.
     :param found: what the search for parameters found; None without one.
+    :param sigmoid: the calibration that is in the model; None without one.
     """
 
     booster: xgboost.Booster
@@ -37,6 +39,7 @@ class Trained:
     curves: dict[str, dict[str, list[float]]]
     importance: dict[str, float]
     found: Found | None
+    sigmoid: Sigmoid | None
 
 
 def train_model(
@@ -48,7 +51,7 @@ def train_model(
     older_folds: Sequence[Fold] = (),
     threads: int | None = None,
 ) -> Trained:
-    """Search for parameters if the definition says so, train with early stopping, and again on both parts if it does.
+    """Search for parameters, train with early stopping, calibrate, train again on both parts: as the definition says.
 
     :param older_folds: on which the trials of a search are judged besides train and validation.
     :param threads: number of threads; ``training.resources.cpu`` if left out. Does not change the model.
@@ -65,6 +68,8 @@ def train_model(
             params |= found.params
         booster, curves = _early_stopped(training, {**params, "nthread": nthread}, features, train, validation)
         best = int(booster.best_iteration) + 1
+        # Before a refit, which trains on the validation part, too.
+        sigmoid = _sigmoid(training, booster[:best], validation)
         if training.refit == "validation":
             both = Encoded(
                 matrix=np.concatenate([train.matrix, validation.matrix]),
@@ -73,12 +78,13 @@ def train_model(
             booster = xgboost.train({**params, "nthread": nthread}, both.dmatrix(features), best, verbose_eval=False)
     model = booster[:best]
     return Trained(
-        booster=_bare(model),
+        booster=_bare(calibrated(model, sigmoid) if sigmoid else model),
         best_round=best,
         parameters=params,
         curves=_plain(curves),
         importance=_importance(model, features),
         found=found,
+        sigmoid=sigmoid,
     )
 
 
@@ -101,6 +107,13 @@ def _early_stopped(
         verbose_eval=False,
     )
     return booster, curves
+
+
+def _sigmoid(training: Training, booster: xgboost.Booster, validation: Encoded) -> Sigmoid | None:
+    if training.calibration == "none":
+        return None
+    scores = np.asarray(booster.inplace_predict(validation.matrix, predict_type="margin"), dtype=np.float64)
+    return fit_sigmoid(scores.reshape(-1), validation.labels.astype(np.float64))
 
 
 def _bare(booster: xgboost.Booster) -> xgboost.Booster:

@@ -82,8 +82,11 @@ def test_a_search_says_ranges_lists_and_budgets(write: Write) -> None:
     assert (search.trials, search.folds, search.patience, search.prune) == (50, 3, 15, True)
 
 
-def test_class_weight_is_refused_for_a_regression(write: Write) -> None:
+@pytest.mark.parametrize("key", ["class_weight: balanced", "calibration: sigmoid"])
+def test_what_is_for_classes_is_refused_for_a_regression(key: str, write: Write) -> None:
     changes = [("binary_classification", "regression"), ("[roc_auc]", "[rmse]"), ("metric: roc_auc", "metric: r2")]
-    changes += [("metric: log_loss", "metric: mae"), in_training("class_weight: balanced")]
-    with pytest.raises(DefinitionError, match=r"training\.class_weight: the task is regression, which has no classes"):
+    changes += [("metric: log_loss", "metric: mae"), in_training(key)]
+    with pytest.raises(
+        DefinitionError, match=rf"training\.{key.split(':')[0]}: the task is regression, which has no classes"
+    ):
         load_definition(write(*changes))
