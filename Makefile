@@ -49,10 +49,10 @@ test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
 	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=400 $(ARGS)
 
 test-e2e: setup ## The whole line in a running Airflow
-	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 1 --durations 12 $(ARGS)
+	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 12 $(ARGS)
 
 test-faults: setup ## The whole line while its parts are killed
-	@$(BIN)/python -m pytest -q -m faults $(ARGS)
+	@$(BIN)/python -m pytest -q -m faults -o faulthandler_timeout=600 $(ARGS)
 
 test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)
 	@$(BIN)/python -m tests.kubernetes
