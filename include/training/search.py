@@ -46,7 +46,8 @@ class Trial:
 
     :param number: from 1.
     :param params: what it tried.
-    :param loss: mean over the folds of the smallest loss on what they are judged on; None if it was broken off.
+    :param loss: mean over the folds of the smallest loss on what they are judged on; None if it was broken off, or is
+        no finite number.
     :param rounds: rounds of each fold until that loss; without those that it did not come to.
     :param seconds: that it took.
     """
@@ -179,7 +180,7 @@ class _Laboratory:
                 break
             losses.append(float(booster.best_score))
             rounds.append(int(booster.best_iteration) + 1)
-        loss = _rounded(sum(losses) / len(losses)) if losses else None
+        loss = _rounded(sum(losses) / len(losses)) if losses and all(map(math.isfinite, losses)) else None
         return Trial(
             number=asked.number + 1, params=params, loss=loss, rounds=tuple(rounds), seconds=time.monotonic() - began
         )
