@@ -9,9 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import LUCK_OF_TRAINING, Estimate, draw, estimates, improvement
-from include.evaluation.metrics import metrics_of
+from include.evaluation.metrics import Metric, metrics_of
 from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Floats, make_scorer
+from include.spec.costs import Costs
 from include.spec.definition import Task
 
 CHALLENGER = "challenger"
@@ -28,6 +29,7 @@ class Judging:
     :param rounds: number of resamples.
     :param confidence: confidence of the two-sided intervals.
     :param seed: seed of the resamples.
+    :param costs: what answers cost, if that is known.
     """
 
     task: Task
@@ -35,6 +37,12 @@ class Judging:
     rounds: int
     confidence: float
     seed: int
+    costs: Costs | None = None
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """What is measured."""
+        return metrics_of(self.task, costs=self.costs is not None)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def compare(
     """
     everyone = {CHALLENGER: challenger, **references}
     scorers = {
-        name: make_scorer(judging.task, labels, values, threshold=judging.threshold, whose=name)
+        name: make_scorer(judging.task, labels, values, threshold=judging.threshold, whose=name, costs=judging.costs)
         for name, values in everyone.items()
     }
     rows = scorers[CHALLENGER].rows
@@ -88,7 +96,7 @@ def compare(
                     confidence=judging.confidence,
                     widened=LUCK_OF_TRAINING if name == CHAMPION else 1.0,
                 )
-                for metric in metrics_of(judging.task)
+                for metric in judging.metrics
             }
             for name in references
         },

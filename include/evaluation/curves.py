@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from include.evaluation.scoring import Floats
+from include.evaluation.scoring import Floats, sum_of_costs
+from include.spec.costs import Costs
 
 _POINTS: Final = 60
 _BINS: Final = 10
@@ -28,6 +29,17 @@ def roc_curve(labels: Floats, predictions: Floats) -> list[list[float]] | None:
         keep = np.union1d(keep, [0, x.size - 1])
         x, y = x[keep], y[keep]
     return [[round(float(a), 5), round(float(b), 5)] for a, b in zip(x, y, strict=True)]
+
+
+def cost_curve(labels: Floats, predictions: Floats, costs: Costs) -> list[list[float]]:
+    """Points ``[threshold, mean cost of a row]`` at thresholds from 0 to 1, 0.01 apart."""
+    thresholds = np.linspace(0, 1, 101)
+    positive = np.sort(predictions[labels == 1])
+    negative = np.sort(predictions[labels != 1])
+    missed, right_no = (np.searchsorted(part, thresholds, side="left").astype(float) for part in (positive, negative))
+    total = sum_of_costs(costs, positive.size - missed, negative.size - right_no, missed, right_no)
+    means = (total / max(labels.size, 1)).tolist()
+    return [[round(float(at), 2), float(mean)] for at, mean in zip(thresholds, means, strict=True)]
 
 
 def calibration(labels: Floats, predictions: Floats) -> list[dict[str, float]]:

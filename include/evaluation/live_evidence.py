@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.evaluation.scoring import Floats
+from include.spec.costs import Costs
 from include.spec.definition import Task
 
 Flags = NDArray[np.bool_]
@@ -144,6 +145,7 @@ class Rules:
     added_ms: float
     prediction_shift: float
     quality_margin: float
+    costs: Costs | None = None
 
     @classmethod
     def of(cls, plan: Mapping[str, Any]) -> Rules:
@@ -167,4 +169,5 @@ class Rules:
             added_ms=rollback["added_ms"],
             prediction_shift=rollback["prediction_shift"],
             quality_margin=rollback["quality_margin"],
+            costs=Costs.model_validate(plan["costs"]) if plan.get("costs") else None,  # plans of before had none
         )

@@ -146,7 +146,9 @@ def _metric(labels: Floats, predictions: Floats, rules: Rules) -> Callable[[Floa
     sign = 1.0 if metric.higher_is_better else -1.0
     # A faulty challenger may leave the range of probabilities; that must not hide how it does.
     values = np.clip(predictions, 0, 1) if rules.task == "binary_classification" else predictions
-    scorer = make_scorer(rules.task, labels, values, threshold=rules.threshold, whose="a version in production")
+    scorer = make_scorer(
+        rules.task, labels, values, threshold=rules.threshold, whose="a version in production", costs=rules.costs
+    )
     return lambda weights: sign * scorer.score(weights)[metric.name]
 
 

@@ -29,6 +29,9 @@ class Metric:
         return challenger - reference if self.higher_is_better else reference - challenger
 
 
+#: The metric that only definitions with costs have.
+COST: Final = "cost"
+
 _ALL: Final = (
     Metric("accuracy", "Accuracy", "binary_classification", True),
     Metric("precision", "Precision", "binary_classification", True),
@@ -38,6 +41,7 @@ _ALL: Final = (
     Metric("pr_auc", "PR AUC", "binary_classification", True),
     Metric("log_loss", "Log loss", "binary_classification", False),
     Metric("brier", "Brier score", "binary_classification", False),
+    Metric(COST, "Cost", "binary_classification", False),
     Metric("rmse", "RMSE", "regression", False),
     Metric("mae", "MAE", "regression", False),
     Metric("mape", "MAPE", "regression", False),
@@ -53,13 +57,16 @@ class UnknownMetric(Refused):
     def __init__(self, name: str, task: Task) -> None:
         self.name = name
         self.task = task
-        known = ", ".join(metric.name for metric in metrics_of(task))
+        known = ", ".join(metric.name for metric in metrics_of(task, costs=True))
         super().__init__(f"There is no metric {name!r} for {task}; write one of: {known}.")
 
 
-def metrics_of(task: Task) -> list[Metric]:
-    """The metrics of a task, in the order in which they are shown."""
-    return [metric for metric in _ALL if metric.task == task]
+def metrics_of(task: Task, *, costs: bool) -> list[Metric]:
+    """The metrics of a task, in the order in which they are shown.
+
+    :param costs: whether it is known what answers cost.
+    """
+    return [metric for metric in _ALL if metric.task == task and (costs or metric.name != COST)]
 
 
 def find_metric(name: str, task: Task) -> Metric:
@@ -73,10 +80,11 @@ def find_metric(name: str, task: Task) -> Metric:
     return metric
 
 
-def display_order(task: Task, first: list[str]) -> list[Metric]:
+def display_order(task: Task, first: list[str], *, costs: bool) -> list[Metric]:
     """All metrics of the task, those named in ``first`` leading.
 
+    :param costs: whether it is known what answers cost.
     :raises UnknownMetric: if one of them is not a metric of the task.
     """
     leading = [find_metric(name, task) for name in dict.fromkeys(first)]
-    return leading + [metric for metric in metrics_of(task) if metric not in leading]
+    return leading + [metric for metric in metrics_of(task, costs=costs) if metric not in leading]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from include.evaluation.baselines import Baseline, linear_baseline, naive_baseline
 from include.evaluation.comparison import Comparison, Judging, MetricEstimates, compare
-from include.evaluation.curves import calibration, residuals, roc_curve
+from include.evaluation.curves import calibration, cost_curve, residuals, roc_curve
 from include.evaluation.fairness import Fairness
 from include.evaluation.holdout import Holdout, TrainingSetIncomplete
 from include.evaluation.metrics import display_order
@@ -55,6 +55,7 @@ def judging_of(definition: Definition) -> Judging:
         rounds=evaluation.bootstrap_rounds,
         confidence=evaluation.confidence,
         seed=definition.training.seed,
+        costs=evaluation.costs,
     )
 
 
@@ -67,7 +68,8 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
     :raises UnusablePredictions: if someone's predictions cannot be evaluated.
     """
     judging = judging_of(definition)
-    order = [metric.name for metric in display_order(definition.task, definition.evaluation.metrics)]
+    has_costs = judging.costs is not None
+    order = [metric.name for metric in display_order(definition.task, definition.evaluation.metrics, costs=has_costs)]
     baselines = _baselines(definition, holdout)
     references = {baseline.name: baseline.predictions for baseline in baselines}
     everywhere = rival.predictions is not None and rival.fairness.status == "fair"
@@ -83,6 +85,7 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
         "highlights": list(definition.evaluation.metrics),
         "judging": {
             "threshold": judging.threshold,
+            "costs": judging.costs.model_dump() if judging.costs else None,
             "rounds": judging.rounds,
             "confidence": judging.confidence,
             "seed": judging.seed,
@@ -176,6 +179,7 @@ def _curves(judging: Judging, holdout: Holdout) -> dict[str, Any]:
         "confusion": BinaryScorer(holdout.labels, holdout.predictions, judging.threshold).confusion(),
         "roc": roc_curve(holdout.labels, holdout.predictions),
         "calibration": calibration(holdout.labels, holdout.predictions),
+        "costs": cost_curve(holdout.labels, holdout.predictions, judging.costs) if judging.costs else None,
     }
 
 

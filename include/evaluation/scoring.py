@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.errors import Refused
+from include.spec.costs import Costs
 from include.spec.definition import Task
 
 Floats = NDArray[np.float64]
@@ -43,20 +44,23 @@ class Scorer(Protocol):
         """Why the metric is undefined on these rows, in a sentence for a person."""
 
 
-def make_scorer(task: Task, labels: Floats, predictions: Floats, *, threshold: float, whose: str) -> Scorer:
+def make_scorer(
+    task: Task, labels: Floats, predictions: Floats, *, threshold: float, whose: str, costs: Costs | None = None
+) -> Scorer:
     """A scorer for the task.
 
     :param labels: shape (rows,); 0 or 1 for binary classification.
     :param predictions: shape (rows,); probabilities of 1, or values.
     :param threshold: probability from which the answer is yes.
     :param whose: the model's name in messages.
+    :param costs: what answers cost, if that is known.
     :raises UnusablePredictions: if there are no rows, lengths differ, or values are not finite or not in range.
     """
     labels = np.asarray(labels, dtype=np.float64)
     predictions = np.asarray(predictions, dtype=np.float64)
     _check(task, labels, predictions, whose)
     if task == "binary_classification":
-        return BinaryScorer(labels, predictions, threshold)
+        return BinaryScorer(labels, predictions, threshold, costs)
     return RegressionScorer(labels, predictions)
 
 
@@ -84,8 +88,8 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 class BinaryScorer:
     """Metrics of predicted probabilities against labels 0 and 1."""
 
-    def __init__(self, labels: Floats, predictions: Floats, threshold: float) -> None:
-        self._labels, self._threshold = labels, threshold
+    def __init__(self, labels: Floats, predictions: Floats, threshold: float, costs: Costs | None = None) -> None:
+        self._labels, self._threshold, self._costs = labels, threshold, costs
         decided = (predictions >= threshold).astype(np.float64)
         self._decided = decided
         smallest = np.finfo(np.float64).eps
@@ -119,7 +123,7 @@ class BinaryScorer:
         positive, true_positive, false_positive, loss, squares = (weights @ self._columns).T
         roc_auc, pr_auc = self._ranking(weights)
         missed = positive - true_positive
-        return {
+        found = {
             "accuracy": _ratio(total - false_positive - missed, total),
             "precision": _ratio(true_positive, true_positive + false_positive),
             "recall": _ratio(true_positive, positive),
@@ -129,6 +133,11 @@ class BinaryScorer:
             "log_loss": _ratio(loss, total),
             "brier": _ratio(squares, total),
         }
+        if self._costs is not None:
+            right_no = total - positive - false_positive
+            outcomes = (true_positive, false_positive, missed, right_no)
+            found["cost"] = _ratio(sum_of_costs(self._costs, *outcomes), total)
+        return found
 
     def _ranking(self, weights: Floats) -> tuple[Floats, Floats]:
         """ROC AUC and average precision: rows in falling order of prediction, ties as one group."""
@@ -153,6 +162,19 @@ class BinaryScorer:
         if self._labels.all():
             return f"all of the {self.rows} rows have the label 1"
         return "it is undefined on these rows"
+
+
+def sum_of_costs(
+    costs: Costs, true_positive: Floats, false_positive: Floats, false_negative: Floats, true_negative: Floats
+) -> Floats:
+    """What so many outcomes of each kind cost together."""
+    total: Floats = (
+        costs.true_positive * true_positive
+        + costs.false_positive * false_positive
+        + costs.false_negative * false_negative
+        + costs.true_negative * true_negative
+    )
+    return total
 
 
 class RegressionScorer:

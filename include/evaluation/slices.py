@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import Estimate
 from include.evaluation.comparison import Comparison, Judging, compare
-from include.evaluation.metrics import metrics_of
 from include.evaluation.scoring import Floats
 
 #: How many values of a column are shown, the most frequent first.
@@ -44,7 +43,7 @@ class Slice:
         document: dict[str, Any] = {"column": self.column, "value": self.value, "rows": self.rows}
         if self.comparison is None:
             nothing = Estimate(None, None, None, self.reason).to_document()
-            metrics = {metric.name: nothing for metric in metrics_of(judging.task)}
+            metrics = {metric.name: nothing for metric in judging.metrics}
             return document | {"reason": self.reason, "metrics": {"challenger": metrics}, "improvements": {}}
         return document | {
             "reason": None,

@@ -19,8 +19,9 @@ def plan_for(definition: Definition, stage: Stage | None, *, champion: int | Non
 
     Its keys: ``stage`` (name), ``kind``, ``evidence`` (``requests``, ``labels``, ``time_s`` or null), ``rollback``
     (``error_rate``, ``p99_ms`` or null, ``added_ms``, ``prediction_shift``, ``quality_margin``), ``metric``, ``task``,
-    ``threshold``, ``length_s`` (of an A/B test, else null), ``label_known_after_s``, ``event_time``
-    (the column with the event's time, or null), ``started_at``, ``champion``. Durations are in seconds.
+    ``threshold``, ``costs`` (of right and wrong answers, or null), ``length_s`` (of an A/B test, else null),
+    ``label_known_after_s``, ``event_time`` (the column with the event's time, or null), ``started_at``, ``champion``.
+    Durations are in seconds.
 
     :param stage: None: the role ``candidate``, before the first stage.
     :param champion: the version that the deployment compares with, or None.
@@ -42,6 +43,7 @@ def plan_for(definition: Definition, stage: Stage | None, *, champion: int | Non
         "metric": (None if stage is None else stage.metric) or rollback.metric or live_metric(definition),
         "task": definition.task,
         "threshold": definition.evaluation.threshold,
+        "costs": definition.evaluation.costs.model_dump() if definition.evaluation.costs else None,
         "length_s": None if stage is None else _seconds(stage.length),
         "label_known_after_s": _seconds(definition.label.known_after),
         "event_time": definition.source.event_time,

@@ -32,14 +32,17 @@ class _Plane:
     def at(self, x: float, y: float) -> tuple[float, float]:
         return self.LEFT + self.SIZE * _share(x, self.x), self.TOP + self.SIZE * (1 - _share(y, self.y))
 
-    def frame(self, x_title: str, y_title: str) -> list[str]:
+    def frame(self, x_title: str, y_title: str, *, diagonal: bool = True) -> list[str]:
         right, bottom = self.LEFT + self.SIZE, self.TOP + self.SIZE
         start, end = self.at(self.x[0], self.y[0]), self.at(self.x[1], self.y[1])
         middle = self.TOP + self.SIZE / 2
+        dashed = (
+            f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
+            f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>'
+        )
         return [
             f'<rect x="{self.LEFT}" y="{self.TOP}" width="{self.SIZE}" height="{self.SIZE}" style="{_LINE}"/>',
-            f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
-            f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>',
+            *([dashed] if diagonal else []),
             _text(self.LEFT, bottom + 14, f"{self.x[0]:.3g}", "start"),
             _text(right, bottom + 14, f"{self.x[1]:.3g}", "end"),
             _text(self.LEFT - 5, bottom, f"{self.y[0]:.3g}", "end"),
@@ -76,6 +79,22 @@ def calibration_chart(groups: Sequence[Mapping[str, float]], *, probability: boo
     parts = [f'<polyline points="{path}" style="fill:none;stroke:var(--accent);stroke-width:1.5"/>']
     parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" style="fill:var(--accent)"/>' for x, y in places]
     return plane.draw("Calibration", [*plane.frame("predicted", "observed"), *parts])
+
+
+def cost_chart(points: Sequence[Sequence[float]], threshold: float) -> Markup:
+    """Mean cost of a row by threshold, with a dashed line at the one in use and a dot at the smallest cost."""
+    costs = [cost for _, cost in points]
+    plane = _Plane((0, 1), (min(0.0, *costs), max(0.0, *costs)))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (plane.at(*point) for point in points))
+    (x, top), (_, bottom) = plane.at(threshold, plane.y[1]), plane.at(threshold, plane.y[0])
+    least = plane.at(*min(points, key=lambda point: point[1]))
+    parts = [
+        f'<polyline points="{path}" style="fill:none;stroke:var(--accent);stroke-width:2"/>',
+        f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{bottom:.1f}" '
+        f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>',
+        f'<circle cx="{least[0]:.1f}" cy="{least[1]:.1f}" r="3.5" style="fill:var(--accent)"/>',
+    ]
+    return plane.draw("Cost by threshold", [*plane.frame("threshold", "cost", diagonal=False), *parts])
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int], *, title: str = "") -> Markup:

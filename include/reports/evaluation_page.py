@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from include.evaluation.metrics import METRICS
-from include.reports.charts import calibration_chart, histogram, interval_bar, roc_chart
+from include.reports.charts import calibration_chart, cost_chart, histogram, interval_bar, roc_chart
 from include.reports.layout import format_percent, format_value, write_page
 
 Document = Mapping[str, Any]
@@ -198,6 +198,11 @@ def _charts(report: Document) -> list[tuple[str, str, Markup]]:
         charts.append(("ROC curve", "How well the ranking separates.", roc_chart(curves["roc"])))
     bins = calibration_chart(curves["calibration"], probability=True)
     charts.append(("Calibration", "Tenths of the rows by predicted probability.", bins))
+    if curves.get("costs"):
+        threshold = report["judging"]["threshold"]
+        at, least = min(curves["costs"], key=lambda point: point[1])
+        words = f"A row costs least, {format_value(least)}, at {at:g}; the line is the threshold {threshold:g}."
+        charts.append(("Cost by threshold", words, cost_chart(curves["costs"], threshold)))
     return charts
 
 

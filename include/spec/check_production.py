@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from include.spec.check_training import metric_findings
 from include.spec.definition import ColumnType, Definition
 from include.spec.duration import format_duration
 from include.spec.problems import Finding, KeyPath, choose
@@ -21,20 +22,16 @@ _VALUE_TYPES: Final[dict[ColumnType, tuple[type, ...]]] = {
 }
 
 
-def production_findings(definition: Definition, metrics: tuple[str, ...]) -> Iterator[Finding]:
-    """What is wrong with the sections ``deployment`` and ``serving``.
-
-    :param metrics: the metrics that the task has.
-    """
+def production_findings(definition: Definition) -> Iterator[Finding]:
+    """What is wrong with the sections ``deployment`` and ``serving``."""
     places: list[tuple[KeyPath, str | None]] = [
         (("deployment", "stages", position), stage.metric)
         for position, stage in enumerate(definition.deployment.stages)
     ]
     places.append((("deployment", "rollback", "metric"), definition.deployment.rollback.metric))
     for keys, metric in places:
-        if metric is not None and metric not in metrics:
-            what = f"there is no metric {metric!r} for the task {definition.task}"
-            yield Finding(keys, what, choose(metric, metrics, kind="metrics"))
+        if metric is not None:
+            yield from metric_findings(keys, metric, definition)
     yield from _times(definition)
     for position, name in enumerate(definition.serving.personal):
         yield from _column(("serving", "personal", position), name, definition)

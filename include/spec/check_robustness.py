@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from include.spec.check_training import METRICS
+from include.spec.check_training import metric_findings
 from include.spec.columns import input_columns
 from include.spec.definition import ColumnType, Definition
 from include.spec.expressions import ExpressionError
@@ -36,10 +36,8 @@ def robustness_findings(definition: Definition, *, expressions: bool) -> Iterato
 
 
 def _metric(keys: KeyPath, disturbance: Disturbance, definition: Definition) -> Iterator[Finding]:
-    known = METRICS[definition.task]
-    if disturbance.metric is not None and disturbance.metric not in known:
-        what = f"there is no metric {disturbance.metric!r} for the task {definition.task}"
-        yield Finding((*keys, "metric"), what, choose(disturbance.metric, known, kind="metrics"))
+    if disturbance.metric is not None:
+        yield from metric_findings((*keys, "metric"), disturbance.metric, definition)
 
 
 def _amount(keys: KeyPath, disturbance: Disturbance) -> Iterator[Finding]:

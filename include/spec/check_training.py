@@ -24,12 +24,12 @@ def training_findings(definition: Definition) -> Iterator[Finding]:
     yield from _monotone(definition)
     yield from _for_classes(definition)
     yield from _class_weight(definition)
-    known = METRICS[definition.task]
+    known = known_metrics(definition)
     for position, metric in enumerate(definition.evaluation.metrics):
-        yield from _metric(("evaluation", "metrics", position), metric, definition)
+        yield from metric_findings(("evaluation", "metrics", position), metric, definition)
     for position, gate in enumerate(definition.evaluation.gates):
         keys = ("evaluation", "gates", position)
-        yield from _metric((*keys, "metric"), gate.metric, definition)
+        yield from metric_findings((*keys, "metric"), gate.metric, definition)
         yield from _gate(keys, gate)
     threshold = "threshold" in definition.evaluation.model_fields_set
     if threshold and definition.task == "regression":
@@ -37,11 +37,22 @@ def training_findings(definition: Definition) -> Iterator[Finding]:
         yield Finding(
             ("evaluation", "threshold"), "a threshold is for classification, but the task is regression", cure
         )
+    if definition.evaluation.costs is not None and definition.task == "regression":
+        yield Finding(("evaluation", "costs"), "costs are for classification, but the task is regression", "Remove it.")
 
 
-def _metric(keys: KeyPath, metric: str, definition: Definition) -> Iterator[Finding]:
-    known = METRICS[definition.task]
-    if metric not in known:
+def known_metrics(definition: Definition) -> tuple[str, ...]:
+    """The metrics that a definition may name: its task's, and the cost if it says what that is."""
+    has_cost = definition.evaluation.costs is not None and definition.task == "binary_classification"
+    return METRICS[definition.task] + (("cost",) if has_cost else ())
+
+
+def metric_findings(keys: KeyPath, metric: str, definition: Definition) -> Iterator[Finding]:
+    """What is wrong with the name of a metric."""
+    known = known_metrics(definition)
+    if metric == "cost" and "cost" not in known and definition.task == "binary_classification":
+        yield Finding(keys, "nothing says what an error costs", "Give evaluation.costs.")
+    elif metric not in known:
         what = f"there is no metric {metric!r} for the task {definition.task}"
         yield Finding(keys, what, choose(metric, known, kind="metrics"))
 

@@ -10,7 +10,7 @@ from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_robustness import robustness_findings
 from include.spec.check_times import time_findings
-from include.spec.check_training import METRICS, training_findings
+from include.spec.check_training import training_findings
 from include.spec.definition import Definition
 from include.spec.expressions import Expression, ExpressionError, check_expression
 from include.spec.problems import Finding, KeyPath, choose
@@ -34,7 +34,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from _feature_module(definition, folder)
     yield from time_findings(definition)
     yield from training_findings(definition)
-    yield from production_findings(definition, METRICS[definition.task])
+    yield from production_findings(definition)
     yield from pod_findings(definition)
     yield from robustness_findings(definition, expressions=expressions)
     if expressions:

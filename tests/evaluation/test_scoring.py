@@ -122,8 +122,9 @@ def test_every_metric_has_a_direction_by_which_improvement_is_positive_when_bett
     for metric in METRICS.values():
         better = (0.9, 0.8) if metric.higher_is_better else (0.8, 0.9)
         assert metric.improvement(*better) == pytest.approx(0.1)
-    assert {m.name for m in metrics_of("regression") if m.higher_is_better} == {"r2"}
-    assert {m.name for m in metrics_of("binary_classification") if not m.higher_is_better} == {"log_loss", "brier"}
+    assert {m.name for m in metrics_of("regression", costs=False) if m.higher_is_better} == {"r2"}
+    found = metrics_of("binary_classification", costs=True)
+    assert {m.name for m in found if not m.higher_is_better} == {"log_loss", "brier", "cost"}
 
 
 def test_a_metric_of_the_other_task_is_refused_with_those_there_are() -> None:

@@ -24,7 +24,9 @@ GATES = [
 ]
 
 
-def make_definition(task: str = "binary_classification", gates: list[dict[str, Any]] | None = None) -> Definition:
+def make_definition(
+    task: str = "binary_classification", gates: list[dict[str, Any]] | None = None, **evaluation: Any
+) -> Definition:
     metrics = ["roc_auc", "log_loss"] if task == "binary_classification" else ["rmse", "r2"]
     return Definition.model_validate(
         {
@@ -49,6 +51,7 @@ def make_definition(task: str = "binary_classification", gates: list[dict[str, A
                 "slices": ["carrier"],
                 "bootstrap_rounds": 100,
                 "threshold": 0.3,
+                **evaluation,
             },
         }
     )
@@ -154,3 +157,16 @@ def test_without_a_champions_predictions_the_page_says_why(tmp_path: Path, rival
     page = written(tmp_path, make_report(rival=rival))
 
     assert ("no champion yet" in page) or ("already champion" in page)
+
+
+def test_what_answers_cost_is_a_metric_and_a_curve(tmp_path: Path) -> None:
+    definition = make_definition(costs={"false_positive": 1.0, "false_negative": 5.0})
+    report = make_report()
+    measured = evaluate(definition, make_holdout(), Rival.nobody(1500))
+    page = written(tmp_path, report | measured)
+
+    assert "<td>Cost<br>" in page
+    assert "Cost by threshold" in page
+    assert "A row costs least, " in page
+    assert "the line is the threshold 0.3." in page
+    assert "Cost by threshold" not in written(tmp_path, report)

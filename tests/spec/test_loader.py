@@ -131,6 +131,17 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
     "parameter's range": (("max_depth: 6", "subsample: 1.5"), 30, "training.params.subsample", "at most 1"),
     "parameter's type": (("max_depth: 6", "max_depth: 6.5"), 30, "training.params.max_depth", "a whole number"),
     "parameter twice": (("max_depth: 6", "eta: 0.2"), 30, "training.params.eta", "two names of one parameter"),
+    "cost of nothing": (
+        ("metrics: [roc_auc]", "metrics: [cost]"), 32, "evaluation.metrics[0]", "Give evaluation.costs",
+    ),
+    "half a cost": (
+        ("metrics: [roc_auc]", "metrics: [cost]\n  costs: {false_positive: 1}"), 33, "evaluation.costs",
+        "Add `false_negative`",
+    ),
+    "error that earns": (
+        ("metrics: [roc_auc]", "metrics: [cost]\n  costs: {false_positive: -1, false_negative: 5}"), 33,
+        "evaluation.costs", "no more than the right one",
+    ),
     "cron": (("slices: [carrier]", 'slices: []\nschedule: {data: "0 25 * * *"}'), 37, "schedule.data", "0 2 * * *"),
     "memory": (("window: 90d", "window: 90d\n  resources: {memory: 4GB}"), 28, "training.resources", "such as 4Gi"),
     "key twice": (("owner: ops", "owner: ops\nowner: ml"), 4, "owner", "first in line 3"),
@@ -182,6 +193,22 @@ def test_a_threshold_is_refused_for_a_regression(write: Write) -> None:
     changes = [("binary_classification", "regression"), ("[roc_auc]", "[rmse]\n  threshold: 0.3")]
     error = refusal(write(*changes, ("metric: roc_auc", "metric: r2"), ("metric: log_loss", "metric: mae")))
     assert [(p.line, p.key) for p in error.problems] == [(33, "evaluation.threshold")]
+
+
+def test_costs_are_refused_for_a_regression(write: Write) -> None:
+    changes = [("binary_classification", "regression"), ("metric: roc_auc", "metric: r2")]
+    changes += [("metric: log_loss", "metric: mae")]
+    costs = ("[roc_auc]", "[rmse]\n  costs: {false_positive: 1, false_negative: 5}")
+    error = refusal(write(*changes, costs))
+    assert [(p.line, p.key) for p in error.problems] == [(33, "evaluation.costs")]
+
+
+def test_what_answers_cost_makes_a_metric_for_gates_and_deployments(write: Write) -> None:
+    costs = ("metrics: [roc_auc]", "metrics: [cost]\n  costs: {false_positive: 1, false_negative: 5}")
+    rollback = ("owner: ops\n", "owner: ops\ndeployment: {rollback: {metric: cost}}\n")
+    definition = load_definition(write(costs, rollback, ("metric: log_loss", "metric: cost")))
+    assert definition.evaluation.costs is not None
+    assert definition.evaluation.costs.best_threshold == pytest.approx(1 / 6)
 
 
 def test_a_feature_module_may_not_read_the_label(write: Write) -> None:
