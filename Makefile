@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving reference images
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving reference images new-model
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ bench: setup bench-serving ## Measure speed, as ratios: the server beside its pe
 
 bench-serving: setup ## Only the server, beside its peers and a bare floor
 	@$(BIN)/python -m tests.bench.serving
+
+new-model: setup ## Draft a definition and suites from a file (NAME=late_parcels FROM=parcels.csv LABEL=… TIME=… ZONE=Europe/Berlin)
+	@$(BIN)/python -m include.drafting --name "$(NAME)" --from "$(FROM)" $(if $(LABEL),--label "$(LABEL)") $(if $(TIME),--time "$(TIME)") $(if $(ZONE),--time-zone "$(ZONE)")
 
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference

@@ -1,0 +1,158 @@
+"""``python -m include.drafting --name late_parcels --from parcels.csv``: a definition and suites to start from."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from include.drafting.choices import choose_entity, choose_features, choose_label, choose_time, find_leaks
+from include.drafting.definition_text import Draft, definition_text
+from include.drafting.sample import open_sample
+from include.drafting.suites import draft_suites
+from include.drafting.windows import cut_time
+from include.errors import NoriaError, Refused
+from include.settings import Settings
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class ModelExists(Refused):
+    """A draft would overwrite a file; carries the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} is there already. Choose another NAME, or remove it first; nothing was written.")
+
+
+class NameRefused(Refused):
+    """A model cannot have this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name!r} cannot be a model's name: use lower-case letters, digits and underscores, starting with a "
+            "letter, such as NAME=late_parcels."
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; 0 if a draft was written, else the error's exit code."""
+    options = _parser().parse_args(arguments)
+    settings = Settings.from_environment()
+    try:
+        draft = make_draft(
+            settings, options.name, options.source, label=options.label, time=options.time, zone=options.time_zone
+        )
+        files = write_draft(settings, draft)
+    except NoriaError as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return error.exit_code
+    print(summary(draft, files))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.drafting", description=__doc__)
+    parser.add_argument("--name", required=True, help="the model's name")
+    parser.add_argument("--from", dest="source", required=True, type=Path, help="a Parquet or CSV file with a sample")
+    parser.add_argument("--label", help="the column that is to be predicted (default: the likeliest)")
+    parser.add_argument("--time", help="the column with the event's time (default: the likeliest)")
+    parser.add_argument("--time-zone", default="UTC", help="the clock of the times in the file (default: UTC)")
+    return parser
+
+
+def make_draft(
+    settings: Settings, name: str, source: Path, *, label: str | None = None, time: str | None = None, zone: str = "UTC"
+) -> Draft:
+    """Look at a sample and choose.
+
+    :param source: a Parquet or CSV file.
+    :param label: the column that is to be predicted, if it is not to be guessed; ``time`` likewise.
+    :raises NameRefused: if the name cannot be a model's.
+    :raises SampleUnusable: if nothing can be drafted from the file.
+    """
+    if not _NAME.fullmatch(name):
+        raise NameRefused(name)
+    sample = open_sample(settings, source)
+    event_time = choose_time(sample, time)
+    target = choose_label(sample, label, event_time.name)
+    leaks = list(find_leaks(sample, event_time.name, target))
+    features, without = choose_features(sample, event_time, target, {leak.column for leak in leaks})
+    return Draft(
+        model=name,
+        owner=_user(),
+        sample=sample,
+        time=event_time,
+        time_zone=zone,
+        entity=choose_entity(sample, event_time.name, target.column),
+        label=target,
+        cut=cut_time(sample, event_time),
+        features=features,
+        leaks=leaks,
+        without=without,
+    )
+
+
+def write_draft(settings: Settings, draft: Draft) -> list[Path]:
+    """Write definition and suites; all of them, or nothing.
+
+    :raises ModelExists: if one of the files is there.
+    """
+    texts: dict[Path, str] = {settings.models / f"{draft.model}.yaml": definition_text(draft)}
+    for stage, suite in draft_suites(draft).items():
+        texts[settings.expectations / draft.model / f"{stage}.json"] = _json(suite)
+    for path in texts:
+        if path.exists():
+            raise ModelExists(path)
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(texts)
+
+
+def summary(draft: Draft, files: list[Path]) -> str:
+    """What was drafted, in words, and what to do next."""
+    lines = [f"Drafted from {draft.sample.rows:,} rows of {draft.sample.path}:"]
+    lines += [f"  {path}" for path in files]
+    lines += [
+        f"It predicts {draft.label.expression} ({draft.label.task}) from {len(draft.features)} features.",
+        f"Time: {draft.time.name}, by {draft.cut.size}; a row is known by {', '.join(draft.entity)}.",
+    ]
+    if draft.leaks:
+        lines.append("These would give the answer away, and are left out:")
+        lines += [f"  {leak.column}: {leak.reason}" for leak in draft.leaks]
+    lines += [
+        "Next: answer the question marks in the definition, read the suites, then",
+        "  .venv/bin/python -m include.spec check",
+        f"  make run MODEL={draft.model}",
+    ]
+    return "\n".join(lines)
+
+
+def _json(suite: Mapping[str, Any]) -> str:
+    """As the other suites are written: an expectation's arguments on one line."""
+    text = ['{\n  "name": ' + json.dumps(suite["name"]) + ',\n  "expectations": [']
+    items = []
+    for expectation in suite["expectations"]:
+        rows = [
+            f"      {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in expectation.items()
+        ]
+        items.append("    {\n" + ",\n".join(rows) + "\n    }")
+    return "\n".join([*text, ",\n".join(items), "  ]\n}\n"])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "?"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The drafted definition as YAML, with a comment wherever a person must look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from include.drafting.choices import DraftFeature, Label, Leak
+from include.drafting.sample import Column, Sample
+from include.drafting.windows import Cut
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """Everything that a draft says.
+
+    :param leaks: columns that must not be inputs.
+    :param without: columns that cannot be inputs as they are.
+    """
+
+    model: str
+    owner: str
+    sample: Sample
+    time: Column
+    time_zone: str
+    entity: Sequence[str]
+    label: Label
+    cut: Cut
+    features: Sequence[DraftFeature]
+    leaks: Sequence[Leak]
+    without: Sequence[Leak]
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns that are taken from the source: those that anything is made of."""
+        used = {self.time.name, self.label.column, *self.entity, *(feature.column for feature in self.features)}
+        return [column for column in self.sample.columns.values() if column.name in used]
+
+
+def definition_text(draft: Draft) -> str:
+    """The file ``include/models/<model>.yaml``."""
+    parts = [_head(draft), _source(draft), _label(draft), _features(draft), _training(draft), _evaluation(draft)]
+    return "\n".join(parts)
+
+
+def _head(draft: Draft) -> str:
+    return f"""\
+# A draft from {draft.sample.rows:,} rows of {draft.sample.path.name}. Read every line, above all those with a ?.
+model: {draft.model}
+description: "?"                    # What does it predict, in one sentence?
+owner: {_text(draft.owner)}
+task: {draft.label.task}
+"""
+
+
+def _source(draft: Draft) -> str:
+    cut = draft.cut
+    columns = "\n".join(f"    {_text(column.name)}: {column.type}" for column in draft.columns)
+    return f"""\
+source:
+  type: files
+  path: {_text(str(draft.sample.path))}   # ? one file, cut by time; with {{partition}} in it, a file for each
+  partition: {cut.size}
+  time_zone: {draft.time_zone}                    # ? the clock of the times in the file
+  starts: {cut.starts}
+  ends: {cut.ends}                  # ? the sample's end; remove this line when data keeps coming
+  event_time: {_text(draft.time.name)}
+  entity: [{", ".join(map(_text, draft.entity))}]   # ? together they tell every row of the sample from every other
+  columns:
+{columns}
+"""
+
+
+def _label(draft: Draft) -> str:
+    known = "1h" if draft.cut.size == "hour" else "1d"
+    return f"""\
+label:
+  expression: {_text(draft.label.expression)}   # ? what is to be predicted
+  known_after: {known}                   # ? how long after the event is the answer known
+"""
+
+
+def _features(draft: Draft) -> str:
+    lines = ["features:"]
+    for feature in draft.features:
+        expression = _text(feature.expression)
+        kind = "" if feature.type == "numeric" else f", type: {feature.type}"
+        lines.append(
+            f"  {feature.name}: {{expression: {expression}{kind}}}" if kind else f"  {feature.name}: {expression}"
+        )
+    if draft.leaks:
+        lines.append("  # Left out, since they would give the answer away (put one in only if it is known beforehand):")
+        lines += [f"  #   {_one_line(leak.column)}: {leak.reason}" for leak in draft.leaks]
+    if draft.without:
+        lines.append("  # Left out, as no input as they are:")
+        lines += [f"  #   {_one_line(leak.column)}: {leak.reason}" for leak in draft.without]
+    return "\n".join(lines) + "\n"
+
+
+def _training(draft: Draft) -> str:
+    windows = "\n".join(f"  {name}: {length}" for name, length in draft.cut.windows.items())
+    return f"""\
+training:
+{windows}
+  params: {{max_depth: 6, learning_rate: 0.1}}
+"""
+
+
+def _evaluation(draft: Draft) -> str:
+    if draft.label.task == "regression":
+        metrics, metric = "[rmse, mae, r2]", "rmse"
+    else:
+        metrics, metric = "[roc_auc, log_loss, f1]", "log_loss"
+    drift = "24h" if draft.cut.size == "hour" else "7d"
+    return f"""\
+evaluation:
+  metrics: {metrics}
+  gates:
+    - {{metric: {metric}, against: naive}}
+    - {{metric: {metric}, against: champion}}
+
+monitoring:
+  drift: {{window: {drift}}}
+
+# schedule: {{data: "0 1 * * *", train: "0 2 * * *", monitor: "0 6 * * *"}}
+"""
+
+
+def _text(value: str) -> str:
+    """A YAML text: as it is where that is read as the same text, else in quotes."""
+    plain = value.isascii() and value.isidentifier() and value.lower() not in {
+        "y", "n", "yes", "no", "on", "off", "true", "false", "null",
+    }  # fmt: skip
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

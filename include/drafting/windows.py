@@ -1,0 +1,105 @@
+"""How a draft cuts the sample's time: partitions that hold some rows each, and windows that fit into its span."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from include.drafting.sample import VIEW, Column, Sample, SampleUnusable
+from include.lake.connections import quote_name, quote_text
+from include.spec.definition import PartitionSize
+from include.spec.duration import format_duration
+
+_FEWEST_PARTITIONS: Final = 8
+_ROWS_OF_A_DAY: Final = 5
+_STEPS: Final[dict[PartitionSize, timedelta]] = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "month": timedelta(days=1),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """The sample's time, cut.
+
+    :param starts: first day.
+    :param ends: last day.
+    :param rows: of the smallest and the largest partition between the two that the sample's ends cut off.
+    :param window: length of the training part; the other two likewise.
+    """
+
+    size: PartitionSize
+    starts: date
+    ends: date
+    rows: tuple[int, int]
+    window: timedelta
+    validation: timedelta
+    holdout: timedelta
+    known_after: timedelta
+
+    @property
+    def windows(self) -> dict[str, str]:
+        """As they are written."""
+        parts = {"window": self.window, "validation": self.validation, "holdout": self.holdout}
+        return {name: _plain(length) for name, length in parts.items()}
+
+
+def cut_time(sample: Sample, time: Column) -> Cut:
+    """Cut it into days if they hold rows enough, else into months; a short span into hours.
+
+    :raises SampleUnusable: if the span is too short for windows.
+    """
+    low, high = _moment(time.low), _moment(time.high)
+    span = high - low
+    size = _size(sample, span)
+    step = _STEPS[size]
+    partitions = _partitions(sample, time, size)
+    if len(partitions) < _FEWEST_PARTITIONS:
+        problem = f"its rows lie in {len(partitions)} partitions of a {size}, from {low} to {high}"
+        raise SampleUnusable(sample.path, problem, f"Give a sample of at least {_FEWEST_PARTITIONS} of them.")
+    known_after = step
+    # Whole days of the source, so that windows of days start at midnight; of hours, what lies between the ends.
+    usable = (span // step) * step - known_after
+    if size != "hour":
+        usable = timedelta(days=(high.date() - low.date()).days + 1) - known_after
+    holdout = max(step, usable // 6 // step * step)
+    validation = max(step, usable // 12 // step * step)
+    inner = partitions[1:-1] or partitions
+    return Cut(
+        size=size,
+        starts=low.date(),
+        ends=high.date(),
+        rows=(min(inner), max(inner)),
+        window=(usable - holdout - validation) // step * step,
+        validation=validation,
+        holdout=holdout,
+        known_after=known_after,
+    )
+
+
+def _size(sample: Sample, span: timedelta) -> PartitionSize:
+    days = max(span / timedelta(days=1), 1 / 24)
+    if days < _FEWEST_PARTITIONS:
+        return "hour"
+    return "day" if sample.rows / days >= _ROWS_OF_A_DAY else "month"
+
+
+def _partitions(sample: Sample, time: Column, size: PartitionSize) -> list[int]:
+    """Rows of each partition that has any, oldest first."""
+    label = f"date_trunc({quote_text(size)}, {quote_name(time.name)})"
+    found = sample.ask(f"SELECT count(*) FROM {VIEW} GROUP BY {label} ORDER BY {label}")  # noqa: S608
+    return [int(rows) for (rows,) in found]
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None)
+    return datetime.combine(value, datetime.min.time())
+
+
+def _plain(length: timedelta) -> str:
+    """Days rather than weeks, as windows are usually written."""
+    days = length // timedelta(days=1)
+    return f"{days}d" if days and length == timedelta(days=days) else format_duration(length)
