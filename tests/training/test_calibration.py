@@ -20,7 +20,7 @@ TRAIN, VALIDATION = parts(6000)
 FRESH = parts(6000, seed=11)[0]
 
 
-def trained(threads: int = 2, **training: object) -> Trained:
+def trained(threads: int = 1, **training: object) -> Trained:
     return train_model(make_definition(training=training), FEATURES, TRAIN, VALIDATION, threads=threads)
 
 

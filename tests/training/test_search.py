@@ -70,7 +70,9 @@ def test_the_model_is_trained_with_what_the_best_trial_had() -> None:
 def test_the_first_trial_is_what_would_be_trained_without_a_search() -> None:
     given = searched(training={"params": {"max_depth": 3}}).trials[0]
     assert given.params == {"max_depth": 3, "learning_rate": 0.3, "grow_policy": "depthwise"}
-    without = train_model(make_definition(training={"rounds": 60, "params": {"max_depth": 3}}), FEATURES, *DATA)
+    without = train_model(
+        make_definition(training={"rounds": 60, "params": {"max_depth": 3}}), FEATURES, *DATA, threads=1
+    )
     assert given.loss == pytest.approx(min(without.curves["validation"]["logloss"]), rel=1e-9)
 
 
@@ -146,7 +148,7 @@ def test_trials_are_judged_by_the_mean_over_all_folds() -> None:
 
 def searched_on(fold: Fold) -> Found:
     definition = make_definition(training={"rounds": 60, "search": {"trials": 2, "space": SPACE}})
-    found = train_model(definition, FEATURES, fold.train, fold.validation).found
+    found = train_model(definition, FEATURES, fold.train, fold.validation, threads=1).found
     assert found is not None
     return found
 

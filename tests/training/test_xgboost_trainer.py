@@ -123,7 +123,7 @@ def test_a_monotone_feature_moves_the_prediction_one_way_only(direction: str, si
             features={"wave": {"expression": "distance"}, "line": {"expression": "seats"}},
             training={"monotone": monotone},
         )
-        booster = train_model(definition, features, train, validation).booster
+        booster = train_model(definition, features, train, validation, threads=1).booster
         answers = [
             probability_or_value(booster, np.column_stack([line, np.full(200, at, np.float32)])) for at in (-1, 1)
         ]
@@ -136,7 +136,7 @@ def test_a_balanced_weight_lifts_a_rare_class_and_ranks_no_worse() -> None:
     train, validation = parts(6000)
     rare = Encoded(matrix=train.matrix, labels=(train.labels * (np.arange(6000) % 25 == 0)).astype(np.float32))
     plain, balanced = (
-        train_model(make_definition(training={"class_weight": weight}), FEATURES, rare, validation)
+        train_model(make_definition(training={"class_weight": weight}), FEATURES, rare, validation, threads=1)
         for weight in ("none", "balanced")
     )
     positive = float(rare.labels.sum())
