@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL ?= flight_delay
 BIN := .venv/bin
+NEW_MODEL := Name the model and a file with a sample of its data: make new-model NAME=late_parcels FROM=parcels.csv
 IMAGE_LOCK := --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock
 # Children of the stack and of tests keep compiled bytecode: without it every process pays the compilation of its imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -80,7 +81,7 @@ bench-serving: setup ## Only the server, beside its peers and a bare floor
 	@$(BIN)/python -m tests.bench.serving
 
 new-model: setup ## Draft a definition and suites from a file (NAME=late_parcels FROM=parcels.csv LABEL=… TIME=… ZONE=Europe/Berlin)
-	@$(BIN)/python -m include.drafting --name "$(NAME)" --from "$(FROM)" $(if $(LABEL),--label "$(LABEL)") $(if $(TIME),--time "$(TIME)") $(if $(ZONE),--time-zone "$(ZONE)")
+	@$(BIN)/python -m include.drafting --name "$(or $(NAME),$(error $(NEW_MODEL)))" --from "$(or $(FROM),$(error $(NEW_MODEL)))" $(if $(LABEL),--label "$(LABEL)") $(if $(TIME),--time "$(TIME)") $(if $(ZONE),--time-zone "$(ZONE)")
 
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference

@@ -20,6 +20,29 @@ def pytest_runtest_setup() -> None:
     sys.modules.pop("dbutils", None)
 
 
+_collected: set[str] = set()
+_reported: set[str] = set()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+    """Remember what the workers are to run; one that replaces another tells it again."""
+    _collected.update(ids)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember what was run."""
+    _reported.add(report.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What crashed workers left behind was not passed: the next run with ``--last-failed`` runs it."""
+    memory = session.config.pluginmanager.get_plugin("lfplugin")
+    if memory is not None:
+        memory.lastfailed.update(dict.fromkeys(_collected - _reported, True))
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings whose home and store are a fresh temporary folder; definitions and suites are the project's."""

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from include.drafting.choices import choose_entity, choose_features, choose_label, choose_time, find_leaks
 from include.drafting.definition_text import Draft, definition_text
@@ -39,6 +40,14 @@ class NameRefused(Refused):
             f"{name!r} cannot be a model's name: use lower-case letters, digits and underscores, starting with a "
             "letter, such as NAME=late_parcels."
         )
+
+
+class ZoneRefused(Refused):
+    """There is no such time zone."""
+
+    def __init__(self, zone: str) -> None:
+        self.zone = zone
+        super().__init__(f"There is no time zone {zone!r}; write a name such as ZONE=Europe/Berlin or ZONE=UTC.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,11 +84,14 @@ def make_draft(
     :param source: a Parquet or CSV file.
     :param label: the column that is to be predicted, if it is not to be guessed; ``time`` likewise.
     :raises NameRefused: if the name cannot be a model's.
+    :raises ZoneRefused: if there is no such time zone.
     :raises SampleUnusable: if nothing can be drafted from the file.
     """
     if not _NAME.fullmatch(name):
         raise NameRefused(name)
-    sample = open_sample(settings, source)
+    if zone not in available_timezones():
+        raise ZoneRefused(zone)
+    sample = open_sample(settings, source, zone)
     event_time = choose_time(sample, time)
     target = choose_label(sample, label, event_time.name)
     leaks = list(find_leaks(sample, event_time.name, target))

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from include.drafting.sample import VIEW, Column, Sample, SampleUnusable
+from include.drafting.sample import TABLE, Column, Sample, SampleUnusable
 from include.lake.connections import quote_name, quote_text
 from include.spec.definition import FeatureType, Task
 from include.spec.expressions import ExpressionError, check_expression
@@ -36,8 +36,8 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Leak:
-    """A column that must not be an input, and why, as a clause."""
+class LeftOut:
+    """A column that is no input, and why, as a clause."""
 
     column: str
     reason: str
@@ -87,7 +87,7 @@ def choose_entity(sample: Sample, time: str, label: str) -> list[str]:
 
 def _is_unique(sample: Sample, key: tuple[str, ...]) -> bool:
     listed = ", ".join(map(quote_name, key))
-    distinct = sample.ask(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM {VIEW})")[0][0]  # noqa: S608
+    distinct = sample.ask(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM {TABLE})")[0][0]  # noqa: S608
     return int(distinct) == sample.rows
 
 
@@ -124,7 +124,7 @@ def _positive(column: Column) -> str:
     return f"{name} = {column.high}"
 
 
-def find_leaks(sample: Sample, time: str, label: Label) -> Iterator[Leak]:
+def find_leaks(sample: Sample, time: str, label: Label) -> Iterator[LeftOut]:
     """Columns that say what is to be predicted, or were not known when it was."""
     truth = _truth(sample, label)
     for column in sample.columns.values():
@@ -132,24 +132,24 @@ def find_leaks(sample: Sample, time: str, label: Label) -> Iterator[Leak]:
             continue
         if column.type == "timestamp":
             if (share := _later(sample, column.name, time)) > 0:
-                yield Leak(column.name, f"in {share:.0%} of the rows it lies after {time}, so it was not known then")
+                yield LeftOut(column.name, f"in {share:.0%} of the rows it lies after {time}, so it was not known then")
             continue
         strength, gaps = _strength(sample, column, label, truth)
         if gaps >= NEAR_PERFECT:
-            yield Leak(column.name, f"whether it is missing predicts {label.column} almost perfectly ({gaps:.3f})")
+            yield LeftOut(column.name, f"whether it is missing predicts {label.column} almost perfectly ({gaps:.3f})")
         elif strength >= NEAR_PERFECT:
-            yield Leak(column.name, f"it alone predicts {label.column} almost perfectly ({strength:.3f})")
+            yield LeftOut(column.name, f"it alone predicts {label.column} almost perfectly ({strength:.3f})")
 
 
 def _later(sample: Sample, name: str, time: str) -> float:
     one, other = quote_name(name), quote_name(time)
-    query = f"SELECT count(*) FILTER (WHERE {one} > {other}) / greatest(count({one}), 1) FROM {VIEW}"  # noqa: S608
+    query = f"SELECT count(*) FILTER (WHERE {one} > {other}) / greatest(count({one}), 1) FROM {TABLE}"  # noqa: S608
     return float(sample.ask(query)[0][0])
 
 
 def _truth(sample: Sample, label: Label) -> pd.Series[float]:
-    """The label of the rows of :meth:`Sample.frame`."""
-    values = sample.frame([label.column])[label.column]
+    """The label of the rows of :meth:`Sample.values`."""
+    values = sample.values(label.column)
     column = sample.columns[label.column]
     if label.task == "regression" or column.type == "boolean":
         number: pd.Series[float] = values.astype("float64")
@@ -161,7 +161,7 @@ def _truth(sample: Sample, label: Label) -> pd.Series[float]:
 
 def _strength(sample: Sample, column: Column, label: Label, truth: pd.Series[float]) -> tuple[float, float]:
     """How well the column's values, and how well its gaps, rank the label: 0.5 to 1, and 0.5 for nothing."""
-    values = sample.frame([column.name])[column.name]
+    values = sample.values(column.name)
     known = truth.notna()
     gaps = _separation(values[known].isna().astype("float64"), truth[known], label.task) if column.nulls else 0.5
     both = known & values.notna()
@@ -190,17 +190,17 @@ def _separation(values: pd.Series[float], truth: pd.Series[float], task: Task) -
 
 def choose_features(
     sample: Sample, time: Column, label: Label, left_out: set[str]
-) -> tuple[list[DraftFeature], list[Leak]]:
+) -> tuple[list[DraftFeature], list[LeftOut]]:
     """Inputs, and columns that are none with the reason."""
     features = _of_time(sample, time)
-    without = []
+    without = [LeftOut(name, "its values are of no type that a definition has") for name in sample.unreadable]
     taken = {feature.name for feature in features}
     for column in sample.columns.values():
         if column.name in {time.name, label.column} | left_out:
             continue
         reason = _no_input(column, sample.rows)
         if reason:
-            without.append(Leak(column.name, reason))
+            without.append(LeftOut(column.name, reason))
             continue
         kind: FeatureType = {"string": "category", "boolean": "boolean"}.get(column.type, "numeric")  # type: ignore[assignment]
         name = _feature_name(column.name, taken)
@@ -215,7 +215,7 @@ def _of_time(sample: Sample, time: Column) -> list[DraftFeature]:
     counted = ", ".join(
         f"count(DISTINCT {expression.replace(name, quote_name(time.name))})" for expression in parts.values()
     )
-    numbers = sample.ask(f"SELECT {counted} FROM {VIEW}")[0]  # noqa: S608
+    numbers = sample.ask(f"SELECT {counted} FROM {TABLE}")[0]  # noqa: S608
     varying = [part for part, number in zip(parts, numbers, strict=True) if number > 1]
     return [DraftFeature(part, parts[part], "numeric", time.name) for part in varying]
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from include.drafting.choices import DraftFeature, Label, Leak
+from include.drafting.choices import DraftFeature, Label, LeftOut
 from include.drafting.sample import Column, Sample
 from include.drafting.windows import Cut
+from include.spec.duration import format_duration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class Draft:
     label: Label
     cut: Cut
     features: Sequence[DraftFeature]
-    leaks: Sequence[Leak]
-    without: Sequence[Leak]
+    leaks: Sequence[LeftOut]
+    without: Sequence[LeftOut]
 
     @property
     def columns(self) -> list[Column]:
@@ -73,11 +74,10 @@ source:
 
 
 def _label(draft: Draft) -> str:
-    known = "1h" if draft.cut.size == "hour" else "1d"
     return f"""\
 label:
   expression: {_text(draft.label.expression)}   # ? what is to be predicted
-  known_after: {known}                   # ? how long after the event is the answer known
+  known_after: {format_duration(draft.cut.known_after)}   # ? how long after the event is the answer known
 """
 
 

@@ -11,8 +11,10 @@ import duckdb
 import pandas as pd
 
 from include.errors import Refused
-from include.lake.connections import open_duckdb, quote_name, quote_text
-from include.lake.source_files import FileFormat, UnreadableFile, inspect_file
+from include.lake.connections import open_duckdb, quote_name
+from include.lake.conversion import Conversion, conversion, natural_type
+from include.lake.faults import cause
+from include.lake.source_files import FileFormat, SourceFile, UnreadableFile, inspect_file, scan_sql
 from include.settings import Settings
 from include.spec.definition import ColumnType
 
@@ -20,19 +22,10 @@ from include.spec.definition import ColumnType
 MOST_VALUES: Final = 50
 #: Rows that are looked at for what predicts what.
 MOST_ROWS: Final = 100_000
-VIEW: Final = "sample"
+TABLE: Final = "sample"
 
-_FAMILIES: Final[dict[str, ColumnType]] = {
-    **dict.fromkeys(
-        ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"),
-        "integer",
-    ),
-    **dict.fromkeys(("FLOAT", "DOUBLE"), "number"),
-    **dict.fromkeys(
-        ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S", "DATE", "TIMESTAMP WITH TIME ZONE"), "timestamp"
-    ),
-    "BOOLEAN": "boolean",
-}
+#: What the texts of a CSV file may be, the narrowest first.
+_READINGS: Final[tuple[ColumnType, ...]] = ("integer", "number", "timestamp", "boolean", "string")
 
 
 class SampleUnusable(Refused):
@@ -73,32 +66,32 @@ class Column:
 class Sample:
     """A file of rows, open for questions.
 
-    :param connection: with the file's rows as the view ``sample``.
+    :param connection: with the file's rows as the table ``sample``, in the types of a definition.
     :param rows: number of rows.
     :param columns: by name, in the file's order.
+    :param unreadable: names of columns that no type of a definition fits.
     """
 
     path: Path
-    format: FileFormat
     connection: duckdb.DuckDBPyConnection
     rows: int
     columns: Mapping[str, Column]
+    unreadable: tuple[str, ...]
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of a query over the view ``sample``."""
+        """Rows of a query over the table ``sample``."""
         return self.connection.execute(query).fetchall()
 
-    def frame(self, names: list[str]) -> pd.DataFrame:
-        """These columns of at most :data:`MOST_ROWS` rows, always the same ones."""
-        items = ", ".join(map(quote_name, names))
-        numbered = f"SELECT {items}, row_number() OVER () AS _number FROM {VIEW}"  # noqa: S608 - quoted names
-        query = f"SELECT * EXCLUDE (_number) FROM ({numbered}) ORDER BY hash(_number) LIMIT {MOST_ROWS}"  # noqa: S608
-        found: pd.DataFrame = self.connection.execute(query).df()
+    def values(self, name: str) -> pd.Series[Any]:
+        """A column's values in at most :data:`MOST_ROWS` rows, the same ones for each column."""
+        numbered = f"SELECT {quote_name(name)} AS value, row_number() OVER () AS number FROM {TABLE}"  # noqa: S608
+        query = f"SELECT value FROM ({numbered}) ORDER BY hash(number) LIMIT {MOST_ROWS}"  # noqa: S608
+        found: pd.Series[Any] = self.connection.execute(query).df()["value"]
         return found
 
 
-def open_sample(settings: Settings, path: Path) -> Sample:
-    """Read what a Parquet or CSV file holds.
+def open_sample(settings: Settings, path: Path, time_zone: str) -> Sample:
+    """Read a Parquet or CSV file as the data step reads it, so that what is drafted from it can be ingested.
 
     :raises SampleUnusable: if it is no such file, or has no rows.
     """
@@ -111,39 +104,52 @@ def open_sample(settings: Settings, path: Path) -> Sample:
     except UnreadableFile as error:
         raise SampleUnusable(path, f"it {error}", "Give a complete Parquet or CSV file with a header.") from error
     connection = open_duckdb(settings, readable=[path.parent, path.resolve().parent])
-    source = _csv(path, file.names) if form == "csv" else f"read_parquet({quote_text(str(path))})"
     try:
-        connection.execute(f"CREATE TABLE {VIEW} AS SELECT * FROM {source}")  # noqa: S608 - a quoted path
+        read = _readings(connection, file, time_zone)
+        if not read:
+            raise SampleUnusable(path, "no type of a definition fits any of its columns", "Give another file.")
+        items = ", ".join(reading.selected for _, reading in read)
+        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {items} FROM {scan_sql([file])}")  # noqa: S608
     except duckdb.Error as error:
-        words = str(error).strip().splitlines()[0][:200]
-        raise SampleUnusable(path, f"it cannot be read ({words})", "Give a complete Parquet or CSV file.") from error
-    rows = int(connection.execute(f"SELECT count(*) FROM {VIEW}").fetchall()[0][0])  # noqa: S608
+        raise SampleUnusable(path, f"it cannot be read ({cause(error)})", "Give a complete file.") from error
+    rows = int(connection.execute(f"SELECT count(*) FROM {TABLE}").fetchall()[0][0])  # noqa: S608
     if not rows:
         raise SampleUnusable(path, "it has no rows", "Give a file with some weeks of rows.")
-    described = connection.execute(f"DESCRIBE {VIEW}").fetchall()
-    columns = {str(name): _column(connection, str(name), str(kind), rows) for name, kind, *_ in described}
-    return Sample(path, form, connection, rows, columns)
+    columns = {reading.name: _column(connection, reading.name, kind, rows) for kind, reading in read}
+    unreadable = tuple(name for name in file.names if name not in columns)
+    return Sample(path, connection, rows, columns, unreadable)
 
 
-def _csv(path: Path, names: list[str]) -> str:
-    """As the line reads CSV, but with types that are looked for in all rows."""
-    quoted = ", ".join(map(quote_text, names))
-    return (
-        f"read_csv({quote_text(str(path))}, auto_detect = true, sample_size = -1, header = true, delim = ',', "
-        f"quote = '\"', escape = '\"', nullstr = '', names = [{quoted}])"
-    )
+def _readings(
+    connection: duckdb.DuckDBPyConnection, file: SourceFile, time_zone: str
+) -> list[tuple[ColumnType, Conversion]]:
+    """For each column that can be read the first type that fits all of its values, and how it becomes that."""
+    scan = scan_sql([file])
+    types = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()}  # noqa: S608
+    tried = []
+    for name in file.names:
+        natural = natural_type(types[name])
+        kinds = _READINGS if file.format == "csv" else () if natural is None else (natural,)
+        tried += [(kind, conversion(name, kind, types[name], time_zone)) for kind in kinds]
+    if not tried:
+        return []
+    counted = ", ".join(f"count(*) FILTER (WHERE {reading.bad})" for _, reading in tried)
+    bad = connection.execute(f"SELECT {counted} FROM {scan}").fetchall()[0]  # noqa: S608
+    found: dict[str, tuple[ColumnType, Conversion]] = {}
+    for (kind, reading), faults in zip(tried, bad, strict=True):
+        if not faults:
+            found.setdefault(reading.name, (kind, reading))
+    return list(found.values())
 
 
-def _column(connection: duckdb.DuckDBPyConnection, name: str, duckdb_type: str, rows: int) -> Column:
-    kind: ColumnType = "number" if duckdb_type.startswith("DECIMAL") else _FAMILIES.get(duckdb_type, "string")
+def _column(connection: duckdb.DuckDBPyConnection, name: str, kind: ColumnType, rows: int) -> Column:
     quoted = quote_name(name)
-    present = f"{quoted} IS NOT NULL" + (f" AND NOT isnan({quoted})" if duckdb_type in {"FLOAT", "DOUBLE"} else "")
-    asked = f"SELECT count(*), count(DISTINCT {quoted}), min({quoted}), max({quoted}) FROM {VIEW} WHERE {present}"  # noqa: S608
+    asked = f"SELECT count({quoted}), count(DISTINCT {quoted}), min({quoted}), max({quoted}) FROM {TABLE}"  # noqa: S608
     count, distinct, low, high = connection.execute(asked).fetchall()[0]
     values = None
     if kind == "string":
         frequent = (
-            f"SELECT CAST({quoted} AS VARCHAR) AS value, count(*) AS rows FROM {VIEW} WHERE {present} "  # noqa: S608
+            f"SELECT {quoted} AS value, count(*) AS rows FROM {TABLE} WHERE {quoted} IS NOT NULL "  # noqa: S608
             f"GROUP BY 1 ORDER BY rows DESC, value LIMIT {MOST_VALUES}"
         )
         values = {str(value): int(number) for value, number in connection.execute(frequent).fetchall()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from include.drafting.definition_text import Draft
-from include.drafting.sample import VIEW, Column
+from include.drafting.sample import TABLE, Column
 from include.gates.suite import Stage
 from include.lake.connections import quote_name, quote_text
 
@@ -125,7 +125,7 @@ def _worst_partition(draft: Draft, column: Column) -> float:
     """The smallest share of present values in any partition of the sample."""
     label = f"date_trunc({quote_text(draft.cut.size)}, {quote_name(draft.time.name)})"
     quoted = quote_name(column.name)
-    share = f"SELECT count({quoted}) / count(*) AS share FROM {VIEW} GROUP BY {label}"  # noqa: S608
+    share = f"SELECT count({quoted}) / count(*) AS share FROM {TABLE} GROUP BY {label}"  # noqa: S608
     return float(draft.sample.ask(f"SELECT min(share) FROM ({share})")[0][0])  # noqa: S608
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any, Final
+from datetime import date, timedelta
+from typing import Final
 
-from include.drafting.sample import VIEW, Column, Sample, SampleUnusable
+from include.drafting.sample import TABLE, Column, Sample, SampleUnusable
 from include.lake.connections import quote_name, quote_text
 from include.spec.definition import PartitionSize
 from include.spec.duration import format_duration
@@ -51,14 +51,14 @@ def cut_time(sample: Sample, time: Column) -> Cut:
 
     :raises SampleUnusable: if the span is too short for windows.
     """
-    low, high = _moment(time.low), _moment(time.high)
+    low, high = time.low, time.high
     span = high - low
     size = _size(sample, span)
     step = _STEPS[size]
     partitions = _partitions(sample, time, size)
     if len(partitions) < _FEWEST_PARTITIONS:
-        problem = f"its rows lie in {len(partitions)} partitions of a {size}, from {low} to {high}"
-        raise SampleUnusable(sample.path, problem, f"Give a sample of at least {_FEWEST_PARTITIONS} of them.")
+        problem = f"its rows lie in {len(partitions)} {size}s, from {low} to {high}"
+        raise SampleUnusable(sample.path, problem, f"Give a sample of at least {_FEWEST_PARTITIONS}.")
     known_after = step
     # Whole days of the source, so that windows of days start at midnight; of hours, what lies between the ends.
     usable = (span // step) * step - known_after
@@ -89,14 +89,8 @@ def _size(sample: Sample, span: timedelta) -> PartitionSize:
 def _partitions(sample: Sample, time: Column, size: PartitionSize) -> list[int]:
     """Rows of each partition that has any, oldest first."""
     label = f"date_trunc({quote_text(size)}, {quote_name(time.name)})"
-    found = sample.ask(f"SELECT count(*) FROM {VIEW} GROUP BY {label} ORDER BY {label}")  # noqa: S608
+    found = sample.ask(f"SELECT count(*) FROM {TABLE} GROUP BY {label} ORDER BY {label}")  # noqa: S608
     return [int(rows) for (rows,) in found]
-
-
-def _moment(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None)
-    return datetime.combine(value, datetime.min.time())
 
 
 def _plain(length: timedelta) -> str:

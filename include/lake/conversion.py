@@ -50,6 +50,19 @@ def conversion(name: str, kind: ColumnType, source_type: str, time_zone: str) ->
     return Conversion(name, parsed, bad)
 
 
+def natural_type(source_type: str) -> ColumnType | None:
+    """The column type that a source's DuckDB type is read as without a loss; None if there is none."""
+    types: dict[str, ColumnType] = {
+        "integer": "integer",
+        "number": "number",
+        "clock": "timestamp",
+        "instant": "timestamp",
+        "text": "string",
+        "boolean": "boolean",
+    }
+    return types.get(_family(source_type))
+
+
 def _family(source_type: str) -> str:
     if source_type in _INTEGERS:
         return "integer"

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from include.evaluation.metrics import METRICS
 from include.reports.charts import calibration_chart, cost_chart, histogram, interval_bar, roc_chart
 from include.reports.layout import format_percent, format_value, write_page
+from include.spec.costs import Costs
 
 Document = Mapping[str, Any]
 _CONTENDERS = {
@@ -201,7 +202,9 @@ def _charts(report: Document) -> list[tuple[str, str, Markup]]:
     if curves.get("costs"):
         threshold = report["judging"]["threshold"]
         at, least = min(curves["costs"], key=lambda point: point[1])
-        words = f"A row costs least, {format_value(least)}, at {at:g}; the line is the threshold {threshold:g}."
+        best = Costs.model_validate(report["judging"]["costs"]).best_threshold
+        words = f"The line is the threshold {threshold:g}. A row costs least, {format_value(least)}, at {at:g}; "
+        words += f"of probabilities that come true it would be at {best:.2g}."
         charts.append(("Cost by threshold", words, cost_chart(curves["costs"], threshold)))
     return charts
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.drafting.__main__ import ModelExists, NameRefused, main, make_draft, write_draft
+from include.drafting.__main__ import ModelExists, NameRefused, ZoneRefused, main, make_draft, write_draft
 from include.drafting.definition_text import Draft
 from include.drafting.sample import SampleUnusable
 from include.settings import Settings
@@ -100,7 +100,7 @@ def test_partitions_hold_some_rows_each_and_the_windows_fit(
         ),
         (lambda f: f, {"label": "note"}, "'note' is neither a number nor a yes or no"),
         (lambda f: f.head(0), {}, "it has no rows"),
-        (lambda f: f[f["sent_at"] < "2025-03-01T05:00"], {}, "its rows lie in 5 partitions of a hour"),
+        (lambda f: f[f["sent_at"] < "2025-03-01T05:00"], {}, "its rows lie in 5 hours"),
     ],
 )
 def test_a_sample_of_which_nothing_can_be_made_is_refused_with_the_cure(
@@ -134,6 +134,33 @@ def test_nothing_is_overwritten_and_then_nothing_is_written(project: Settings, t
 def test_a_name_that_no_model_can_have_is_refused(project: Settings, tmp_path: Path) -> None:
     with pytest.raises(NameRefused, match="such as NAME=late_parcels"):
         make_draft(project, "Late Parcels", write(parcels(), tmp_path / "sample.csv"))
+
+
+def test_a_time_zone_that_is_none_is_refused_before_anything_is_written(project: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ZoneRefused, match="ZONE=Europe/Berlin"):
+        drafted(project, parcels(), tmp_path, zone="Europe/Berln")
+
+
+def test_columns_are_typed_as_the_data_step_will_read_them(project: Settings, tmp_path: Path) -> None:
+    odd = parcels(
+        dropped_on=pd.Series(
+            ["25/03/2025 10:00"] * 2000 + ["26/03/2025 11:00"] * 2000
+        ),  # no form that is read as a time
+        tags=[["a", "b"]] * 4000,
+        opened=pd.Series(pd.date_range("2025-03-01", periods=4000, freq="10min")).dt.time,
+    )
+    as_csv = drafted(project, odd.drop(columns=["tags", "opened"]), tmp_path, "sample.csv")
+    assert as_csv.sample.columns["dropped_on"].type == "string"
+    as_parquet = drafted(project, odd, tmp_path)
+    assert as_parquet.sample.unreadable == ("tags", "opened")
+    assert {left.column for left in as_parquet.without} >= {"tags", "opened"}
+
+
+def test_times_with_an_offset_are_cut_on_the_clock_of_the_zone(project: Settings, tmp_path: Path) -> None:
+    sent = parcels()["sent_at"]
+    aware = parcels(sent_at=sent.dt.tz_localize("UTC"), arrived_at=sent)
+    draft = drafted(project, aware, tmp_path, time="sent_at", zone="Asia/Tokyo")
+    assert draft.time.low == (sent.min() + pd.Timedelta(hours=9)).to_pydatetime()
 
 
 def test_the_command_says_what_it_drafted_and_what_to_do_next(
