@@ -203,8 +203,7 @@ def _charts(report: Document) -> list[tuple[str, str, Markup]]:
         threshold = report["judging"]["threshold"]
         at, least = min(curves["costs"], key=lambda point: point[1])
         best = Costs.model_validate(report["judging"]["costs"]).best_threshold
-        words = f"The line is the threshold {threshold:g}. A row costs least, {format_value(least)}, at {at:g}; "
-        words += f"of probabilities that come true it would be at {best:.2g}."
+        words = f"Line: {threshold:g}. Least: {format_value(least)} at {at:g}; in theory at {best:.2g}."
         charts.append(("Cost by threshold", words, cost_chart(curves["costs"], threshold)))
     return charts
 

@@ -167,7 +167,6 @@ def test_what_answers_cost_is_a_metric_and_a_curve(tmp_path: Path) -> None:
 
     assert "<td>Cost<br>" in page
     assert "Cost by threshold" in page
-    assert "A row costs least, " in page
-    assert "The line is the threshold 0.3." in page
-    assert "of probabilities that come true it would be at 0.17." in page
+    assert "Line: 0.3. Least: " in page
+    assert "in theory at 0.17." in page
     assert "Cost by threshold" not in written(tmp_path, report)
