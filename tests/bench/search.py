@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from include.training.matrices import encode_part, learn_categories
 from include.training.parameters import parameters
 from include.training.search import search_parameters
 
-_TRIALS: Final = 12
+_TRIALS: Final = 8
 _SPACE: Final[dict[str, Any]] = {
     "max_depth": {"low": 3, "high": 9},
     "learning_rate": {"low": 0.05, "high": 0.3, "log": True},
@@ -50,7 +51,9 @@ def compare_searches(definition: Definition, directory: Path) -> None:
 
     ours()  # XGBoost's first training also loads it
     seconds: dict[str, float] = {}
-    losses = {name: _timed(name, run, seconds) for name, run in (("bare", bare), ("noria", ours))}
+    # There and back, and the faster of both: what else the machine does meets either.
+    turns = (("bare", bare), ("noria", ours), ("noria", ours), ("bare", bare))
+    losses = {name: _timed(name, run, seconds) for name, run in turns}
     same = all(abs(one - other) < 1e-9 for one, other in zip(*losses.values(), strict=True))  # type: ignore[operator]
     one, other = seconds["bare"], seconds["noria"]
     ratio = other / one
@@ -61,7 +64,7 @@ def compare_searches(definition: Definition, directory: Path) -> None:
 def _timed(name: str, run: Callable[[], list[float | None]], seconds: dict[str, float]) -> list[float | None]:
     begin = time.perf_counter()
     result = run()
-    seconds[name] = time.perf_counter() - begin
+    seconds[name] = min(seconds.get(name, math.inf), time.perf_counter() - begin)
     return result
 
 
