@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from include.spec.check_clean import clean_findings
 from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_robustness import robustness_findings
@@ -32,6 +33,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from _named_columns(definition)
     yield from _feature_names(definition)
     yield from _feature_module(definition, folder)
+    yield from clean_findings(definition)
     yield from time_findings(definition)
     yield from training_findings(definition)
     yield from production_findings(definition)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from include.spec.clean import Clean
 from include.spec.costs import Costs
 from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
@@ -205,6 +206,7 @@ class Definition(Section):
     label: Label = Field(description="What is to be predicted.")
     features: dict[str, Feature] = Field(default_factory=dict, description="Inputs of the model, by name.")
     feature_module: FeatureModule | None = Field(None, description="A Python module instead of SQL: only a way out.")
+    clean: Clean = Field(Clean(), description="How its data is cleaned.")
     training: Training = Field(description="How it is trained.")
     evaluation: Evaluation = Field(description="How a challenger is judged.")
     deployment: Deployment = Field(Deployment(), description="How a version goes into production.")

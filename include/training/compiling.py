@@ -51,7 +51,7 @@ def _compile(package: Path, description: Mapping[str, Any], rows: Sequence[Row])
     if description["feature_module"] is not None:
         return None, {**_NOT_ADMITTED, "reason": "The features are computed by a Python module."}
     columns = description["columns"]
-    names = [PREFIX + feature["name"] for feature in description["features"]]
+    names = [PREFIX + feature["name"] for feature in description["features"] if "of" not in feature]
     try:
         source = compile_features(
             {name: SQL_TYPES[kind] for name, kind in columns.items()}, description["select"], names

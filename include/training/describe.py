@@ -13,10 +13,15 @@ from include.spec.definition import Definition
 from include.training.package import describe_model
 
 
-def describe(definition: Definition, categories: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def describe(
+    definition: Definition,
+    categories: Mapping[str, Sequence[str]],
+    cleaning: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The content of ``features.json``.
 
     :param categories: for each category feature its values in the training part, sorted.
+    :param cleaning: for each cleaned feature what was learned of it.
     """
     return describe_model(
         definition,
@@ -24,6 +29,7 @@ def describe(definition: Definition, categories: Mapping[str, Sequence[str]]) ->
         feature_types=feature_types(definition),
         select="" if definition.feature_module else feature_select(definition),
         categories=categories,
+        cleaning=cleaning,
     )
 
 

@@ -24,6 +24,7 @@ from include.training.parameters import settings_besides
 _ROOM: Final = Path(__file__).resolve().parent
 _SOURCES: Final = (
     "calibration.py",
+    "cleaning.py",
     "compiling.py",
     "folds.py",
     "matrices.py",

@@ -40,10 +40,18 @@ class Encoded:
         )
 
 
-def learn_categories(frame: pd.DataFrame, feature_types: Mapping[str, FeatureType]) -> dict[str, list[str]]:
-    """The values of each category feature in the training part, sorted; their places are the codes."""
+def learn_categories(
+    frame: pd.DataFrame,
+    feature_types: Mapping[str, FeatureType],
+    cleaning: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, list[str]]:
+    """The values of each category feature in the training part, sorted; their places are the codes.
+
+    :param cleaning: what cleaning has learned of features; what it fills in is a value, too.
+    """
+    filled = {name: [rule["fill"]] for name, rule in (cleaning or {}).items() if "fill" in rule}
     return {
-        name: sorted(str(value) for value in frame[PREFIX + name].dropna().unique())
+        name: sorted({*(str(value) for value in frame[PREFIX + name].dropna().unique()), *filled.get(name, ())})
         for name, kind in feature_types.items()
         if kind == "category"
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import NoriaError, Refused
+from include.spec.columns import added_inputs
 from include.spec.definition import ColumnType, Definition, FeatureType
 from include.spec.expressions import check_expression
 
@@ -72,6 +73,7 @@ def describe_model(
     feature_types: Mapping[str, FeatureType],
     select: str,
     categories: Mapping[str, Sequence[str]],
+    cleaning: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """What ``features.json`` says: the input columns and their types, the feature SQL, the categories learned.
 
@@ -79,6 +81,7 @@ def describe_model(
     :param feature_types: the features in the definition's order.
     :param select: the SQL select items that make the feature columns (empty with a feature module).
     :param categories: for each category feature its values in the training part, sorted.
+    :param cleaning: for each cleaned feature what was learned of it; see :mod:`include.training.cleaning`.
     """
     module = definition.feature_module
     return {
@@ -88,21 +91,47 @@ def describe_model(
         "time_zone": definition.source.time_zone,
         "columns": dict(columns),
         "features": [
-            {
-                "name": name,
-                "type": kind,
-                "expression": definition.features[name].expression if module is None else None,
-                "categories": list(categories.get(name, ())) if kind == "category" else None,
-                "reads": sorted(check_expression(definition.features[name].expression).columns)
-                if module is None
-                else None,
-            }
-            for name, kind in feature_types.items()
+            *(
+                _describe_feature(definition, name, kind, categories.get(name, ()), (cleaning or {}).get(name))
+                for name, kind in feature_types.items()
+            ),
+            *_describe_added(definition),
         ],
         "select": select,
         "feature_module": {"inputs": list(module.inputs)} if module is not None else None,
         "serving": _describe_serving(definition),
     }
+
+
+def _describe_feature(
+    definition: Definition, name: str, kind: FeatureType, categories: Sequence[str], cleaning: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """One feature: where it comes from and how its values become numbers."""
+    sql = definition.features[name].expression if definition.feature_module is None else None
+    return {
+        "name": name,
+        "type": kind,
+        "expression": sql,
+        "categories": list(categories) if kind == "category" else None,
+        "reads": None if sql is None else sorted(check_expression(sql).columns),
+        **({} if cleaning is None else {"clean": dict(cleaning)}),
+    }
+
+
+def _describe_added(definition: Definition) -> list[dict[str, Any]]:
+    """The inputs that cleaning adds: of which feature (``of``), and what of it they say (``flag``)."""
+    return [
+        {
+            "name": name,
+            "type": "boolean",
+            "expression": None,
+            "categories": None,
+            "reads": None,
+            "of": added.of,
+            "flag": added.flag,
+        }
+        for name, added in added_inputs(definition).items()
+    ]
 
 
 def _describe_serving(definition: Definition) -> dict[str, Any]:

@@ -193,32 +193,77 @@ def _array(typed: list[Any], kind: str) -> Any:
 # ---- features to numbers --------------------------------------------------------------------------------------------
 
 
-def encode_feature(values: Iterable[Any] | Values, kind: str, categories: Sequence[str]) -> Matrix:
+def encode_feature(
+    values: Iterable[Any] | Values, kind: str, categories: Sequence[str], clean: Mapping[str, Any] | None = None
+) -> Matrix:
     """One feature column as float32: numbers as they are, booleans 0 and 1, categories as their place in the list.
 
     Null, NaN, unseen categories and what does not fit a finite float32 become NaN: missing.
+
+    :param clean: bounds of outliers and what stands for a missing value, as ``features.json`` says; row by row the
+        same as ``make_cleaner`` of ``row_path.py``.
     """
+    fill = (clean or {}).get("fill")
     if kind == "category":
+        texts = np.asarray(values, dtype=object)
+        if fill is not None:
+            texts = np.where(pd.isna(texts), fill, texts)
         index = pd.Index(list(categories), dtype=object)
-        codes = index.get_indexer(pd.Index(np.asarray(values, dtype=object), dtype=object)).astype(np.float32)
+        codes = index.get_indexer(pd.Index(texts, dtype=object)).astype(np.float32)
         codes[codes < 0] = np.nan
         return codes
-    array = np.asarray(values)
-    if array.dtype == object:
-        array = np.array([math.nan if is_null(value) else float(value) for value in array], dtype=np.float64)
+    array = _float_array(values)
+    if clean:
+        array = clipped(array.astype(np.float64), clean)
     with np.errstate(over="ignore"):
         numbers: Matrix = array.astype(np.float32)
-    numbers[~np.isfinite(numbers)] = np.nan
+    numbers[~np.isfinite(numbers)] = np.nan if fill is None else fill
     return numbers
+
+
+def encode_flag(values: Values, feature: Mapping[str, Any], flag: str) -> Matrix:
+    """What cleaning says of a feature's values, as 1 and 0: that one is ``missing``, or an ``outlier``."""
+    if feature["type"] == "category":
+        return np.asarray(pd.isna(np.asarray(values, dtype=object)), dtype=np.float32)
+    clean = feature["clean"]
+    if flag == "missing":
+        without_fill = {key: value for key, value in clean.items() if key != "fill"}
+        return np.asarray(np.isnan(encode_feature(values, feature["type"], (), without_fill)), dtype=np.float32)
+    numbers = _float_array(values).astype(np.float64)
+    outside = (numbers < clean.get("low", -math.inf)) | (numbers > clean.get("high", math.inf))
+    return np.asarray(outside, dtype=np.float32)
+
+
+def clipped(numbers: npt.NDArray[np.float64], clean: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """Numbers with outliers brought to their bound, unless the rule keeps them; NaN stays."""
+    if clean.get("keep"):
+        return numbers
+    low, high = clean.get("low", -math.inf), clean.get("high", math.inf)
+    inside = np.where(numbers < low, low, numbers)
+    return np.where(inside > high, high, inside)
+
+
+def _float_array(values: Iterable[Any] | Values) -> Values:
+    array = np.asarray(values)
+    if array.dtype != object:
+        return array
+    return np.array([math.nan if is_null(value) else float(value) for value in array], dtype=np.float64)
 
 
 def encode(columns: Mapping[str, Any] | pd.DataFrame, features: Sequence[Mapping[str, Any]]) -> Matrix:
     """The float32 matrix (rows × features) that XGBoost is trained on and predicts from.
 
     :param columns: values by column name (``feature_<name>``); a DataFrame will do.
-    :param features: ``name``, ``type`` and, for categories, ``categories`` of each feature, in order.
+    :param features: ``name``, ``type`` and, for categories, ``categories`` of each feature, in order; how it is
+        cleaned (``clean``); last the inputs that cleaning adds, each with ``flag`` and the feature that it is ``of``.
     """
-    encoded = [encode_feature(columns[PREFIX + f["name"]], f["type"], f.get("categories", ())) for f in features]
+    by_name = {feature["name"]: feature for feature in features}
+    encoded = [
+        encode_flag(columns[PREFIX + f["of"]], by_name[f["of"]], f["flag"])
+        if "of" in f
+        else encode_feature(columns[PREFIX + f["name"]], f["type"], f.get("categories", ()), f.get("clean"))
+        for f in features
+    ]
     return np.ascontiguousarray(np.column_stack(encoded), dtype=np.float32)
 
 
@@ -356,7 +401,8 @@ class TabularModel(PythonModel):
         if self._direct is None or not self.columns:
             return None
         try:
-            return batch.BatchEncoder(source.read_text(encoding="utf-8"), compiled, self.features)
+            numbers = self._path.column_functions(self.features, refuse_unseen=False)
+            return batch.BatchEncoder(source.read_text(encoding="utf-8"), compiled, self.features, numbers)
         except (ValueError, SyntaxError):
             return None
 
@@ -534,7 +580,7 @@ class TabularModel(PythonModel):
     def _module_features(self, frame: pd.DataFrame) -> dict[str, Values]:
         inputs = {name: _as_offline(frame[name]) for name in self.description["feature_module"]["inputs"]}
         computed = self._compute(pd.DataFrame(inputs, index=frame.index))
-        return {PREFIX + f["name"]: computed[f["name"]].to_numpy() for f in self.features}
+        return {PREFIX + f["name"]: computed[f["name"]].to_numpy() for f in self.features if "of" not in f}
 
     def _check_seen(self, computed: Mapping[str, Values], matrix: Matrix) -> None:
         for place, feature in enumerate(self.features):

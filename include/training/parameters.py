@@ -10,7 +10,7 @@ from typing import Any, Final
 import xgboost
 
 from include.errors import Refused
-from include.spec.columns import feature_types
+from include.spec.columns import model_inputs
 from include.spec.definition import Definition, Task, Training
 from include.spec.parameters import OWN_PARAMS
 from include.training.matrices import Encoded
@@ -84,5 +84,5 @@ def _monotone(definition: Definition) -> dict[str, str]:
     wanted = definition.training.monotone
     if not wanted:
         return {}
-    directions = (_DIRECTIONS.get(wanted.get(name, ""), 0) for name in feature_types(definition))
+    directions = (_DIRECTIONS.get(wanted.get(name, ""), 0) for name in model_inputs(definition))
     return {"monotone_constraints": f"({','.join(map(str, directions))})"}

@@ -132,17 +132,25 @@ class BatchEncoder:
     :param source: of the compiled features.
     :param compiled: the module that they are, whose functions and constants the loop uses.
     :param features: of the package's description.
+    :param numbers: for each of the model's inputs the feature that it is made from, and how it becomes a number:
+        ``column_functions`` of ``row_path.py``.
     :raises ValueError, SyntaxError: the source has no function that can be made a loop.
     """
 
-    def __init__(self, source: str, compiled: Any, features: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        source: str,
+        compiled: Any,
+        features: Sequence[Mapping[str, Any]],
+        numbers: Sequence[tuple[int, Callable[[Any, float], float] | None]],
+    ) -> None:
         self._compute = loop_over_columns(source, compiled)
-        self._codes = [
-            {value: float(code) for code, value in enumerate(feature.get("categories") or ())}
+        self._numbers = numbers
+        self._seen = {
+            place: frozenset(feature.get("categories") or ())
+            for place, feature in enumerate(features)
             if feature["type"] == "category"
-            else None
-            for feature in features
-        ]
+        }
 
     def encode(self, columns: Columns, *, refuse_unseen: bool) -> Matrix | None:
         """The matrix, rows by features; None if a row must go another way: DuckDB's to compute, or to be refused.
@@ -153,16 +161,16 @@ class BatchEncoder:
             computed = self._compute(*columns)
         except Exception:  # noqa: BLE001 - whatever the compiled form cannot do exactly, it raises for
             return None
+        if refuse_unseen and any(not seen >= {*computed[place]} - {None} for place, seen in self._seen.items()):
+            return None
         numbers = array("d")
-        for values, codes in zip(computed, self._codes, strict=True):
-            if codes is None:
-                _add_numbers(numbers, values)
-            elif refuse_unseen and not codes.keys() >= {value for value in set(values) if value is not None}:
-                return None
+        for place, function in self._numbers:
+            if function is None:
+                _add_numbers(numbers, computed[place])
             else:
-                numbers.extend(map(codes.get, values, repeat(math.nan)))
+                numbers.extend(map(function, computed[place], repeat(math.nan)))
         with np.errstate(over="ignore", invalid="ignore"):
-            by_feature = np.frombuffer(numbers).reshape(len(computed), -1)
+            by_feature = np.frombuffer(numbers).reshape(len(self._numbers), -1)
             matrix = np.ascontiguousarray(by_feature.T, dtype=np.float32)
         matrix[~np.isfinite(matrix)] = math.nan
         return matrix

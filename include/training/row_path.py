@@ -43,23 +43,82 @@ def make_encoder(features: Sequence[Mapping[str, Any]], *, refuse_unseen: bool) 
     """
     names: dict[str, Any] = {"END": _FLOAT32_END, "NAN": _NAN}
     items = []
-    for place, feature in enumerate(features):
-        value = f"v{place}"
-        if feature["type"] == "category":
-            names[f"code{place}"] = _codes(feature.get("categories") or (), place, refuse_unseen)
-            items.append(f"code{place}({value}, NAN)")
-        else:
+    for place, (source, function) in enumerate(column_functions(features, refuse_unseen=refuse_unseen)):
+        value = f"v{source}"
+        if function is None:
             items.append(f"{value} if {value} is not None and -END < {value} < END else NAN")
-    values = ", ".join(f"v{place}" for place in range(len(features)))
+        else:
+            names[f"number{place}"] = function
+            items.append(f"number{place}({value}, NAN)")
+    values = ", ".join(f"v{place}" for place, feature in enumerate(features) if "of" not in feature)
     lines = ["def encode_row(values):", f"    ({values},) = values", f"    return [{', '.join(items)}]"]
     exec("\n".join(lines), names)  # noqa: S102 - our own lines; nothing of a definition's text is in them
     encode_row: Callable[[Iterable[Any]], list[Any]] = names["encode_row"]
     return encode_row
 
 
-def _codes(categories: Sequence[str], place: int, refuse_unseen: bool) -> Callable[[Any, float], float]:
-    """A function from a category, and what null and unseen ones become, to its place in the list."""
-    codes = {value: float(code) for code, value in enumerate(categories)}
+Number = Callable[[Any, float], float]
+
+
+def column_functions(features: Sequence[Mapping[str, Any]], *, refuse_unseen: bool) -> list[tuple[int, Number | None]]:
+    """For each of the model's inputs the place of the feature that it is made from, and how it becomes a number.
+
+    The function takes the feature's value and what a missing one becomes; without one it is a number as it is.
+    """
+    places = {feature["name"]: place for place, feature in enumerate(features)}
+    functions: list[tuple[int, Number | None]] = []
+    for place, feature in enumerate(features):
+        if "of" in feature:
+            source = places[feature["of"]]
+            functions.append((source, make_flag(features[source], feature["flag"])))
+        elif feature["type"] == "category":
+            fill = (feature.get("clean") or {}).get("fill")
+            functions.append((place, _codes(feature.get("categories") or (), place, refuse_unseen, fill)))
+        else:
+            functions.append((place, make_cleaner(feature["clean"]) if feature.get("clean") else None))
+    return functions
+
+
+def make_cleaner(clean: Mapping[str, Any]) -> Number:
+    """A function that cleans a number or boolean: outliers first, then missing ones; equal to ``encode_feature``."""
+    kept = clean.get("keep", False)
+    low = -math.inf if kept else clean.get("low", -math.inf)
+    high = math.inf if kept else clean.get("high", math.inf)
+    fill = clean.get("fill")
+
+    def cleaned(value: Any, missing: float) -> float:
+        if value is not None:
+            if value < low:
+                value = low
+            if value > high:
+                value = high
+            if -_FLOAT32_END < value < _FLOAT32_END:
+                return float(value)
+        return missing if fill is None else fill
+
+    return cleaned
+
+
+def make_flag(feature: Mapping[str, Any], flag: str) -> Number:
+    """A function that says of a feature's value whether it is missing, or an outlier; equal to ``encode_flag``."""
+    if feature["type"] == "category":
+        return lambda value, _: 1.0 if value is None else 0.0
+    clean = feature["clean"]
+    if flag == "missing":
+        cleaned = make_cleaner({key: value for key, value in clean.items() if key != "fill"})
+        return lambda value, _: 1.0 if math.isnan(cleaned(value, _NAN)) else 0.0
+    low, high = clean.get("low", -math.inf), clean.get("high", math.inf)
+    return lambda value, _: 1.0 if value is not None and (value < low or value > high) else 0.0
+
+
+def _codes(categories: Sequence[str], place: int, refuse_unseen: bool, fill: str | None) -> Number:
+    """A function from a category, and what null and unseen ones become, to its place in the list.
+
+    :param fill: the category that stands for null.
+    """
+    codes: dict[Any, float] = {value: float(code) for code, value in enumerate(categories)}
+    if fill is not None:
+        codes[None] = codes[fill]
     if not refuse_unseen:
         return codes.get
 

@@ -25,6 +25,7 @@ from include.lake.store import store_of
 from include.settings import Settings
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
+from include.training.cleaning import kept_rows, learn_cleaning
 from include.training.compiling import compile_package
 from include.training.describe import describe, feature_module_path
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
@@ -91,7 +92,9 @@ def prepare_job(settings: Settings, definition: Definition, as_of: datetime, ref
     """
     directory = open_directory(settings, reference)
     train = pd.read_parquet(directory / "train.parquet")
-    description = describe(definition, learn_categories(train, feature_types(definition)))
+    kept = kept_rows(definition, "train", train)
+    cleaning = learn_cleaning(definition, kept)
+    description = describe(definition, learn_categories(kept, feature_types(definition), cleaning), cleaning)
     module = feature_module_path(settings, definition)
     parameters(definition)
     fingerprint = make_fingerprint(definition, training_set=reference, description=description, module=module)
@@ -137,15 +140,16 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     features = job.description["features"]
     started = time.monotonic()
     validation, holdout = (pd.read_parquet(job.directory / f"{part}.parquet") for part in ("validation", "holdout"))
-    train = encode_part(job.train, features)
+    kept = kept_rows(job.definition, "train", job.train)
+    train = encode_part(kept, features)
     trained = train_model(
         job.definition,
         features,
         train,
-        encode_part(validation, features),
+        encode_part(kept_rows(job.definition, "validation", validation), features),
         older_folds=older_folds(
             job.definition,
-            job.train[job.definition.source.event_time],
+            kept[job.definition.source.event_time],
             train,
             datetime.fromisoformat(job.reference["windows"]["train"]["end"]),
         ),

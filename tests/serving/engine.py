@@ -17,7 +17,7 @@ from include.registry import database, stages, tables
 from include.settings import Settings
 from include.training.package import CODE, add_compiled, artifact_digest, write_package
 from include.training.packaged_model import SQL_TYPES
-from tests.serving.live import AS_OF, DESCRIPTION, FEATURES, GOOD_ROW, Logged
+from tests.serving.live import AS_OF, DESCRIPTION, GOOD_ROW, Logged
 
 ENTITY = {"place": "string", "order": "integer"}
 OFFERED = {
@@ -32,13 +32,12 @@ def save_model(folder: Path, seed: int, offered: dict[str, Any] = OFFERED) -> Lo
     draw = np.random.default_rng(seed)
     booster = xgboost.train(
         {"max_depth": 3, "seed": seed, "nthread": 1},
-        xgboost.DMatrix(draw.random((300, len(FEATURES))) * 10, draw.random(300)),
+        xgboost.DMatrix(draw.random((300, len(offered["features"]))) * 10, draw.random(300)),
         num_boost_round=5,
     )
     types = {name: SQL_TYPES[kind] for name, kind in offered["columns"].items()}
-    compiled = compile_features(
-        types, offered["select"], [f"feature_{feature['name']}" for feature in offered["features"]]
-    )
+    names = [f"feature_{feature['name']}" for feature in offered["features"] if "of" not in feature]
+    compiled = compile_features(types, offered["select"], names)
     package = folder / f"package-{seed}"
     write_package(package, booster=booster, description=offered, profile={"seed": seed})
     add_compiled(package, offered, compiled, {"admitted": True, "reason": "", "rows": 1})

@@ -10,6 +10,7 @@ import pandas as pd
 
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
+from include.training.cleaning import kept_rows, learn_cleaning
 from include.training.matrices import Encoded, encode_part, learn_categories
 from include.training.package import describe_model, write_package
 from include.training.packaged_model import TabularModel
@@ -113,20 +114,23 @@ def make_package(
     """Train on some rows and write the package; returns it opened, the encoded parts, and what training gave."""
     definition = definition or make_definition()
     rows = make_rows(2000) if rows is None else rows
+    features = featured(rows, definition, {"select": select_of(definition)}, folder)
+    cut = int(len(rows) * 0.8)
+    train = kept_rows(definition, "train", features[:cut])
+    cleaning = learn_cleaning(definition, train)
     description = describe_model(
         definition,
         columns=input_columns(definition),
         feature_types=feature_types(definition),
         select=select_of(definition),
-        categories={"carrier": ["AA", "B6", "DL", "UA"]},
+        categories=learn_categories(train, feature_types(definition), cleaning),
+        cleaning=cleaning,
     )
-    features = featured(rows, definition, description, folder)
-    cut = int(len(rows) * 0.8)
     parts = {
-        "train": encode_part(features[:cut], description["features"]),
-        "validation": encode_part(features[cut:], description["features"]),
+        "train": encode_part(train, description["features"]),
+        "validation": encode_part(kept_rows(definition, "validation", features[cut:]), description["features"]),
     }
-    assert learn_categories(features[:cut], feature_types(definition)) == {"carrier": ["AA", "B6", "DL", "UA"]}
+    assert {"AA", "B6", "DL", "UA"} <= {*description["features"][1]["categories"]}
     trained = train_model(definition, description["features"], parts["train"], parts["validation"], threads=threads)
     write_package(folder / "package", booster=trained.booster, description=description, profile={"format": 1})
     return TabularModel.open(folder / "package"), parts, trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -107,6 +108,43 @@ def test_a_training_is_logged_whole_and_an_equal_one_is_reused(
     assert loaded.predict(raw)["prediction"].tolist() == rows["prediction"].tolist()
     answers = loaded.unwrap_python_model().predict_rows(json_rows(raw, list(raw.columns)))
     assert answers == rows["prediction"].tolist()
+
+
+def test_a_training_with_cleaning_learns_on_the_kept_training_rows_and_its_package_answers_the_same(
+    lake: Settings, tracker: Tracker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rules = {
+        "carrier": {"missing": "drop"},
+        "far": {"missing": "median", "indicator": True, "outliers": {"winsorize": [0.02, 0.98]}, "flag": True},
+        "cargo": {"missing": "most_frequent"},
+    }
+    definition = make_definition(clean={"features": rules}, training={"monotone": {"far": "increasing"}})
+    job = job_of(lake, definition)
+    assert job.fingerprint.value != job_of(lake).fingerprint.value
+    train = pd.read_parquet(job.directory / "train.parquet")
+    far = np.sort(train.loc[train["feature_carrier"].notna(), "feature_far"].dropna().to_numpy())
+    features = {feature["name"]: feature for feature in job.description["features"]}
+    low, high = (far[math.ceil(share * len(far)) - 1] for share in (0.02, 0.98))
+    assert features["far"]["clean"] == {"low": low, "high": high, "fill": far[math.ceil(len(far) / 2) - 1]}
+    assert [*features][-2:] == ["far_missing", "far_outlier"]
+
+    output = train_and_log(job, tracker)
+    run = tracker.client.get_run(output["run_id"])
+    assert run.data.tags["noria.compiled"].startswith("proven equal on ")
+    assert "rows of the train part are dropped: {'carrier': " in caplog.text
+    assert len(pd.read_parquet(lake.store / output["predictions"])) == job.reference["rows"]["holdout"]
+    loaded = mlflow.pyfunc.load_model(output["model_uri"]).unwrap_python_model()
+    row = {"left_at": "2013-01-05T17:30:00", "carrier": None, "distance": None, "seats": 140, "cargo": False}
+    same = {**row, "distance": features["far"]["clean"]["fill"] * 7.3}
+    given = {**row, "distance": high * 7.3 + 1}
+    alone = [loaded.predict_rows([one])[0] for one in (row, same, given)]
+    assert loaded.predict_rows([row, same, given]) == alone
+
+
+def test_a_definition_without_cleaning_is_described_as_before(lake: Settings) -> None:
+    keys = {"name", "type", "expression", "categories", "reads"}
+    assert all(feature.keys() == keys for feature in job_of(lake).description["features"])
 
 
 def test_the_logged_model_needs_nothing_of_this_repository(lake: Settings, tracker: Tracker, tmp_path: Path) -> None:
