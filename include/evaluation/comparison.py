@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import LUCK_OF_TRAINING, Estimate, draw, estimates, improvement
 from include.evaluation.metrics import Metric, metrics_of
+from include.evaluation.objective import RowObjective
 from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Floats, make_scorer
 from include.spec.costs import Costs
@@ -30,6 +32,7 @@ class Judging:
     :param confidence: confidence of the two-sided intervals.
     :param seed: seed of the resamples.
     :param costs: what answers cost, if that is known.
+    :param objective: the business's own number for the rows that are judged, if there is one.
     """
 
     task: Task
@@ -38,11 +41,20 @@ class Judging:
     confidence: float
     seed: int
     costs: Costs | None = None
+    objective: RowObjective | None = None
 
     @property
     def metrics(self) -> list[Metric]:
         """What is measured."""
-        return metrics_of(self.task, costs=self.costs is not None)
+        objective = self.objective.objective if self.objective else None
+        return metrics_of(self.task, costs=self.costs is not None, objective=objective)
+
+    def on(self, chosen: NDArray[np.bool_]) -> Judging:
+        """The same for some of the rows.
+
+        :param chosen: shape (rows,).
+        """
+        return replace(self, objective=self.objective.rows(chosen)) if self.objective else self
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,15 @@ def compare(
     """
     everyone = {CHALLENGER: challenger, **references}
     scorers = {
-        name: make_scorer(judging.task, labels, values, threshold=judging.threshold, whose=name, costs=judging.costs)
+        name: make_scorer(
+            judging.task,
+            labels,
+            values,
+            threshold=judging.threshold,
+            whose=name,
+            costs=judging.costs,
+            objective=judging.objective,
+        )
         for name, values in everyone.items()
     }
     rows = scorers[CHALLENGER].rows

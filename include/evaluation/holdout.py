@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from include.errors import NoriaError, Refused
 from include.evaluation.scoring import Floats
+from include.settings import Settings
+from include.spec.definition import Definition
+from include.spec.objective import objective_columns
+from include.training import holdout_inputs
 from include.training.run import read_inputs
 from include.training.training_set import INPUTS_FILE
 
@@ -44,6 +49,7 @@ class Holdout:
     :param predictions: the challenger's, shape (rows,).
     :param inputs: raw input columns of the same rows in the same order.
     :param train: train.parquet, for the baselines.
+    :param others: further columns of the source, same rows and order: those that only the objective reads.
     """
 
     directory: Path
@@ -52,6 +58,7 @@ class Holdout:
     predictions: Floats
     inputs: pd.DataFrame
     train: pd.DataFrame
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def partitions(self) -> NDArray[np.str_]:
@@ -88,6 +95,25 @@ def read_holdout(store: Path, training: Mapping[str, Any]) -> Holdout:
         inputs=inputs,
         train=_read(directory / "train.parquet"),
     )
+
+
+def with_objective_columns(
+    settings: Settings, definition: Definition, holdout: Holdout, training: Mapping[str, Any]
+) -> Holdout:
+    """The holdout with the source's columns that the definition's objective reads and that are not there yet.
+
+    They come from the version of the raw table that the training set was made from.
+
+    :param training: output of the step train.
+    :raises RawDoesNotMatch: if the raw table does not hold these rows.
+    """
+    there = {*holdout.frame.columns, *holdout.inputs.columns}
+    missing = sorted(objective_columns(definition) - there)
+    if not missing:
+        return holdout
+    rows = pq.read_table(holdout.directory / "holdout.parquet")
+    read = holdout_inputs.read(settings, definition, training["training_set"]["raw_version"], rows, missing)
+    return replace(holdout, others=read.to_pandas(integer_object_nulls=True))
 
 
 def _read(path: Path) -> pd.DataFrame:

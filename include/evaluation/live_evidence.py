@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from include.evaluation.scoring import Floats
 from include.spec.costs import Costs
 from include.spec.definition import Task
+from include.spec.objective import Objective
 
 Flags = NDArray[np.bool_]
 Keys = NDArray[Any]
@@ -76,17 +77,19 @@ class Latencies:
 class Labelled:
     """Rows of the whole deployment that both have answered and whose label is in, by the time of the label.
 
-    All arrays have shape (labelled,).
+    All arrays have shape (labelled,); ``columns`` are those of the rows that the objective reads, if there is one.
     """
 
     labels: Floats = field(default_factory=_none)
     challenger: Floats = field(default_factory=_none)
     champion: Floats = field(default_factory=_none)
     times: Keys = field(default_factory=_none)
+    columns: Mapping[str, Keys] = field(default_factory=dict)
 
     def first(self, rows: int) -> Labelled:
         """The first so many."""
-        return Labelled(self.labels[:rows], self.challenger[:rows], self.champion[:rows], self.times[:rows])
+        columns = {name: values[:rows] for name, values in self.columns.items()}
+        return Labelled(self.labels[:rows], self.challenger[:rows], self.champion[:rows], self.times[:rows], columns)
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,13 @@ class Arm:
     """One side of an A/B test: labelled rows that this version answered; arrays of shape (rows,).
 
     :param entities: whom the rows are about; an entity is always answered by the same version.
+    :param columns: those of the rows that the objective reads, if there is one.
     """
 
     labels: Floats = field(default_factory=_none)
     predictions: Floats = field(default_factory=_none)
     entities: Keys = field(default_factory=_none)
+    columns: Mapping[str, Keys] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ class Rules:
     prediction_shift: float
     quality_margin: float
     costs: Costs | None = None
+    objective: Objective | None = None
 
     @classmethod
     def of(cls, plan: Mapping[str, Any]) -> Rules:
@@ -170,4 +176,9 @@ class Rules:
             prediction_shift=rollback["prediction_shift"],
             quality_margin=rollback["quality_margin"],
             costs=Costs.model_validate(plan["costs"]) if plan.get("costs") else None,  # plans of before had none
+            objective=_objective(plan.get("objective")),
         )
+
+
+def _objective(plan: Mapping[str, Any] | None) -> Objective | None:
+    return Objective.model_validate({k: v for k, v in plan.items() if k != "columns"}) if plan else None

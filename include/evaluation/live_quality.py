@@ -5,7 +5,7 @@ Each check has its own small chance of a false alarm over all its looks (:mod:`i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,8 @@ from include.evaluation.live_evidence import Arm, Keys, Labelled, LiveEvidence, 
 from include.evaluation.live_intervals import Groups, Spread, grouped, jackknife
 from include.evaluation.live_looks import look_at, look_until
 from include.evaluation.live_luck import luck_of_quality, luck_of_shift
-from include.evaluation.metrics import find_metric
+from include.evaluation.metrics import OBJECTIVE, find_metric
+from include.evaluation.objective import ObjectiveFailed, RowObjective
 from include.evaluation.scoring import Floats, UnusablePredictions, make_scorer
 
 SHIFT_ALPHA: Final = 0.015
@@ -110,10 +111,10 @@ def quality(evidence: LiveEvidence, rules: Rules) -> Check:
     if look is None:
         return not_yet(name, -margin, have, first, "labelled rows answered by both")
     rows = evidence.labelled.first(look.stop)
-    title = find_metric(rules.metric, rules.task).title
+    title = find_metric(rules.metric, rules.task, rules.objective).title
     try:
         found, champion = lead(rows, rules)
-    except UnusablePredictions as error:
+    except (UnusablePredictions, ObjectiveFailed) as error:
         return Check(name, None, -margin, True, False, str(error), holds=str(error))
     if not found.defined:
         return Check(name, None, -margin, True, False, f"{title} is undefined on {look.stop} labelled rows")
@@ -134,20 +135,32 @@ def lead(labelled: Labelled, rules: Rules) -> tuple[Spread, float]:
     """By how much the challenger's metric is better than the champion's on the same rows, and the champion's value.
 
     :raises UnusablePredictions: labels are none of the task's.
+    :raises ObjectiveFailed: the objective's SQL cannot be computed for these rows.
     """
-    mine, others = (_metric(labelled.labels, values, rules) for values in (labelled.challenger, labelled.champion))
+    mine, others = (
+        _metric(labelled.labels, values, labelled.columns, rules) for values in (labelled.challenger, labelled.champion)
+    )
     found = jackknife(lambda weights: mine(weights) - others(weights), grouped(labelled.times))
     value = abs(float(others(np.ones((1, labelled.labels.size)))[0]))
     return found.widened(luck_of_quality(labelled.challenger, labelled.champion, labelled.times) * value), value
 
 
-def _metric(labels: Floats, predictions: Floats, rules: Rules) -> Callable[[Floats], Floats]:
-    metric = find_metric(rules.metric, rules.task)
+def _metric(
+    labels: Floats, predictions: Floats, columns: Mapping[str, Keys], rules: Rules
+) -> Callable[[Floats], Floats]:
+    metric = find_metric(rules.metric, rules.task, rules.objective)
     sign = 1.0 if metric.higher_is_better else -1.0
     # A faulty challenger may leave the range of probabilities; that must not hide how it does.
     values = np.clip(predictions, 0, 1) if rules.task == "binary_classification" else predictions
+    objective = rules.objective if rules.metric == OBJECTIVE else None
     scorer = make_scorer(
-        rules.task, labels, values, threshold=rules.threshold, whose="a version in production", costs=rules.costs
+        rules.task,
+        labels,
+        values,
+        threshold=rules.threshold,
+        whose="a version in production",
+        costs=rules.costs,
+        objective=RowObjective.of(objective, columns) if objective else None,
     )
     return lambda weights: sign * scorer.score(weights)[metric.name]
 
@@ -166,10 +179,10 @@ def arms(evidence: LiveEvidence, rules: Rules) -> Check:
     have = min(mine.labels.size, others.labels.size)
     if have < need:
         return not_yet(name, 0.0, have, need, "labelled rows in the smaller arm")
-    title = find_metric(rules.metric, rules.task).title
+    title = find_metric(rules.metric, rules.task, rules.objective).title
     try:
         found = _alone(mine, rules).minus(_alone(others, rules))
-    except UnusablePredictions as error:
+    except (UnusablePredictions, ObjectiveFailed) as error:
         return Check(name, None, 0.0, True, False, str(error), holds=str(error))
     if not found.defined:
         return Check(name, None, 0.0, True, False, f"{title} is undefined on an arm's labelled rows")
@@ -185,4 +198,4 @@ def arms(evidence: LiveEvidence, rules: Rules) -> Check:
 
 
 def _alone(arm: Arm, rules: Rules) -> Spread:
-    return jackknife(_metric(arm.labels, arm.predictions, rules), grouped(arm.entities))
+    return jackknife(_metric(arm.labels, arm.predictions, arm.columns, rules), grouped(arm.entities))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from include.errors import Refused
 from include.spec.definition import Task
+from include.spec.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,13 @@ class Metric:
 
     :param name: key in documents and definitions.
     :param title: what a person reads.
-    :param task: the task that it belongs to.
+    :param task: the task that it belongs to; None: any.
     :param higher_is_better: its direction; an improvement is always positive when better.
     """
 
     name: str
     title: str
-    task: Task
+    task: Task | None
     higher_is_better: bool
 
     def improvement(self, challenger: float, reference: float) -> float:
@@ -31,6 +32,8 @@ class Metric:
 
 #: The metric that only definitions with costs have.
 COST: Final = "cost"
+#: The metric that only definitions with an objective have; its direction is the objective's.
+OBJECTIVE: Final = "objective"
 
 _ALL: Final = (
     Metric("accuracy", "Accuracy", "binary_classification", True),
@@ -46,6 +49,7 @@ _ALL: Final = (
     Metric("mae", "MAE", "regression", False),
     Metric("mape", "MAPE", "regression", False),
     Metric("r2", "R²", "regression", True),
+    Metric(OBJECTIVE, "Objective", None, True),
 )
 
 METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in _ALL}
@@ -57,34 +61,44 @@ class UnknownMetric(Refused):
     def __init__(self, name: str, task: Task) -> None:
         self.name = name
         self.task = task
-        known = ", ".join(metric.name for metric in metrics_of(task, costs=True))
+        known = ", ".join(metric.name for metric in _ALL if metric.task in (task, None))
         super().__init__(f"There is no metric {name!r} for {task}; write one of: {known}.")
 
 
-def metrics_of(task: Task, *, costs: bool) -> list[Metric]:
+def metrics_of(task: Task, *, costs: bool, objective: Objective | None = None) -> list[Metric]:
     """The metrics of a task, in the order in which they are shown.
 
     :param costs: whether it is known what answers cost.
+    :param objective: the business's own number, if there is one.
     """
-    return [metric for metric in _ALL if metric.task == task and (costs or metric.name != COST)]
+    found = [metric for metric in _ALL if metric.task == task and (costs or metric.name != COST)]
+    return found + ([_of(objective)] if objective else [])
 
 
-def find_metric(name: str, task: Task) -> Metric:
+def find_metric(name: str, task: Task, objective: Objective | None = None) -> Metric:
     """The metric of that name.
 
+    :param objective: the business's own number, which gives the metric of that name its direction and title.
     :raises UnknownMetric: if the task has none of that name.
     """
+    if name == OBJECTIVE and objective is not None:
+        return _of(objective)
     metric = METRICS.get(name)
-    if metric is None or metric.task != task:
+    if metric is None or metric.task not in (task, None):
         raise UnknownMetric(name, task)
     return metric
 
 
-def display_order(task: Task, first: list[str], *, costs: bool) -> list[Metric]:
+def _of(objective: Objective) -> Metric:
+    return replace(METRICS[OBJECTIVE], title=objective.title, higher_is_better=objective.goal == "greater")
+
+
+def display_order(task: Task, first: list[str], *, costs: bool, objective: Objective | None = None) -> list[Metric]:
     """All metrics of the task, those named in ``first`` leading.
 
     :param costs: whether it is known what answers cost.
+    :param objective: the business's own number, if there is one.
     :raises UnknownMetric: if one of them is not a metric of the task.
     """
-    leading = [find_metric(name, task) for name in dict.fromkeys(first)]
-    return leading + [metric for metric in metrics_of(task, costs=costs) if metric not in leading]
+    leading = [find_metric(name, task, objective) for name in dict.fromkeys(first)]
+    return leading + [metric for metric in metrics_of(task, costs=costs, objective=objective) if metric not in leading]

@@ -15,6 +15,7 @@ from include.evaluation.curves import calibration, cost_curve, residuals, roc_cu
 from include.evaluation.fairness import Fairness
 from include.evaluation.holdout import Holdout, TrainingSetIncomplete
 from include.evaluation.metrics import display_order
+from include.evaluation.objective import RowObjective
 from include.evaluation.scoring import BinaryScorer, Floats
 from include.evaluation.slices import judge_slices
 from include.spec.columns import feature_types
@@ -46,9 +47,13 @@ class Rival:
         return cls(version, Fairness("self", np.zeros(rows, dtype=bool), reason), None)
 
 
-def judging_of(definition: Definition) -> Judging:
-    """How a definition wants its challengers judged."""
+def judging_of(definition: Definition, holdout: Holdout) -> Judging:
+    """How a definition wants its challengers judged on the holdout's rows.
+
+    :raises TrainingSetIncomplete: if a column that the objective reads is not there.
+    """
     evaluation = definition.evaluation
+    objective = evaluation.objective
     return Judging(
         task=definition.task,
         threshold=evaluation.threshold,
@@ -56,6 +61,9 @@ def judging_of(definition: Definition) -> Judging:
         confidence=evaluation.confidence,
         seed=definition.training.seed,
         costs=evaluation.costs,
+        objective=RowObjective.of(objective, {name: _column(holdout, name) for name in objective.columns()})
+        if objective
+        else None,
     )
 
 
@@ -67,9 +75,11 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
         metrics, or null), ``fair``, ``unfair_reason``, ``slices``, ``curves`` and how all of it was judged.
     :raises UnusablePredictions: if someone's predictions cannot be evaluated.
     """
-    judging = judging_of(definition)
-    has_costs = judging.costs is not None
-    order = [metric.name for metric in display_order(definition.task, definition.evaluation.metrics, costs=has_costs)]
+    judging = judging_of(definition, holdout)
+    evaluation = definition.evaluation
+    costs, objective = evaluation.costs is not None, evaluation.objective
+    shown = display_order(definition.task, evaluation.metrics, costs=costs, objective=objective)
+    order = [metric.name for metric in shown]
     baselines = _baselines(definition, holdout)
     references = {baseline.name: baseline.predictions for baseline in baselines}
     everywhere = rival.predictions is not None and rival.fairness.status == "fair"
@@ -86,6 +96,7 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
         "judging": {
             "threshold": judging.threshold,
             "costs": judging.costs.model_dump() if judging.costs else None,
+            "objective": judging.objective.objective.model_dump() if judging.objective else None,
             "rounds": judging.rounds,
             "confidence": judging.confidence,
             "seed": judging.seed,
@@ -116,7 +127,9 @@ def _on_common_rows(judging: Judging, holdout: Holdout, rival: Rival) -> Compari
         return None
     usable = rival.fairness.usable
     champion = {"champion": rival.predictions[usable]}
-    return compare(judging, holdout.labels[usable], holdout.predictions[usable], champion, holdout.partitions[usable])
+    return compare(
+        judging.on(usable), holdout.labels[usable], holdout.predictions[usable], champion, holdout.partitions[usable]
+    )
 
 
 def _meeting(rival: Rival, met: Comparison | None, order: list[str]) -> dict[str, Any]:
@@ -160,16 +173,23 @@ def _slices(definition: Definition, judging: Judging, holdout: Holdout, rival: R
     columns = pd.DataFrame({name: _column(holdout, name) for name in names})[usable]
     references = {"champion": rival.predictions[usable]} if rival.predictions is not None else {}
     found = judge_slices(
-        judging, columns, holdout.labels[usable], holdout.predictions[usable], references, holdout.partitions[usable]
+        judging.on(usable),
+        columns,
+        holdout.labels[usable],
+        holdout.predictions[usable],
+        references,
+        holdout.partitions[usable],
     )
     return [one.to_document(judging) for one in found]
 
 
 def _column(holdout: Holdout, name: str) -> pd.Series[Any]:
-    for frame in (holdout.frame, holdout.inputs):
+    for frame in (holdout.frame, holdout.inputs, holdout.others):
         if name in frame:
             return frame[name].reset_index(drop=True)
-    raise TrainingSetIncomplete(holdout.directory, f"has no column {name!r}, by which the definition wants slices")
+    raise TrainingSetIncomplete(
+        holdout.directory, f"has no column {name!r}, which the definition's slices or objective read"
+    )
 
 
 def _curves(judging: Judging, holdout: Holdout) -> dict[str, Any]:

@@ -6,7 +6,7 @@ else does not depend on the counts happens once: a thousand resamples cost some 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,12 @@ from include.errors import Refused
 from include.spec.costs import Costs
 from include.spec.definition import Task
 
+if TYPE_CHECKING:
+    from include.evaluation.objective import RowObjective, RowValues
+
 Floats = NDArray[np.float64]
+
+NOTHING_COUNTS: Final = "the objective counts none of these rows"
 
 
 class UnusablePredictions(Refused):
@@ -45,7 +50,14 @@ class Scorer(Protocol):
 
 
 def make_scorer(
-    task: Task, labels: Floats, predictions: Floats, *, threshold: float, whose: str, costs: Costs | None = None
+    task: Task,
+    labels: Floats,
+    predictions: Floats,
+    *,
+    threshold: float,
+    whose: str,
+    costs: Costs | None = None,
+    objective: RowObjective | None = None,
 ) -> Scorer:
     """A scorer for the task.
 
@@ -54,14 +66,15 @@ def make_scorer(
     :param threshold: probability from which the answer is yes.
     :param whose: the model's name in messages.
     :param costs: what answers cost, if that is known.
+    :param objective: the business's own number for these rows, if there is one.
     :raises UnusablePredictions: if there are no rows, lengths differ, or values are not finite or not in range.
     """
     labels = np.asarray(labels, dtype=np.float64)
     predictions = np.asarray(predictions, dtype=np.float64)
     _check(task, labels, predictions, whose)
     if task == "binary_classification":
-        return BinaryScorer(labels, predictions, threshold, costs)
-    return RegressionScorer(labels, predictions)
+        return BinaryScorer(labels, predictions, threshold, costs, objective)
+    return RegressionScorer(labels, predictions, objective)
 
 
 def _check(task: Task, labels: Floats, predictions: Floats, whose: str) -> None:
@@ -85,13 +98,29 @@ def _ratio(above: Floats, below: Floats) -> Floats:
     return result
 
 
+def _of_objective(values: RowValues | None, weights: Floats) -> dict[str, Floats]:
+    """The objective for each weighting: the sum of its numbers over the sum of what they are divided by."""
+    if values is None:
+        return {}
+    per = weights @ values.per
+    return {"objective": np.divide(weights @ values.number, per, out=np.full(per.shape, np.nan), where=per != 0)}
+
+
 class BinaryScorer:
     """Metrics of predicted probabilities against labels 0 and 1."""
 
-    def __init__(self, labels: Floats, predictions: Floats, threshold: float, costs: Costs | None = None) -> None:
+    def __init__(
+        self,
+        labels: Floats,
+        predictions: Floats,
+        threshold: float,
+        costs: Costs | None = None,
+        objective: RowObjective | None = None,
+    ) -> None:
         self._labels, self._threshold, self._costs = labels, threshold, costs
         decided = (predictions >= threshold).astype(np.float64)
         self._decided = decided
+        self._objective = objective.values(labels, predictions, decided) if objective else None
         smallest = np.finfo(np.float64).eps
         probability = np.clip(predictions, smallest, 1 - smallest)
         loss = -np.where(labels == 1, np.log(probability), np.log1p(-probability))
@@ -137,7 +166,7 @@ class BinaryScorer:
             right_no = total - positive - false_positive
             outcomes = (true_positive, false_positive, missed, right_no)
             found["cost"] = _ratio(sum_of_costs(self._costs, *outcomes), total)
-        return found
+        return found | _of_objective(self._objective, weights)
 
     def _ranking(self, weights: Floats) -> tuple[Floats, Floats]:
         """ROC AUC and average precision: rows in falling order of prediction, ties as one group."""
@@ -155,6 +184,8 @@ class BinaryScorer:
 
     def undefined(self, metric: str) -> str:
         """Why the metric is undefined on these rows."""
+        if metric == "objective":
+            return NOTHING_COUNTS
         if metric == "precision" and not self._decided.any():
             return f"no row is predicted yes at the threshold {self._threshold:g}"
         if not self._labels.any():
@@ -180,8 +211,9 @@ def sum_of_costs(
 class RegressionScorer:
     """Metrics of predicted values against labels that are numbers."""
 
-    def __init__(self, labels: Floats, predictions: Floats) -> None:
+    def __init__(self, labels: Floats, predictions: Floats, objective: RowObjective | None = None) -> None:
         self._labels = labels
+        self._objective = objective.values(labels, predictions, None) if objective else None
         error = predictions - labels
         self._nonzero = labels != 0
         relative = np.zeros_like(error)
@@ -204,15 +236,18 @@ class RegressionScorer:
         spread = centered_squares - centered**2 / np.maximum(total, 1)
         # A resample of one and the same label leaves only rounding here.
         spread = np.where(spread > 1e-12 * np.maximum(centered_squares, 1e-300), spread, 0.0) * self._scale**2
-        return {
+        found = {
             "rmse": np.sqrt(_ratio(squares, total)),
             "mae": _ratio(absolute, total),
             "mape": _ratio(relative, nonzero),
             "r2": 1 - _ratio(squares, spread),
         }
+        return found | _of_objective(self._objective, weights)
 
     def undefined(self, metric: str) -> str:
         """Why the metric is undefined on these rows."""
+        if metric == "objective":
+            return NOTHING_COUNTS
         if metric == "mape" and not self._nonzero.any():
             return "every label is 0"
         if metric == "r2":

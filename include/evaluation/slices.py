@@ -85,7 +85,7 @@ def judge_slices(
                 continue
             parts = {name: predictions[chosen] for name, predictions in references.items()}
             where = None if partitions is None else partitions[chosen]
-            compared = compare(quick, labels[chosen], challenger[chosen], parts, where)
+            compared = compare(quick.on(chosen), labels[chosen], challenger[chosen], parts, where)
             found.append(Slice(str(column), value, rows, compared))
     return found
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from include.spec.columns import columns_typed
 from include.spec.definition import Definition
-from include.spec.production import Stage
+from include.spec.objective import objective_columns
+from include.spec.production import Stage, live_metric
 
 Plan = dict[str, Any]
 
@@ -19,7 +21,8 @@ def plan_for(definition: Definition, stage: Stage | None, *, champion: int | Non
 
     Its keys: ``stage`` (name), ``kind``, ``evidence`` (``requests``, ``labels``, ``time_s`` or null), ``rollback``
     (``error_rate``, ``p99_ms`` or null, ``added_ms``, ``prediction_shift``, ``quality_margin``), ``metric``, ``task``,
-    ``threshold``, ``costs`` (of right and wrong answers, or null), ``length_s`` (of an A/B test, else null),
+    ``threshold``, ``costs`` (of right and wrong answers, or null), ``objective`` (the business's own number with the
+    columns that it reads and their types, or null), ``length_s`` (of an A/B test, else null),
     ``label_known_after_s``, ``event_time`` (the column with the event's time, or null), ``started_at``, ``champion``.
     Durations are in seconds.
 
@@ -44,6 +47,7 @@ def plan_for(definition: Definition, stage: Stage | None, *, champion: int | Non
         "task": definition.task,
         "threshold": definition.evaluation.threshold,
         "costs": definition.evaluation.costs.model_dump() if definition.evaluation.costs else None,
+        "objective": _objective(definition),
         "length_s": None if stage is None else _seconds(stage.length),
         "label_known_after_s": _seconds(definition.label.known_after),
         "event_time": definition.source.event_time,
@@ -58,10 +62,11 @@ def deadline_for(definition: Definition, stage: Stage | None, *, entered_at: dat
     return entered_at + length + definition.deployment.evidence.timeout
 
 
-def live_metric(definition: Definition) -> str:
-    """The metric of a definition that names none for this: its first gate's against the champion, else its first."""
-    gates = (gate.metric for gate in definition.evaluation.gates if gate.against == "champion")
-    return next(gates, definition.evaluation.metrics[0])
+def _objective(definition: Definition) -> dict[str, Any] | None:
+    objective = definition.evaluation.objective
+    if objective is None:
+        return None
+    return objective.model_dump() | {"columns": columns_typed(definition, objective_columns(definition))}
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from include.evaluation.metrics import METRICS
+from include.evaluation.metrics import Metric, find_metric
 from include.reports.charts import calibration_chart, cost_chart, histogram, interval_bar, roc_chart
 from include.reports.layout import format_percent, format_value, write_page
 from include.spec.costs import Costs
+from include.spec.objective import Objective
 
 Document = Mapping[str, Any]
 _CONTENDERS = {
@@ -104,13 +105,19 @@ def _present(report: Document) -> list[str]:
     return ["challenger", *champion, *report["baselines"]]
 
 
+def _metric(report: Document, name: str) -> Metric:
+    """The metric, as the report's own objective has it."""
+    objective = report["judging"].get("objective")  # reports of before had none
+    return find_metric(name, report["task"], Objective.model_validate(objective) if objective else None)
+
+
 def _metrics(report: Document) -> list[dict[str, Any]]:
     """A row for each metric: its name, whether it is shown first, a cell for each contender."""
     sides = {"challenger": report["challenger"], "champion": report["champion"], **report["baselines"]}
     return [
         {
-            "title": METRICS[name].title,
-            "better": "higher is better" if METRICS[name].higher_is_better else "lower is better",
+            "title": _metric(report, name).title,
+            "better": "higher is better" if _metric(report, name).higher_is_better else "lower is better",
             "leading": name in report["highlights"],
             "cells": [_cell(sides[side][name]) for side in _present(report)],
         }
@@ -133,7 +140,7 @@ def _robustness(report: Document) -> list[dict[str, Any]]:
         {
             "disturbance": found["disturbance"],
             "columns": ", ".join(found["columns"]),
-            "metric": METRICS[found["metric"]].title,
+            "metric": _metric(report, found["metric"]).title,
             "before": _cell(found["undisturbed"]),
             "after": _cell(found["disturbed"]),
             "change": _cell(found["change"]),
@@ -152,7 +159,7 @@ def _meeting(report: Document) -> str:
     if comparison["status"] == "part":
         mine = comparison["challenger"]
         values = ", ".join(
-            f"{METRICS[name].title} {format_value(mine[name]['value'])}" for name in report["highlights"]
+            f"{_metric(report, name).title} {format_value(mine[name]['value'])}" for name in report["highlights"]
         )
         return f"{reason} On those rows the challenger has {values}."
     return reason if reason.endswith(".") else f"{reason}."
@@ -219,8 +226,8 @@ def _confusion(report: Document) -> list[tuple[str, object]] | None:
 
 
 def _slice_columns(report: Document) -> list[str]:
-    names = [METRICS[name].title for name in report["highlights"]]
-    versus = [f"{METRICS[report['highlights'][0]].title} against champion"] if report["champion"] else []
+    names = [_metric(report, name).title for name in report["highlights"]]
+    versus = [f"{_metric(report, report['highlights'][0]).title} against champion"] if report["champion"] else []
     return ["Column", "Value", "Rows", *names, *versus]
 
 

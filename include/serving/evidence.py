@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from include.evaluation.live_evidence import Arm, Labelled, Latencies, LiveEvidence, Rows
+from include.lake.columns import DUCKDB_TYPES
 from include.lake.connections import open_duckdb, quote_name
 from include.registry.deployed import DeployedVersion
 from include.serving.request_log.feedback import scan_labels
 from include.serving.request_log.tables import INPUT_PREFIX
 from include.settings import Settings
+from include.spec.definition import ColumnType
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,6 +33,7 @@ class Span:
     :param started: when the deployment began; labelled rows count from then.
     :param entered: when the present stage began; everything else counts from then.
     :param event_time: input column with the event's time; None: a row's time is its request's.
+    :param columns: input columns that the objective reads, with their types.
     """
 
     challenger: int
@@ -37,6 +41,7 @@ class Span:
     started: datetime
     entered: datetime
     event_time: str | None
+    columns: Mapping[str, ColumnType] = field(default_factory=dict)
 
     @classmethod
     def of(cls, deployed: DeployedVersion) -> Span:
@@ -52,6 +57,7 @@ class Span:
             started=min(started, deployed.since),
             entered=deployed.since,
             event_time=plan.get("event_time"),
+            columns=(plan.get("objective") or {}).get("columns", {}),
         )
 
 
@@ -72,8 +78,8 @@ def read_evidence(settings: Settings, deployed: DeployedVersion, *, now: datetim
             elapsed_s=(now - span.entered).total_seconds(),
             rows=_rows(connection),
             latencies=_latencies(connection),
-            labelled=_labelled(connection),
-            arms=_arms(connection) if deployed.role == "ab" else {},
+            labelled=_labelled(connection, list(span.columns)),
+            arms=_arms(connection, list(span.columns)) if deployed.role == "ab" else {},
         )
 
 
@@ -85,33 +91,51 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
     """
     logged = quote_name(f"{_VIEW}__inference")
     names = {row[0] for row in connection.execute(f"DESCRIBE {logged}").fetchall()}
-    event = f"{INPUT_PREFIX}{span.event_time}" if span.event_time else None
-    event_sql = (
-        f"TRY_CAST({quote_name(event)} AS TIMESTAMP)" if event is not None and event in names else "NULL::TIMESTAMP"
-    )
+    event_sql = _input(span.event_time, "timestamp", names)
+    columns = "".join(f", {_input(n, kind, names)} AS {_column(n)}" for n, kind in span.columns.items())
+    carried = "".join(f", max({_column(name)}) AS {_column(name)}" for name in span.columns)
     connection.execute(
         f"""
         CREATE TEMP TABLE seen AS
         SELECT request_id, "row", "at", version = $challenger AS mine, role, answered, prediction, entity,
             latency_us / 1000.0 AS ms, champion_latency_us / 1000.0 AS champion_ms,
             error IS NOT NULL OR NOT coalesce(isfinite(prediction), false) AS failed,
-            {event_sql} AS event, "at" >= $entered AS in_stage
+            {event_sql} AS event, "at" >= $entered AS in_stage{columns}
         FROM {logged}
         WHERE version IN ($challenger, $champion) AND NOT coalesce(asked, false)
         """,  # noqa: S608
         {"challenger": span.challenger, "champion": span.champion, "entered": span.entered},
     )
     connection.execute(
-        """
+        f"""
         CREATE TEMP TABLE pairs AS
         SELECT request_id, "row", "at", bool_and(in_stage) AS in_stage,
             coalesce(max(event), CAST("at" AS TIMESTAMP)) AS event,
             bool_or(mine AND failed) AS mine_failed, bool_or(NOT mine AND failed) AS other_failed,
             max(prediction) FILTER (mine AND NOT failed) AS mine_said,
-            max(prediction) FILTER (NOT mine AND NOT failed) AS other_said
+            max(prediction) FILTER (NOT mine AND NOT failed) AS other_said{carried}
         FROM seen GROUP BY request_id, "row", "at" HAVING bool_or(mine)
-        """
+        """  # noqa: S608
     )
+
+
+def _input(name: str | None, kind: ColumnType, names: Collection[str]) -> str:
+    """The logged input as a value of its declared type; null where the log has none (a shadow score's record)."""
+    kept = [] if name is None else [f"{INPUT_PREFIX}{name}_{kind}", f"{INPUT_PREFIX}{name}"]
+    found = [f"TRY_CAST({quote_name(column)} AS {DUCKDB_TYPES[kind]})" for column in kept if column in names]
+    return f"coalesce({', '.join(found)})" if found else f"NULL::{DUCKDB_TYPES[kind]}"
+
+
+def _column(name: str) -> str:
+    return quote_name(f"column {name}")
+
+
+def _selected(alias: str, columns: Sequence[str]) -> str:
+    return "".join(f", {alias}.{_column(name)}" for name in columns)
+
+
+def _read_columns(found: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    return {name: _objects(found[f"column {name}"]) for name in columns}
 
 
 def _rows(connection: duckdb.DuckDBPyConnection) -> Rows:
@@ -152,10 +176,10 @@ def _latencies(connection: duckdb.DuckDBPyConnection) -> Latencies:
     )
 
 
-def _labelled(connection: duckdb.DuckDBPyConnection) -> Labelled:
+def _labelled(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> Labelled:
     found = connection.execute(
         f"""
-        SELECT l.label, p.mine_said AS mine, p.other_said AS other, p.event
+        SELECT l.label, p.mine_said AS mine, p.other_said AS other, p.event{_selected("p", columns)}
         FROM pairs p JOIN {_VIEW} l USING (request_id, "row")
         WHERE l.label IS NOT NULL AND p.mine_said IS NOT NULL AND p.other_said IS NOT NULL
         ORDER BY greatest(l.received_at, p."at"), request_id, "row"
@@ -166,14 +190,15 @@ def _labelled(connection: duckdb.DuckDBPyConnection) -> Labelled:
         challenger=_floats(found["mine"]),
         champion=_floats(found["other"]),
         times=np.asarray(found["event"]),
+        columns=_read_columns(found, columns),
     )
 
 
-def _arms(connection: duckdb.DuckDBPyConnection) -> dict[str, Arm]:
+def _arms(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> dict[str, Arm]:
     """What each version has answered itself in the stage, with labels."""
     found = connection.execute(
         f"""
-        SELECT s.mine, l.label, s.prediction, coalesce(s.entity, s.request_id) AS entity
+        SELECT s.mine, l.label, s.prediction, coalesce(s.entity, s.request_id) AS entity{_selected("s", columns)}
         FROM seen s JOIN {_VIEW} l USING (request_id, "row")
         WHERE s.in_stage AND s.answered AND s.prediction IS NOT NULL AND l.label IS NOT NULL
         ORDER BY s."at", request_id, "row"
@@ -181,9 +206,11 @@ def _arms(connection: duckdb.DuckDBPyConnection) -> dict[str, Arm]:
     ).fetchnumpy()
     mine = _flags(found["mine"])
     labels, predictions = _floats(found["label"]), _floats(found["prediction"])
-    entities = np.asarray(found["entity"], dtype=str)
+    entities, carried = np.asarray(found["entity"], dtype=str), _read_columns(found, columns)
     return {
-        name: Arm(labels[chosen], predictions[chosen], entities[chosen])
+        name: Arm(
+            labels[chosen], predictions[chosen], entities[chosen], {n: values[chosen] for n, values in carried.items()}
+        )
         for name, chosen in (("challenger", mine), ("champion", ~mine))
     }
 
@@ -198,3 +225,10 @@ def _flags(values: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """A column of truth values; null is false."""
     flags = np.asarray(np.ma.getdata(values), dtype=bool)
     return flags & ~np.ma.getmaskarray(values)
+
+
+def _objects(values: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """A column of any type; null is None."""
+    found = np.asarray(np.ma.getdata(values)).astype(object)
+    found[np.ma.getmaskarray(values)] = None
+    return found

@@ -42,9 +42,10 @@ def training_findings(definition: Definition) -> Iterator[Finding]:
 
 
 def known_metrics(definition: Definition) -> tuple[str, ...]:
-    """The metrics that a definition may name: its task's, and the cost if it says what that is."""
+    """The metrics that a definition may name: its task's, the cost and the objective if it says what they are."""
     has_cost = definition.evaluation.costs is not None and definition.task == "binary_classification"
-    return METRICS[definition.task] + (("cost",) if has_cost else ())
+    has_objective = definition.evaluation.objective is not None
+    return METRICS[definition.task] + (("cost",) if has_cost else ()) + (("objective",) if has_objective else ())
 
 
 def metric_findings(keys: KeyPath, metric: str, definition: Definition) -> Iterator[Finding]:
@@ -52,6 +53,8 @@ def metric_findings(keys: KeyPath, metric: str, definition: Definition) -> Itera
     known = known_metrics(definition)
     if metric == "cost" and "cost" not in known and definition.task == "binary_classification":
         yield Finding(keys, "nothing says what an error costs", "Give evaluation.costs.")
+    elif metric == "objective" and "objective" not in known:
+        yield Finding(keys, "nothing says what the objective is", "Give evaluation.objective.")
     elif metric not in known:
         what = f"there is no metric {metric!r} for the task {definition.task}"
         yield Finding(keys, what, choose(metric, known, kind="metrics"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from include.spec.check_clean import clean_findings
+from include.spec.check_objective import objective_findings
 from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_robustness import robustness_findings
@@ -41,6 +42,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from robustness_findings(definition, expressions=expressions)
     if expressions:
         yield from _expressions(definition)
+        yield from objective_findings(definition)
 
 
 def _source_columns(definition: Definition) -> Iterator[Finding]:

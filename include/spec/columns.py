@@ -13,9 +13,9 @@ from include.spec.expressions import check_expression
 def input_columns(definition: Definition) -> dict[str, ColumnType]:
     """The source columns that the features need, with their types: what a request must carry."""
     if definition.feature_module is not None:
-        return _ordered(definition, definition.feature_module.inputs)
+        return columns_typed(definition, definition.feature_module.inputs)
     read = (check_expression(feature.expression).columns for feature in definition.features.values())
-    return _ordered(definition, frozenset().union(*read))
+    return columns_typed(definition, frozenset().union(*read))
 
 
 def feature_types(definition: Definition) -> dict[str, FeatureType]:
@@ -54,6 +54,7 @@ def model_inputs(definition: Definition) -> list[str]:
     return [*feature_types(definition), *added_inputs(definition)]
 
 
-def _ordered(definition: Definition, names: Iterable[str]) -> dict[str, ColumnType]:
+def columns_typed(definition: Definition, names: Iterable[str]) -> dict[str, ColumnType]:
+    """Those of the source's columns with these names, with their types, in the definition's order."""
     wanted = set(names)
     return {name: kind for name, kind in definition.source.columns.items() if name in wanted}

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from include.spec.clean import Clean
 from include.spec.costs import Costs
+from include.spec.objective import Objective
 from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
 from include.spec.robustness import Disturbance
@@ -143,6 +144,10 @@ class Evaluation(Section):
 
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which the answer is yes.")
     costs: Costs | None = Field(None, description="What right and wrong answers cost: makes the metric `cost`.")
+    objective: Objective | None = Field(
+        None,
+        description="The business's own number as SQL over the prediction and the row: makes the metric `objective`.",
+    )
     metrics: list[str] = Field(description="Metrics shown first; all are computed.", min_length=1)
     gates: list[Gate] = Field(description="Conditions for promotion.", min_length=1)
     slices: list[str] = Field(default_factory=list, description="Source columns by which metrics are also shown.")

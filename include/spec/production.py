@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from include.spec.section import Duration, Scalar, Section
+
+if TYPE_CHECKING:
+    from include.spec.definition import Definition
 
 StageKind = Literal["shadow", "canary", "ab", "champion"]
 
@@ -154,3 +157,9 @@ class Serving(Section):
         default_factory=list, description="Columns that are hashed in the request log, with a key of this installation."
     )
     log: RequestLog = Field(RequestLog(), description="The log of requests and answers.")
+
+
+def live_metric(definition: Definition) -> str:
+    """The metric of a definition that names none for this: its first gate's against the champion, else its first."""
+    gates = (gate.metric for gate in definition.evaluation.gates if gate.against == "champion")
+    return next(gates, definition.evaluation.metrics[0])

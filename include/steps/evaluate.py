@@ -29,7 +29,7 @@ def run(call: StepCall) -> Document:
     """
     from include.evaluation import report as reports
     from include.evaluation.decision import apply_gates
-    from include.evaluation.holdout import read_holdout
+    from include.evaluation.holdout import read_holdout, with_objective_columns
     from include.lake.store import store_of
     from include.registry.results import record_check
     from include.registry.state import champion
@@ -39,7 +39,7 @@ def run(call: StepCall) -> Document:
     training, store, root = call.inputs["training"], store_of(call.settings), call.settings.store
     store.fetch_folder(root / training["training_set"]["directory"])
     store.fetch(root / training["predictions"])
-    holdout = read_holdout(root, training)
+    holdout = with_objective_columns(call.settings, call.definition, read_holdout(root, training), training)
     rival = _meet(call, training, holdout, champion(call.settings, call.definition.model))
     started = time.monotonic()
     report = reports.evaluate(call.definition, holdout, rival) | _provenance(call, training)
@@ -115,7 +115,7 @@ def _disturb(call: StepCall, training: Document, holdout: Holdout) -> list[Docum
         model_uri=training["model_uri"],
         expected_digest=training["artifact_digest"],
     ) as predict:
-        return judge_robustness(call.definition, judging_of(call.definition), holdout, predict)
+        return judge_robustness(call.definition, judging_of(call.definition, holdout), holdout, predict)
 
 
 def _provenance(call: StepCall, training: Document) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""The raw input columns of the holdout rows: what a request would have carried for each of them.
+"""Raw columns of the holdout rows, first of all what a request would have carried for each of them.
 
 They are read from the version of the raw table that the features were made from, and proven to be the same rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
@@ -32,27 +33,36 @@ class RawDoesNotMatch(Refused):
         self.found = found
 
 
-def read(settings: Settings, definition: Definition, raw_version: int, holdout: pa.Table) -> pa.Table:
-    """The input columns of the holdout's rows, in the holdout's order.
+def read(
+    settings: Settings,
+    definition: Definition,
+    raw_version: int,
+    holdout: pa.Table,
+    columns: Iterable[str] | None = None,
+) -> pa.Table:
+    """Raw columns of the holdout's rows, in the holdout's order.
 
     :param raw_version: the version of the raw table that the features were made from.
+    :param columns: which; the model's input columns if left out.
     :raises RawDoesNotMatch: if the raw table does not hold these rows.
     """
     raw = LakeTable(settings, definition.model, "raw")
-    inputs = _join(settings, definition, raw, raw_version, holdout)
+    chosen = list(input_columns(definition) if columns is None else columns)
+    inputs = _join(settings, definition, raw, raw_version, holdout, chosen)
     if inputs.num_rows != holdout.num_rows:
         raise RawDoesNotMatch(definition.model, holdout.num_rows, inputs.num_rows, raw_version)
     return inputs.drop_columns([_ORDER]).combine_chunks()
 
 
-def _join(settings: Settings, definition: Definition, raw: LakeTable, version: int, holdout: pa.Table) -> pa.Table:
+def _join(
+    settings: Settings, definition: Definition, raw: LakeTable, version: int, holdout: pa.Table, columns: list[str]
+) -> pa.Table:
     """Raw rows with the holdout's partition, row, event time and entity, in the holdout's order."""
     same = dict.fromkeys(["partition", "_row", definition.source.event_time, *definition.source.entity])
     rows = holdout.select(list(same)).append_column(_ORDER, pa.array(range(holdout.num_rows), pa.int64()))
     keys = sorted(set(holdout["partition"].to_pylist()))
-    inputs = list(input_columns(definition))
     equal = " AND ".join(f"h.{quote_name(c)} IS NOT DISTINCT FROM r.{quote_name(c)}" for c in same)
-    chosen = ", ".join(f"r.{quote_name(column)}" for column in inputs)
+    chosen = ", ".join(f"r.{quote_name(column)}" for column in columns)
     resources = definition.training.resources
     connection = open_duckdb(settings, threads=resources.cpu, memory=resources.memory)
     try:

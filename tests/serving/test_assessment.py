@@ -251,6 +251,21 @@ def test_the_newest_label_of_a_row_counts_and_labels_of_entities_count_too(
     assert found.labels.sum() == 11
 
 
+def test_columns_that_the_objective_reads_come_from_what_was_asked(deployed: Settings, traffic: Traffic) -> None:
+    objective = {
+        "expression": "abs(prediction - label) * hour(scheduled_at)", "goal": "smaller",
+        "columns": {"scheduled_at": "timestamp", "never_logged": "number"},
+    }  # fmt: skip
+    enter(deployed, metric="objective", objective=objective)
+    traffic.send(800, share=0.5, labels=True, challenger=lambda p: 1 - p)
+    labelled = evidence(deployed).labelled
+    assert labelled.columns["scheduled_at"].tolist() == labelled.times.astype("datetime64[us]").tolist()
+    assert set(labelled.columns["never_logged"]) == {None}
+    found = judged(deployed)
+    assert found.verdict == "rollback"
+    assert "Objective is" in found.reason
+
+
 def test_enough_good_evidence_advances_and_is_recorded(deployed: Settings, traffic: Traffic) -> None:
     enter(deployed)
     traffic.send(200, share=0.5)

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from include.evaluation.fairness import WindowsUnknown
 from include.evaluation.holdout import TrainingSetIncomplete
 from include.evaluation.logged_models import ModelAway, ModelBroken
+from include.lake.table import LakeTable
 from include.registry.results import find_checks
 from include.steps.protocol import Document
 from tests.steps.judging_world import World, judged_definition, report_of
@@ -183,3 +184,21 @@ def test_a_challenger_whose_files_are_not_its_own_is_not_judged(world: World) ->
     training = world.train(22) | {"artifact_digest": "0" * 64}
     with pytest.raises(ModelBroken, match=r"The challenger cannot be used: its files have the digest .*, but 0000"):
         world.run("evaluate", 22, {"training": training}, judged_definition(evaluation=evaluation))
+
+
+def test_the_objective_may_read_columns_that_no_request_carries(world: World, evaluate: Evaluate) -> None:
+    training = world.train(22)
+    expression = "CASE WHEN decision THEN delay ELSE distance / 100 END"
+    objective = {"expression": expression, "goal": "greater", "title": "Minutes foreseen"}
+    document = judged_definition().evaluation.model_dump(mode="json") | {"objective": objective}
+    output = evaluate(training, 22, definition=judged_definition(evaluation=document))
+    folder = world.settings.store / training["training_set"]["directory"]
+    predicted = pd.read_parquet(world.settings.store / training["predictions"])["prediction"]
+    raw = LakeTable(world.settings, "late", "raw").dataset().to_table().to_pandas()
+    rows = pd.read_parquet(folder / "holdout.parquet")[["partition", "_row"]].astype({"partition": str})
+    rows = rows.merge(raw.astype({"partition": str}), on=["partition", "_row"], validate="one_to_one")
+    expected = np.nanmean(np.where(predicted >= 0.3, rows["delay"], rows["distance"] / 100))  # null does not count
+
+    assert "delay" not in pd.read_parquet(folder / "holdout_inputs.parquet")
+    assert output["challenger"]["objective"]["value"] == pytest.approx(expected)
+    assert "Minutes foreseen" in report_of(world, output)

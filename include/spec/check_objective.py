@@ -1,0 +1,75 @@
+"""Checks of the business's own number: SQL that can be used, columns that exist, and that requests carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from include.spec.columns import input_columns
+from include.spec.definition import Definition
+from include.spec.expressions import ExpressionError, check_expression
+from include.spec.objective import OWN_NAMES, Objective
+from include.spec.problems import Finding, KeyPath, choose
+from include.spec.production import live_metric
+
+_KEYS: KeyPath = ("evaluation", "objective")
+
+
+def objective_findings(definition: Definition) -> Iterator[Finding]:
+    """What is wrong with a definition's objective. Parses SQL."""
+    objective = definition.evaluation.objective
+    if objective is None:
+        return
+    found = [finding for key, sql in objective.expressions.items() for finding in _of_sql(key, sql, definition)]
+    yield from found or _live(objective, definition)
+
+
+def _of_sql(key: str, sql: str, definition: Definition) -> Iterator[Finding]:
+    keys, columns = (*_KEYS, key), definition.source.columns
+    try:
+        read = check_expression(sql).columns
+    except ExpressionError as error:
+        yield Finding(keys, error.what, error.cure)
+        return
+    if definition.task == "regression" and "decision" in read:
+        cure = "Use prediction, which is the value."
+        yield Finding(keys, "it reads decision, but a regression decides nothing", cure)
+    for name in sorted(read - set(columns) - set(OWN_NAMES)):
+        cure = choose(name, (*OWN_NAMES, *columns), kind="names")
+        yield Finding(keys, f"there is no column {name!r}", cure)
+    if key == "expression" and not read & {"prediction", "decision"}:
+        what = "it reads neither prediction nor decision, so every model would reach the same"
+        yield Finding(keys, what, "Say what the prediction earns or costs.")
+
+
+def _live(objective: Objective, definition: Definition) -> Iterator[Finding]:
+    """A challenger in production is judged by what requests carry and labels say."""
+    for keys in _live_uses(definition):
+        try:
+            unseen = objective.columns() - set(input_columns(definition))
+        except ExpressionError:  # said where it stands
+            return
+        hidden = objective.columns() & set(definition.serving.personal)
+        cure = "Give deployment.rollback.metric (or the stage's metric) another metric for that."
+        if unseen:
+            what = f"it judges in production, too, but requests do not carry {', '.join(sorted(unseen))}"
+            yield Finding(keys, what, cure)
+        elif hidden:
+            what = f"it judges in production, too, but the log holds only hashes of {', '.join(sorted(hidden))}"
+            yield Finding(keys, what, cure)
+
+
+def _live_uses(definition: Definition) -> list[KeyPath]:
+    """Where the definition has the objective judge in production: at most one place is named."""
+    deployment = definition.deployment
+    kinds = {stage.kind for stage in deployment.stages}
+    places: list[KeyPath] = [
+        ("deployment", "stages", position)
+        for position, stage in enumerate(deployment.stages)
+        if stage.metric == "objective"
+    ]
+    if kinds & {"shadow", "canary", "ab"}:
+        if deployment.rollback.metric == "objective":
+            places.append(("deployment", "rollback", "metric"))
+        elif deployment.rollback.metric is None and live_metric(definition) == "objective":
+            places.append((*_KEYS, "expression"))
+    return places[:1]
