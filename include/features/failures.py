@@ -10,8 +10,9 @@ import duckdb
 from include.features.errors import FeatureFailed
 from include.lake.columns import FEATURE_TYPES, LABEL
 from include.lake.connections import query_batches, quote_name, quote_text
+from include.spec.cleaned import cleaned
 from include.spec.definition import Definition
-from include.spec.expressions import Expression, check_expression
+from include.spec.expressions import Expression
 
 _CANDIDATES: Final = 100
 
@@ -22,7 +23,7 @@ def explain_failure(
     """The error to show for a query over the features that failed on the rows of ``view``."""
     expressions = _expressions(definition)
     for name, (text, kind) in expressions.items():
-        checked = check_expression(text)
+        checked = cleaned(definition, text)
         typed = replace(checked, sql=f"CAST({checked.sql} AS {kind})")
         problem = _failure(connection, f"SELECT {typed.sql} FROM {quote_name(view)}")  # noqa: S608
         if problem is not None:

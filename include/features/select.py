@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from include.lake.columns import DUCKDB_TYPES, FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
 from include.lake.connections import quote_name
+from include.spec.cleaned import cleaned
 from include.spec.columns import feature_types
 from include.spec.definition import Definition
-from include.spec.expressions import check_expression
 
 
 def feature_column(name: str) -> str:
@@ -19,14 +19,14 @@ def feature_items(definition: Definition) -> dict[str, str]:
     if definition.feature_module is not None:
         return {}
     return {
-        feature_column(name): _item(feature.expression, FEATURE_TYPES[feature.type], feature_column(name))
+        feature_column(name): _item(definition, feature.expression, FEATURE_TYPES[feature.type], feature_column(name))
         for name, feature in definition.features.items()
     }
 
 
 def label_item(definition: Definition) -> str:
     """Select item of the label: a DOUBLE, null where no label exists."""
-    return _item(definition.label.expression, "DOUBLE", LABEL)
+    return _item(definition, definition.label.expression, "DOUBLE", LABEL)
 
 
 def feature_select(definition: Definition) -> str:
@@ -70,5 +70,5 @@ def features_sql(definition: Definition, source_view: str, *, extra: str = "") -
     return f"SELECT {extra}{', '.join(items)} FROM {quote_name(source_view)}"  # noqa: S608 - checked expressions
 
 
-def _item(expression: str, kind: str, column: str) -> str:
-    return f"CAST({check_expression(expression).sql} AS {kind}) AS {quote_name(column)}"
+def _item(definition: Definition, expression: str, kind: str, column: str) -> str:
+    return f"CAST({cleaned(definition, expression).sql} AS {kind}) AS {quote_name(column)}"

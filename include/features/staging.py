@@ -19,9 +19,9 @@ from include.lake.staging import StagedPartition
 from include.lake.table import LakeTable, PartitionRecord
 from include.lake.writer import GROUP, StagingWriter, WrittenPartition
 from include.settings import Settings
+from include.spec.cleaned import cleaned
 from include.spec.columns import feature_types
 from include.spec.definition import Definition
-from include.spec.expressions import check_expression
 
 FEATURES_FORMAT: Final = 1  # raised when the same raw rows would give other feature rows
 _PARTITIONS_AT_ONCE: Final = 64
@@ -38,9 +38,9 @@ def features_inputs(settings: Settings, definition: Definition, raw_digest: str,
     return inputs_digest(
         format=FEATURES_FORMAT,
         raw=raw_digest,
-        features={n: [check_expression(f.expression).sql, f.type] for n, f in definition.features.items()},
+        features={n: [cleaned(definition, f.expression).sql, f.type] for n, f in definition.features.items()},
         columns=list(features_columns(definition).items()),
-        label=check_expression(definition.label.expression).sql,
+        label=cleaned(definition, definition.label.expression).sql,
         module=None if module is None else [file_checksum(_module_path(settings, definition)), module.inputs],
         suite=suite_digest,
     )

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from include.spec.check_clean import clean_findings
+from include.spec.check_columns import column_findings
 from include.spec.check_objective import objective_findings
 from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_robustness import robustness_findings
 from include.spec.check_times import time_findings
 from include.spec.check_training import training_findings
+from include.spec.clean import Clean
+from include.spec.cleaned import cleaned
 from include.spec.definition import Definition
-from include.spec.expressions import Expression, ExpressionError, check_expression
+from include.spec.expressions import Expression, ExpressionError
 from include.spec.problems import Finding, KeyPath, choose
 
 __all__ = ["cross_check"]
@@ -122,6 +125,10 @@ def _feature_module(definition: Definition, folder: Path) -> Iterator[Finding]:
 
 
 def _expressions(definition: Definition) -> Iterator[Finding]:
+    problems = list(column_findings(definition))
+    yield from problems
+    if problems:  # said once, and not again for each feature
+        definition = definition.model_copy(update={"clean": Clean(features=definition.clean.features)})
     label, findings = _checked(("label", "expression"), definition.label.expression, definition)
     yield from findings
     secret = label.columns if label else frozenset()
@@ -136,7 +143,7 @@ def _expressions(definition: Definition) -> Iterator[Finding]:
 
 def _checked(keys: KeyPath, sql: str, definition: Definition) -> tuple[Expression | None, list[Finding]]:
     try:
-        expression = check_expression(sql)
+        expression = cleaned(definition, sql)
     except ExpressionError as error:
         return None, [Finding(keys, error.what, error.cure)]
     missing = sorted(expression.columns - set(definition.source.columns))

@@ -1,4 +1,4 @@
-"""What a definition says of its data's cleaning: missing values and outliers of features."""
+"""What a definition says of its data's cleaning: columns row by row, and missing values and outliers of features."""
 
 from __future__ import annotations
 
@@ -7,6 +7,57 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from include.spec.section import Scalar, Section
+from include.spec.units import Unit
+
+_UNIT_FORM = "write {from: fahrenheit, to: celsius}"
+
+
+class ColumnCleaning(Section):
+    """One column as features and label see it; nothing is learned. ``temp: "sql"`` is short for an expression.
+
+    In this order: `expression`, `null_if`, `type`, `unit`, `clip`. The raw table, its gate, requests and
+    `serving.limits` keep what the source delivers.
+    """
+
+    expression: str | None = Field(
+        None, description="SQL over the source's own columns, this one among them; left out: the column as it is."
+    )
+    null_if: str | None = Field(None, description="SQL condition over the source's own columns: null where it is true.")
+    type: Literal["string", "integer", "number", "boolean", "timestamp"] | None = Field(
+        None, description="Read as this type; what cannot be read becomes null."
+    )
+    unit: dict[Literal["from", "to"], Unit] | None = Field(
+        None, description="`{from: fahrenheit, to: celsius}`: numbers in another unit of the same quantity."
+    )
+    clip: list[float | None] | None = Field(
+        None,
+        description="Smallest and largest value, in the new unit; what is beyond becomes the end. `null`: an open end.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        return {"expression": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            raise ValueError("nothing is cleaned here; add expression, null_if, type, unit or clip, or remove it")
+        if self.unit is not None and self.unit.keys() != {"from", "to"}:
+            raise ValueError(f"unit needs from and to; {_UNIT_FORM}")
+        if self.clip is not None:
+            check_ends(self.clip)
+        return self
+
+
+def check_ends(ends: list[float | None]) -> None:
+    """Refuse what is no pair of bounds.
+
+    :raises ValueError: in the words that a person reads.
+    """
+    given = [end for end in ends if end is not None]
+    if len(ends) != 2 or not given or (len(given) == 2 and given[0] >= given[1]):
+        raise ValueError("clip needs a low and a high end; write [0, 100], [0, null] or [null, 100]")
 
 
 class Missing(Section):
@@ -49,9 +100,7 @@ class Outliers(Section):
         if (self.clip is None) == (self.winsorize is None):
             raise ValueError("exactly one of clip and winsorize is needed; write {clip: [0, 100]}")
         if self.clip is not None:
-            ends = [end for end in self.clip if end is not None]
-            if len(self.clip) != 2 or not ends or (len(ends) == 2 and ends[0] >= ends[1]):
-                raise ValueError("clip needs a low and a high end; write [0, 100], [0, null] or [null, 100]")
+            check_ends(self.clip)
         elif self.winsorize is not None:
             low, high = self.winsorize if len(self.winsorize) == 2 else (1.0, 0.0)
             if not 0 <= low < high <= 1:
@@ -77,6 +126,9 @@ class FeatureCleaning(Section):
 class Clean(Section):
     """How the data is cleaned."""
 
+    columns: dict[str, ColumnCleaning] = Field(
+        default_factory=dict, description="What features and label read in place of a source column."
+    )
     features: dict[str, FeatureCleaning] = Field(
         default_factory=dict, description="Cleaning of features by name, with values learned on the training part."
     )

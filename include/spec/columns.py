@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from include.spec.cleaned import cleaned
 from include.spec.definition import ColumnType, Definition, FeatureType
-from include.spec.expressions import check_expression
 
 
 def input_columns(definition: Definition) -> dict[str, ColumnType]:
     """The source columns that the features need, with their types: what a request must carry."""
     if definition.feature_module is not None:
         return columns_typed(definition, definition.feature_module.inputs)
-    read = (check_expression(feature.expression).columns for feature in definition.features.values())
+    read = (cleaned(definition, feature.expression).columns for feature in definition.features.values())
     return columns_typed(definition, frozenset().union(*read))
 
 

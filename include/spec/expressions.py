@@ -124,6 +124,27 @@ def check_expression(sql: str) -> Expression:
     return Expression(tree.sql(dialect="duckdb", identify=True, comments=False), frozenset(columns))
 
 
+@functools.lru_cache(maxsize=4096)
+def substitute(sql: str, columns: tuple[tuple[str, str], ...]) -> Expression:
+    """Check an expression in which other expressions take the place of columns, all at once.
+
+    :param columns: a column's name and the SQL that takes its place.
+    :raises ExpressionError: as :func:`check_expression`, also for what comes out, which may be too long.
+    """
+    from sqlglot import exp
+
+    parts = {name: exp.Paren(this=_parse(check_expression(text).sql)) for name, text in columns}
+    if parts.keys().isdisjoint(check_expression(sql).columns):
+        return check_expression(sql)
+    tree = _parse(sql).transform(
+        lambda node: parts[node.name].copy() if isinstance(node, exp.Column) and node.name in parts else node
+    )
+    try:
+        return check_expression(tree.sql(dialect="duckdb", identify=True, comments=False))
+    except ExpressionError as error:
+        raise ExpressionError(sql, f"with its cleaned columns {error.what}", error.cure) from None
+
+
 def _parse(sql: str) -> exp.Expr:
     import sqlglot
     from sqlglot.errors import SqlglotError

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from include.settings import PROJECT
+from include.spec.cleaned import cleaned
 from include.spec.definition import Definition
 from include.training.package import BYTES_DEPEND_ON, library_versions
 from include.training.parameters import settings_besides
@@ -62,7 +63,7 @@ def make_fingerprint(
     document = {
         "model": definition.model,
         "task": definition.task,
-        "label": definition.label.expression,
+        "label": _label(definition),
         "features": description,
         "feature_module": hashlib.sha256(module.read_bytes()).hexdigest() if module else None,
         "params": training.params,
@@ -100,6 +101,11 @@ def git_commit(project: Path = PROJECT) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
+
+
+def _label(definition: Definition) -> str:
+    text = definition.label.expression
+    return cleaned(definition, text).sql if definition.clean.columns else text
 
 
 def _in_utc(windows: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

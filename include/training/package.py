@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import NoriaError, Refused
+from include.spec.cleaned import cleaned
 from include.spec.columns import added_inputs
 from include.spec.definition import ColumnType, Definition, FeatureType
-from include.spec.expressions import check_expression
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ def _describe_feature(
         "type": kind,
         "expression": sql,
         "categories": list(categories) if kind == "category" else None,
-        "reads": None if sql is None else sorted(check_expression(sql).columns),
+        "reads": None if sql is None else sorted(cleaned(definition, sql).columns),
         **({} if cleaning is None else {"clean": dict(cleaning)}),
     }
 
