@@ -19,6 +19,7 @@ from include.serving.loaded import LoadedModel, load_packaged
 from include.settings import Settings
 
 KEPT_VERSIONS = 6
+_NOT_INSTALLED = ". Its requirements.txt says what it needs: put that on this server's image (README, Other trainers)."
 _SAFE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _log = logging.getLogger(__name__)
 
@@ -105,8 +106,10 @@ def load_from(directory: Path, deployed: DeployedVersion) -> LoadedModel:
     try:
         packaged = load_packaged(directory)
     except Exception as error:
+        cure = _NOT_INSTALLED if isinstance(error, ModuleNotFoundError) else ""
+        problem = f"{type(error).__name__}: {summary(error)}"
         raise ArtifactUnloadable(
-            f"{deployed.model} version {deployed.version} does not load: {type(error).__name__}: {summary(error)}"
+            f"{deployed.model} version {deployed.version} does not load: {problem}{cure}"
         ) from error
     return LoadedModel(deployed, packaged)
 

@@ -1,4 +1,7 @@
-"""Why a version answers as it does: each feature's contribution to each row's prediction, by XGBoost's own SHAP."""
+"""Why a version answers as it does: each feature's contribution to each row's prediction.
+
+XGBoost's own SHAP for its trees, the terms of the sum for a linear model.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def explain(loaded: LoadedModel, call: Call, request_id: str) -> Encoded:
     :raises RequestRefused: 422 for rows that the model cannot read, or if the version cannot explain itself.
     :raises ModelFailed: the model failed.
     """
-    if not hasattr(loaded.packaged, "explain_rows"):
+    if not (hasattr(loaded.packaged, "explain_rows") and getattr(loaded.packaged, "explains", True)):
         raise RequestRefused(422, f"Version {loaded.deployed.version} cannot explain its predictions.")
     found: dict[str, Any] = loaded.guarded(call, lambda: loaded.packaged.explain_rows(call.as_rows()))
     document = {

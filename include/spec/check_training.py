@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from include.spec.check_search import search_findings
+from include.spec.candidates import trainings
+from include.spec.check_trainers import trainer_findings
 from include.spec.columns import feature_types
 from include.spec.definition import Definition, Gate, Task
-from include.spec.parameters import SAME, param_findings
 from include.spec.problems import Finding, KeyPath, choose
 
 METRICS: Final[dict[Task, tuple[str, ...]]] = {
@@ -19,8 +19,7 @@ METRICS: Final[dict[Task, tuple[str, ...]]] = {
 
 def training_findings(definition: Definition) -> Iterator[Finding]:
     """What is wrong with the parameters, metrics and gates of a definition."""
-    yield from _params(definition)
-    yield from search_findings(definition)
+    yield from trainer_findings(definition)
     yield from _monotone(definition)
     yield from _for_classes(definition)
     yield from _class_weight(definition)
@@ -69,22 +68,6 @@ def _gate(keys: KeyPath, gate: Gate) -> Iterator[Finding]:
         yield Finding((*keys, "margin"), f"margin does nothing beside {given[0]}", "Use it with against, or remove it.")
 
 
-def _params(definition: Definition) -> Iterator[Finding]:
-    training = definition.training
-    searched = training.search.space if training.search else {}
-    for name, value in training.params.items():
-        yield from param_findings(("training", "params", name), name, [value])
-    for name, alias in SAME:
-        places = {
-            one: "space" if one in searched else "params"
-            for one in (name, alias)
-            if one in searched or one in training.params
-        }
-        if len(places) == 2:
-            keys = ("training", "search", "space", alias) if alias in searched else ("training", "params", alias)
-            yield Finding(keys, f"{alias} and {name} are two names of one parameter", "Keep one of the two.")
-
-
 def _monotone(definition: Definition) -> Iterator[Finding]:
     types = feature_types(definition)
     for name in definition.training.monotone:
@@ -102,10 +85,9 @@ def _for_classes(definition: Definition) -> Iterator[Finding]:
 
 
 def _class_weight(definition: Definition) -> Iterator[Finding]:
-    training = definition.training
-    keys = ("training", "class_weight")
-    if training.class_weight == "balanced" and "scale_pos_weight" in {
-        *training.params,
-        *(training.search.space if training.search else ()),
-    }:
-        yield Finding(keys, "scale_pos_weight is given too, which is the same weight", "Keep one of the two.")
+    for one in trainings(definition).values():
+        training = one.training
+        given = {*training.params, *(training.search.space if training.search else ())}
+        if training.class_weight == "balanced" and "scale_pos_weight" in given:
+            keys = ("training", "class_weight")
+            yield Finding(keys, "scale_pos_weight is given too, which is the same weight", "Keep one of the two.")

@@ -13,6 +13,7 @@ from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_robustness import robustness_findings
 from include.spec.check_times import time_findings
+from include.spec.check_trainers import file_findings, module_findings
 from include.spec.check_training import training_findings
 from include.spec.clean import Clean
 from include.spec.cleaned import cleaned
@@ -40,6 +41,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from clean_findings(definition)
     yield from time_findings(definition)
     yield from training_findings(definition)
+    yield from module_findings(definition, folder)
     yield from production_findings(definition)
     yield from pod_findings(definition)
     yield from robustness_findings(definition, expressions=expressions)
@@ -112,13 +114,7 @@ def _feature_module(definition: Definition, folder: Path) -> Iterator[Finding]:
     module = definition.feature_module
     if module is None:
         return
-    path, keys = Path(module.path), ("feature_module", "path")
-    if path.is_absolute() or ".." in path.parts or path.suffix != ".py":
-        yield Finding(keys, f"{module.path!r} is no Python file beside the definition", "Write a name such as mine.py.")
-    elif not (folder / path).is_file():
-        yield Finding(keys, f"there is no file {folder / path}", "Create it, or correct the name.")
-    elif not (folder / path).resolve().is_relative_to(folder.resolve()):
-        yield Finding(keys, f"{module.path!r} leads out of the definition's folder", "Put the file into that folder.")
+    yield from file_findings(("feature_module", "path"), module.path, folder)
     for position, name in enumerate(module.inputs):
         if name not in definition.source.columns:
             yield _no_column(("feature_module", "inputs", position), name, definition)

@@ -18,6 +18,7 @@ from include.spec.production import Deployment, Serving
 from include.spec.robustness import Disturbance
 from include.spec.search import Search
 from include.spec.section import Day, Duration, Scalar, Section
+from include.spec.trainers import Candidate, Trainer
 
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
 FeatureType = Literal["numeric", "category", "boolean"]
@@ -99,8 +100,16 @@ class Training(Section):
     seed: int = Field(7, ge=0, description="Seed of everything random.")
     rounds: int = Field(300, ge=1, description="Most boosting rounds.")
     early_stopping_rounds: int = Field(20, ge=1, description="Rounds without gain on validation before stopping.")
-    params: dict[str, Scalar] = Field(default_factory=dict, description="XGBoost parameters.")
+    trainer: Trainer = Field(
+        Trainer(name="xgboost"), description="Who trains: `xgboost`, `linear`, or a module of your own."
+    )
+    params: dict[str, Scalar] = Field(default_factory=dict, description="Parameters of the trainer.")
     search: Search | None = Field(None, description="A search for parameters; left out: `params` as they are.")
+    candidates: dict[str, Candidate] = Field(
+        default_factory=dict,
+        description="Several trainings, by name: all are judged on the validation part (and on the older windows of "
+        "`search.folds`), and the one with the smallest loss is the run's model.",
+    )
     monotone: dict[str, Literal["increasing", "decreasing"]] = Field(
         default_factory=dict,
         description="Features with which the prediction may only rise (`increasing`) or only fall (`decreasing`).",

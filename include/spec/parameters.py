@@ -1,8 +1,9 @@
-"""XGBoost's parameters: which ones a definition may give or search, and within what bounds."""
+"""A trainer's parameters: which ones a definition may give or search, and within what bounds; XGBoost's are here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from include.spec.problems import Finding, KeyPath, choose
@@ -94,25 +95,46 @@ SAME: Final = (
 )
 
 
-def param_findings(keys: KeyPath, name: str, values: Iterable[Scalar]) -> Iterator[Finding]:
-    """What is wrong with values of an XGBoost parameter that a definition gives or searches."""
-    if name in OWN_PARAMS:
-        yield Finding(keys, "Noria sets this parameter itself", OWN_PARAMS[name])
-    elif name not in PARAMS:
-        yield Finding(keys, f"XGBoost has no parameter {name!r}", choose(name, PARAMS, kind="parameters"))
+@dataclass(frozen=True)
+class Parameters:
+    """What a trainer takes.
+
+    :param title: the trainer, as a sentence begins with it.
+    :param own: parameters that Noria sets itself, and what to do instead.
+    :param bounds: parameters that a definition may set, with the smallest and the largest number; None: text.
+    :param whole: those that are whole numbers.
+    """
+
+    title: str
+    own: Mapping[str, str]
+    bounds: Mapping[str, tuple[float, float] | None]
+    whole: frozenset[str]
+
+
+XGBOOST: Final = Parameters("XGBoost", OWN_PARAMS, PARAMS, WHOLE)
+
+
+def param_findings(
+    keys: KeyPath, name: str, values: Iterable[Scalar], taken: Parameters = XGBOOST
+) -> Iterator[Finding]:
+    """What is wrong with values of a trainer's parameter that a definition gives or searches."""
+    if name in taken.own:
+        yield Finding(keys, "Noria sets this parameter itself", taken.own[name])
+    elif name not in taken.bounds:
+        yield Finding(keys, f"{taken.title} has no parameter {name!r}", choose(name, taken.bounds, kind="parameters"))
     else:
         for value in values:
-            yield from _param_value(keys, name, value)
+            yield from _param_value(keys, name, value, taken)
 
 
-def _param_value(keys: KeyPath, name: str, value: Scalar) -> Iterator[Finding]:
-    bounds = PARAMS[name]
+def _param_value(keys: KeyPath, name: str, value: Scalar, taken: Parameters) -> Iterator[Finding]:
+    bounds = taken.bounds[name]
     if bounds is None:
         if not isinstance(value, str):
             yield Finding(keys, f"{value!r} is not text", "Write it as XGBoost's documentation shows it, in quotes.")
         return
-    kind = "a whole number" if name in WHOLE else "a number"
-    if isinstance(value, bool) or not isinstance(value, int | float) or (name in WHOLE and value != int(value)):
+    kind = "a whole number" if name in taken.whole else "a number"
+    if isinstance(value, bool) or not isinstance(value, int | float) or (name in taken.whole and value != int(value)):
         yield Finding(keys, f"{value!r} is not {kind}", f"Write {kind}.")
     elif not bounds[0] <= value <= bounds[1]:
         low = "more than 0" if bounds[0] == 1e-6 else f"at least {bounds[0]:g}"

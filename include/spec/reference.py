@@ -17,6 +17,7 @@ from include.spec.definition import Definition
 from include.spec.duration import format_duration
 from include.spec.expressions import FUNCTIONS
 from include.spec.parameters import OWN_PARAMS, PARAMS
+from include.spec.trainers import Trainer, linear_parameters
 
 REFERENCE: Final = Path(__file__).resolve().parent.parent / "models" / "README.md"
 
@@ -158,6 +159,8 @@ def _default(field: FieldInfo) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, Trainer):
+        return f"`{value.kind}`"
     if isinstance(value, BaseModel):
         return "see below"
     if isinstance(value, timedelta):
@@ -181,16 +184,23 @@ everything that is not the same for the same row (`random()`, `now()`), or that 
 
 
 def _params() -> str:
+    classes, values = (
+        ", ".join(f"`{name}`" for name in linear_parameters(task).bounds)
+        for task in ("binary_classification", "regression")
+    )
     own = "\n".join(f"| `{name}` | {cure} |" for name, cure in OWN_PARAMS.items())
     return f"""\
 ## XGBoost parameters
 
-`training.params` may hold {", ".join(f"`{name}`" for name in PARAMS)}.
+With the trainer `xgboost`, `training.params` may hold {", ".join(f"`{name}`" for name in PARAMS)}.
 Noria sets these itself:
 
 | parameter | instead |
 |---|---|
 {own}
+
+With the trainer `linear` it may hold {classes} (a classification) or {values} (a regression); with a module, what its
+`train` reads.
 """
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from include.features.select import feature_select
 from include.settings import Settings
+from include.spec.candidates import trainings
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
 from include.training.package import describe_model
@@ -31,6 +32,12 @@ def describe(
         categories=categories,
         cleaning=cleaning,
     )
+
+
+def trainer_module_paths(settings: Settings, definition: Definition) -> dict[str, Path]:
+    """The trainer modules' source files, beside the definition: candidate (or ``""``) → file, where it has one."""
+    modules = {name: one.training.trainer.module for name, one in trainings(definition).items()}
+    return {name: settings.models / module for name, module in modules.items() if module}
 
 
 def feature_module_path(settings: Settings, definition: Definition) -> Path | None:

@@ -14,19 +14,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from include.settings import PROJECT
+from include.spec.candidates import trainings
 from include.spec.cleaned import cleaned
 from include.spec.definition import Definition
 from include.training.package import BYTES_DEPEND_ON, library_versions
 from include.training.parameters import settings_besides
+from include.training.trainers.registry import LIBRARIES
 
 _ROOM: Final = Path(__file__).resolve().parent
 _SOURCES: Final = (
     "calibration.py",
+    "candidates.py",
     "cleaning.py",
     "compiling.py",
+    "estimators.py",
     "folds.py",
     "matrices.py",
     "package.py",
@@ -39,7 +44,7 @@ _SOURCES: Final = (
     "search.py",
     "xgboost_trainer.py",
 )
-_COMPILER: Final = _ROOM.parent / "features" / "compiled"
+_FOLDERS: Final = (_ROOM.parent / "features" / "compiled", _ROOM / "trainers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +56,19 @@ class Fingerprint:
 
 
 def make_fingerprint(
-    definition: Definition, *, training_set: Mapping[str, Any], description: Mapping[str, Any], module: Path | None
+    definition: Definition,
+    *,
+    training_set: Mapping[str, Any],
+    description: Mapping[str, Any],
+    module: Path | None,
+    trainer_modules: Mapping[str, Path] = MappingProxyType({}),
 ) -> Fingerprint:
     """The fingerprint of a training.
 
     :param training_set: reference of the training set (digest and windows count).
     :param description: the content of ``features.json``: inputs, feature SQL, categories.
     :param module: source of the feature module, if there is one.
+    :param trainer_modules: candidate (``""`` without candidates) → source of its trainer module, where it has one.
     """
     training = definition.training
     document = {
@@ -65,26 +76,48 @@ def make_fingerprint(
         "task": definition.task,
         "label": _label(definition),
         "features": description,
-        "feature_module": hashlib.sha256(module.read_bytes()).hexdigest() if module else None,
+        "feature_module": _digest(module) if module else None,
         "params": training.params,
         "monotone": training.monotone,
         "seed": training.seed,
         **settings_besides(training),
+        **_trainers(definition, trainer_modules),
         "training_set": training_set["digest"],
         "windows": _in_utc(training_set["windows"]),
         "code": code_digest(),
-        "libraries": library_versions(*BYTES_DEPEND_ON, "sqlglot", *(["optuna"] if training.search else [])),
+        "libraries": library_versions(*BYTES_DEPEND_ON, "sqlglot", *_libraries(definition)),
         "machine": platform.machine(),
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Fingerprint(value=hashlib.sha256(text.encode()).hexdigest(), document=document)
 
 
+def _trainers(definition: Definition, modules: Mapping[str, Path]) -> dict[str, Any]:
+    """Trainer and candidates; nothing for XGBoost alone, so that such a training keeps its name."""
+    training = definition.training
+    if training.trainer.kind == "xgboost" and not training.candidates:
+        return {}
+    said = training.model_dump(mode="json", include={"trainer", "candidates"})
+    return {**said, "trainer_modules": {name: _digest(path) for name, path in modules.items()}}
+
+
+def _libraries(definition: Definition) -> list[str]:
+    """What the bytes depend on besides what all do."""
+    all_trainings = [one.training for one in trainings(definition).values()]
+    needed = {library for one in all_trainings for library in LIBRARIES[one.trainer.kind]}
+    return [*(["optuna"] if any(one.search for one in all_trainings) else []), *sorted(needed)]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def code_digest() -> str:
     """Digest (64 hex characters) of the source files that decide on a model's bytes."""
     digest = hashlib.sha256()
-    for path in (*(_ROOM / name for name in _SOURCES), *sorted(_COMPILER.glob("*.py"))):
-        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    folders = (path for folder in _FOLDERS for path in sorted(folder.glob("*.py")))
+    for path in (*(_ROOM / name for name in _SOURCES), *folders):
+        digest.update(f"{path.name}\0{_digest(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import xgboost
 
+from include.spec.candidates import fold_count
 from include.spec.definition import Definition
 from include.spec.partitions import PartitionCalendar
 from include.spec.windows import earlier
@@ -38,17 +39,18 @@ class Fold:
 def older_folds(
     definition: Definition, times: pd.Series[datetime], train: Encoded, validation_starts: datetime
 ) -> list[Fold]:
-    """The folds of the definition's search before the newest, newest first; all are parts of the training part.
+    """The folds of the definition's search, or its candidates', before the newest; all are in the training part.
+
+    Newest first.
 
     A fold with no rows on one side, or of one class only (a classification), judges nothing and is left out.
 
     :param times: local event times of the training part's rows, in their order.
     :param validation_starts: where the training part ends.
     """
-    search = definition.training.search
     calendar = PartitionCalendar.of(definition)
     folds, end = [], validation_starts
-    for _ in range(search.folds - 1 if search else 0):
+    for _ in range(fold_count(definition) - 1):
         start = earlier(calendar, end, definition.training.validation)
         before = (times < calendar.local(start)).to_numpy()
         during = (times < calendar.local(end)).to_numpy() & ~before

@@ -20,7 +20,8 @@ from include.spec.definition import ColumnType, Definition, FeatureType
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xgboost
+
+    from include.training.trainers.protocol import Estimator
 
 CODE = Path(__file__).with_name("packaged_model.py")
 SHORT_WAY = tuple(Path(__file__).with_name(name) for name in ("row_batch.py", "row_path.py", "row_reader.py"))
@@ -31,8 +32,11 @@ _FEATURES = "features.json"
 _PROFILE = "profile.json"
 _MODULE = "feature_module.py"
 _COMPILED = "compiled_features.py"
-_REQUIRED = (_MODEL, _FEATURES, _PROFILE)
-_OPTIONAL = (_MODULE, _COMPILED, *(path.name for path in SHORT_WAY))
+ESTIMATORS = Path(__file__).with_name("estimators.py")
+#: The model itself: XGBoost's own format, plain numbers, or the folder of a trainer module.
+_MODELS = (_MODEL, "model.json", "model")
+_REQUIRED = (_FEATURES, _PROFILE)
+_OPTIONAL = (_MODULE, _COMPILED, ESTIMATORS.name, "trainer_module.py", *(path.name for path in SHORT_WAY))
 
 
 class PackageIncomplete(NoriaError):
@@ -148,14 +152,19 @@ def _describe_serving(definition: Definition) -> dict[str, Any]:
 def write_package(
     directory: Path,
     *,
-    booster: xgboost.Booster,
+    estimator: Estimator,
     description: Mapping[str, Any],
     profile: Mapping[str, Any],
     feature_module: Path | None = None,
 ) -> None:
-    """Write booster, description, profile, the code of the short way and the feature module's source to a folder."""
+    """Write estimator, description, profile, the code of the short way and the feature module's source to a folder.
+
+    :param description: content of ``features.json``; its ``estimator`` is left out for XGBoost's booster.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / _MODEL).write_bytes(bytes(booster.save_raw(raw_format="ubj")))
+    estimator.save(directory)
+    if "estimator" in description:
+        (directory / ESTIMATORS.name).write_bytes(ESTIMATORS.read_bytes())
     (directory / _FEATURES).write_text(canonical_json(description), encoding="utf-8")
     (directory / _PROFILE).write_text(canonical_json(profile), encoding="utf-8")
     for path in SHORT_WAY:
@@ -195,15 +204,27 @@ def _package_files(directory: Path) -> dict[str, Path]:
     folder = directory / "artifacts" if logged else directory
     files = {name: folder / name for name in (*_REQUIRED, *_OPTIONAL)}
     files[CODE.name] = directory / CODE.name if logged else CODE
+    models = _model_files(folder)
     missing = [name for name, path in files.items() if name not in _OPTIONAL and not path.is_file()]
-    if missing:
-        raise PackageIncomplete(directory, missing)
-    return {name: path for name, path in files.items() if path.is_file()}
+    if missing or not models:
+        raise PackageIncomplete(directory, [*missing, *([] if models else [_MODEL])])
+    return {**models, **{name: path for name, path in files.items() if path.is_file()}}
 
 
-def requirements() -> list[str]:
-    """The packages that the model needs, pinned to the versions that it was made with."""
-    return [f"{name}=={version}" for name, version in library_versions("mlflow", *BYTES_DEPEND_ON).items()]
+def _model_files(folder: Path) -> dict[str, Path]:
+    """The files of the model itself, by their path in the package."""
+    found = [folder / name for name in _MODELS if (folder / name).exists()]
+    files = [file for path in found for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    return {file.relative_to(folder).as_posix(): file for file in files if file.is_file()}
+
+
+def requirements(more: Sequence[str] = ()) -> list[str]:
+    """The packages that the model needs, pinned to the versions that it was made with.
+
+    :param more: what its estimator needs besides, pinned already.
+    """
+    pinned = [f"{name}=={version}" for name, version in library_versions("mlflow", *BYTES_DEPEND_ON).items()]
+    return [*pinned, *(one for one in more if one not in pinned)]
 
 
 BYTES_DEPEND_ON = ("xgboost", "duckdb", "numpy", "pandas")
@@ -227,23 +248,26 @@ def library_versions(*names: str) -> dict[str, str]:
     return versions
 
 
-def log_package(directory: Path, *, example: pd.DataFrame, run_id: str, name: str = "model") -> LoggedPackage:
+def log_package(
+    directory: Path, *, example: pd.DataFrame, run_id: str, name: str = "model", needs: Sequence[str] = ()
+) -> LoggedPackage:
     """Log a written package to the active MLflow run as a standard pyfunc (models from code, no pickle).
 
     The tracking address must be set and the run ``run_id`` be active in this process.
 
     :param example: a few raw rows with exactly the input columns.
+    :param needs: packages that its estimator needs besides those of every model, pinned.
     """
     import mlflow.pyfunc
 
-    files = {path.stem: str(path) for path in sorted(directory.iterdir()) if path.is_file()}
+    files = {path.stem: str(path) for path in sorted(directory.iterdir())}
     info = mlflow.pyfunc.log_model(
         name=name,
         python_model=str(CODE),
         artifacts=files,
         signature=_signature(list(example.columns)),
         input_example=example,
-        pip_requirements=requirements(),
+        pip_requirements=requirements(needs),
         metadata={"noria_run": run_id},
     )
     return LoggedPackage(

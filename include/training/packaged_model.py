@@ -4,8 +4,9 @@ MLflow logs this very file (models from code), so it must stay self-contained: i
 numpy, pandas, duckdb, xgboost and mlflow.pyfunc, and nothing of this repository. Beside it lie ``model.ubj``
 (XGBoost), ``features.json`` (inputs, feature SQL, categories, limits), ``row_path.py``, ``row_reader.py`` and
 ``row_batch.py`` (the short way for a few rows), ``compiled_features.py`` if the feature SQL could be compiled and was
-proven equal, and, for a model with a feature module, its source. Training encodes its matrices with the same
-functions, so that there is one way from features to numbers.
+proven equal, and, for a model with a feature module, its source. A model of another trainer has, for ``model.ubj``,
+what ``estimators.py`` beside it opens. Training encodes its matrices with the same functions, so that there is one way
+from features to numbers.
 """
 
 import json
@@ -344,9 +345,9 @@ class TabularModel(PythonModel):
 
     @classmethod
     def open(cls, directory: Path) -> "TabularModel":
-        """Load from a folder with ``model.ubj`` and ``features.json``, without MLflow."""
+        """Load from a folder with the package's files, without MLflow."""
         model = cls()
-        model._load({path.stem: path for path in Path(directory).iterdir() if path.is_file()})
+        model._load({path.stem: path for path in Path(directory).iterdir()})
         return model
 
     def _load(self, files: Mapping[str, Path]) -> None:
@@ -354,8 +355,7 @@ class TabularModel(PythonModel):
         self.columns = self.description["columns"]
         self.features: list[dict[str, Any]] = self.description["features"]
         self._zone = ZoneInfo(self.description["time_zone"])
-        self._booster = xgboost.Booster({"nthread": 1})
-        self._booster.load_model(bytearray(files["model"].read_bytes()))
+        self._load_estimator(files)
         self._compute: Any = None
         if self.description.get("feature_module"):
             self._compute = _load_code("feature_module", files["feature_module"]).compute
@@ -365,6 +365,17 @@ class TabularModel(PythonModel):
             f"CAST({_quoted(name)} AS {SQL_TYPES[kind]}) AS {_quoted(name)}" for name, kind in self.columns.items()
         )
         self._query = f"SELECT {self.description['select']} FROM (SELECT {', '.join(casts)} FROM raw_rows)"  # noqa: S608
+
+    def _load_estimator(self, files: Mapping[str, Path]) -> None:
+        """XGBoost's booster, or the estimator of another trainer."""
+        self._estimator: Any = None
+        said = self.description.get("estimator")
+        if said is None:
+            self._booster = xgboost.Booster({"nthread": 1})
+            self._booster.load_model(bytearray(files["model"].read_bytes()))
+        else:
+            code = _load_code("estimators", files["estimators"])
+            self._estimator = code.open_estimator(said["kind"], files, _load_code)
 
     def _load_row_path(self, files: Mapping[str, Path]) -> None:
         """The short way for a few rows; a folder of an older package takes the code that lies beside this file."""
@@ -388,7 +399,7 @@ class TabularModel(PythonModel):
         self._columns_of = batch.ColumnReader(self.columns, self.entity, self._limits)
         self._encode_any = self._path.make_encoder(self.features, refuse_unseen=False)
         self._encode_strictly = self._path.make_encoder(self.features, refuse_unseen=self._refuses_unseen)
-        self._direct = self._path.direct_booster(self._booster, self.features)
+        self._direct: Any = None if self._estimator else self._path.direct_booster(self._booster, self.features)
         self._compiled: Any = None
         self._batch: Any = None
         if (self.description.get("compiled") or {}).get("admitted") and "compiled_features" in files:
@@ -489,6 +500,8 @@ class TabularModel(PythonModel):
         read = self._reader.read_rows(rows)
         matrix = self._matrix(self._arrays(read), len(read), strict=True)
         names = [feature["name"] for feature in self.features]
+        if self._estimator is not None:
+            return self._explain_estimator(matrix, names)
         kinds = ["c" if feature["type"] == "category" else "q" for feature in self.features]
         table = xgboost.DMatrix(matrix, feature_names=names, feature_types=kinds, enable_categorical=True, nthread=1)
         shares = self._booster.predict(table, pred_contribs=True).astype(np.float64)
@@ -497,6 +510,20 @@ class TabularModel(PythonModel):
             "base": float(shares[0, -1]) if len(read) else None,
             "contributions": [dict(zip(names, row[:-1].tolist(), strict=True)) for row in shares],
             "predictions": probability_or_value(self._booster, matrix).tolist(),
+        }
+
+    @property
+    def explains(self) -> bool:
+        """Whether :meth:`explain_rows` is to be had; a model of a team's own trainer says nothing of its inside."""
+        return self._estimator is None or hasattr(self._estimator, "explain")
+
+    def _explain_estimator(self, matrix: Matrix, names: list[str]) -> dict[str, Any]:
+        base, shares = self._estimator.explain(matrix)
+        return {
+            "scale": "log-odds" if self.description["task"] == "binary_classification" else "value",
+            "base": float(base[0]) if len(matrix) else None,
+            "contributions": [dict(zip(names, row[:, 0].tolist(), strict=True)) for row in shares],
+            "predictions": _floats(self._predict_matrix(matrix)),
         }
 
     # -- what both share --
@@ -524,7 +551,7 @@ class TabularModel(PythonModel):
                 if self._direct is not None and len(encoded) == 1:
                     return [self._direct.predict(encoded[0])]
                 matrix = np.array(encoded, dtype=np.float32).reshape(len(rows), len(self.features))
-                return _floats(probability_or_value(self._booster, matrix))
+                return _floats(self._predict_matrix(matrix))
         return _floats(self._predict_columns(self._arrays(rows), len(rows), strict=strict))
 
     def _encode_compiled(self, rows: list[list[Any]], encode_row: Callable[[Any], Any]) -> list[list[float]] | None:
@@ -550,7 +577,14 @@ class TabularModel(PythonModel):
     def _predict_columns(
         self, columns: Mapping[str, Any], rows: int, *, strict: bool = False
     ) -> npt.NDArray[np.float64]:
-        return probability_or_value(self._booster, self._matrix(columns, rows, strict=strict))
+        return self._predict_matrix(self._matrix(columns, rows, strict=strict))
+
+    def _predict_matrix(self, matrix: Matrix) -> npt.NDArray[np.float64]:
+        """The answers for encoded rows."""
+        if self._estimator is None:
+            return probability_or_value(self._booster, matrix)
+        answers: npt.NDArray[np.float64] = self._estimator.predict(matrix)
+        return answers
 
     def _matrix(self, columns: Mapping[str, Any], rows: int, *, strict: bool) -> Matrix:
         """The encoded features of typed columns.

@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,21 +23,24 @@ from include.errors import NoriaError
 from include.lake.paths import relative_to_store
 from include.lake.store import store_of
 from include.settings import Settings
+from include.spec.candidates import trainings
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
+from include.spec.trainers import UNFIT
+from include.training.candidates import Chosen, train_candidates
 from include.training.cleaning import kept_rows, learn_cleaning
 from include.training.compiling import compile_package
-from include.training.describe import describe, feature_module_path
+from include.training.describe import describe, feature_module_path, trainer_module_paths
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
 from include.training.folds import older_folds
 from include.training.matrices import encode_part, learn_categories
 from include.training.package import PackageIncomplete, artifact_digest, write_package
-from include.training.packaged_model import TabularModel, encode, probability_or_value
+from include.training.packaged_model import TabularModel, encode
 from include.training.parameters import parameters, settings_besides
 from include.training.profile import make_profile
 from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
+from include.training.trainers.protocol import Trained
 from include.training.training_set import INPUTS_FILE, open_directory
-from include.training.xgboost_trainer import Trained, train_model
 
 Predictions = npt.NDArray[np.float64]
 Document = dict[str, Any]
@@ -96,8 +99,13 @@ def prepare_job(settings: Settings, definition: Definition, as_of: datetime, ref
     cleaning = learn_cleaning(definition, kept)
     description = describe(definition, learn_categories(kept, feature_types(definition), cleaning), cleaning)
     module = feature_module_path(settings, definition)
-    parameters(definition)
-    fingerprint = make_fingerprint(definition, training_set=reference, description=description, module=module)
+    modules = trainer_module_paths(settings, definition)
+    for one in trainings(definition).values():
+        if one.training.trainer.kind == "xgboost":
+            parameters(one)
+    fingerprint = make_fingerprint(
+        definition, training_set=reference, description=description, module=module, trainer_modules=modules
+    )
     return Job(
         settings=settings,
         definition=definition,
@@ -142,7 +150,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     validation, holdout = (pd.read_parquet(job.directory / f"{part}.parquet") for part in ("validation", "holdout"))
     kept = kept_rows(job.definition, "train", job.train)
     train = encode_part(kept, features)
-    trained = train_model(
+    chosen = train_candidates(
         job.definition,
         features,
         train,
@@ -153,23 +161,27 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
             train,
             datetime.fromisoformat(job.reference["windows"]["train"]["end"]),
         ),
+        modules=trainer_module_paths(job.settings, job.definition),
     )
+    trained = chosen.trained
     seconds = time.monotonic() - started
     _log.info("Trained %d rounds in %.1f s.", trained.best_round, seconds)
     inputs = read_inputs(job.directory)
     with tempfile.TemporaryDirectory(prefix="noria-package-") as folder:
         package = Path(folder) / "package"
-        predictions = _package(job, trained, holdout, package)
-        compiled = compile_package(package, job.description, inputs)["compiled"]
+        described = _described(job, trained)
+        predictions = _package(job, trained, described, holdout, package)
+        compiled = compile_package(package, described, inputs)["compiled"]
         _check_equal(job, holdout, predictions, TabularModel.open(package).predict_frame(inputs))
         _write_predictions(job, holdout, predictions)
         with tracker.run(job.definition, _tags(job)) as run:
-            _log_run(job, run, trained, seconds)
-            model_uri = _log_model(job, run, tracker, package, inputs, holdout, predictions)
+            _log_run(job, run, chosen, seconds)
+            model_uri = _log_model(job, run, tracker, package, inputs, holdout, predictions, trained.requirements)
             tags = {
                 "noria.model_uri": model_uri,
                 "noria.artifact_digest": artifact_digest(package),
                 "noria.best_round": str(trained.best_round),
+                **({"noria.candidate": chosen.name} if chosen.name else {}),
                 "noria.compiled": compiled["reason"] or f"proven equal on {compiled['rows']} rows",
             }
             run.tags(tags)
@@ -183,9 +195,14 @@ def read_inputs(directory: Path) -> pd.DataFrame:
     return frame
 
 
-def _package(job: Job, trained: Trained, holdout: pd.DataFrame, package: Path) -> Predictions:
+def _described(job: Job, trained: Trained) -> Document:
+    """The content of ``features.json``, which says what the estimator is if it is not XGBoost's booster."""
+    return job.description if trained.kind == "xgboost" else {**job.description, "estimator": {"kind": trained.kind}}
+
+
+def _package(job: Job, trained: Trained, description: Document, holdout: pd.DataFrame, package: Path) -> Predictions:
     """Write the package; returns the predictions for the holdout's published features."""
-    predictions = probability_or_value(trained.booster, encode(holdout, job.description["features"]))
+    predictions = trained.estimator.predict(encode(holdout, description["features"]))
     profile = make_profile(
         job.train,
         feature_types(job.definition),
@@ -195,8 +212,8 @@ def _package(job: Job, trained: Trained, holdout: pd.DataFrame, package: Path) -
     )
     write_package(
         package,
-        booster=trained.booster,
-        description=job.description,
+        estimator=trained.estimator,
+        description=description,
         profile=profile,
         feature_module=feature_module_path(job.settings, job.definition),
     )
@@ -236,9 +253,11 @@ def _put(job: Job, source: Path) -> None:
     store_of(job.settings).deliver(target)
 
 
-def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:
-    others = settings_besides(job.definition.training)
-    run.parameters({**trained.parameters, **{name: value for name, value in others.items() if name != "search"}})
+def _log_run(job: Job, run: RunLog, chosen: Chosen, seconds: float) -> None:
+    trained, training = chosen.trained, chosen.definition.training
+    unused = {"search", *UNFIT[training.trainer.kind]}
+    others = {name: value for name, value in settings_besides(training).items() if name not in unused}
+    run.parameters({**trained.parameters, **others})
     best = trained.best_round
     at_best = {f"best_{p}_{m}": curve[best - 1] for p, ms in trained.curves.items() for m, curve in ms.items()}
     rows = {f"rows_{part}": count for part, count in job.reference["rows"].items()}
@@ -246,7 +265,9 @@ def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:
     found |= (
         {f"calibration_{name}": value for name, value in asdict(trained.sigmoid).items()} if trained.sigmoid else {}
     )
-    run.metrics({**at_best, **rows, **found, "best_round": best, "training_seconds": seconds}, trained.curves)
+    run.metrics(
+        {**at_best, **rows, **found, **chosen.metrics, "best_round": best, "training_seconds": seconds}, trained.curves
+    )
     reference = job.reference
     where = {key: reference[key] for key in ("directory", "features_version", "features_digest", "raw_version")}
     run.dataset(
@@ -260,6 +281,7 @@ def _log_run(job: Job, run: RunLog, trained: Trained, seconds: float) -> None:
             "training_set.json": json.dumps(reference, indent=1),
             "importance.json": json.dumps(_by_gain(trained.importance), indent=1),
             **({"search.json": json.dumps(trained.found.document, indent=1)} if trained.found else {}),
+            **({"candidates.json": json.dumps(chosen.document, indent=1)} if chosen.document else {}),
         }
     )
 
@@ -281,11 +303,12 @@ def _log_model(
     inputs: pd.DataFrame,
     holdout: pd.DataFrame,
     predictions: Predictions,
+    needs: Sequence[str],
 ) -> str:
     """Log model, predictions and verification rows; load the model back from MLflow and compare its answers."""
     import mlflow.pyfunc
 
-    logged = run.model(package, inputs.head(_EXAMPLE_ROWS))
+    logged = run.model(package, inputs.head(_EXAMPLE_ROWS), needs)
     with tempfile.TemporaryDirectory(prefix="noria-logged-") as folder:
         back = tracker.download_model(logged.model_uri, Path(folder))
         if artifact_digest(back) != logged.artifact_digest:

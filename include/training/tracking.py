@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,9 +215,12 @@ class RunLog:
         """A file as an artifact below ``folder``."""
         self._client.log_artifact(self.run_id, str(local), folder)
 
-    def model(self, directory: Path, example: pd.DataFrame) -> LoggedPackage:
-        """The packaged model."""
-        return log_package(directory, example=example, run_id=self.run_id)
+    def model(self, directory: Path, example: pd.DataFrame, needs: Sequence[str]) -> LoggedPackage:
+        """The packaged model.
+
+        :param needs: packages that its estimator needs besides those of every model.
+        """
+        return log_package(directory, example=example, run_id=self.run_id, needs=needs)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Tags of the run."""

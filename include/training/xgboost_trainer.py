@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xgboost
 
 from include.spec.definition import Definition, Training
 from include.training.calibration import Sigmoid, calibrated, fit_sigmoid
 from include.training.folds import Fold
 from include.training.matrices import Encoded
+from include.training.packaged_model import probability_or_value
 from include.training.parameters import class_weight, parameters, refusals_said
 from include.training.search import Found, search_parameters
 
@@ -31,6 +33,7 @@ class Trained:
     :param importance: feature → total gain of its splits; 0 for a feature that is not used.
     :param found: what the search for parameters found; None without one.
     :param sigmoid: the calibration that is in the model; None without one.
+    :param judged: answers for the validation part before calibration and refit.
     """
 
     booster: xgboost.Booster
@@ -40,6 +43,7 @@ class Trained:
     importance: dict[str, float]
     found: Found | None
     sigmoid: Sigmoid | None
+    judged: npt.NDArray[np.float64]
 
 
 def train_model(
@@ -70,6 +74,7 @@ def train_model(
         best = int(booster.best_iteration) + 1
         # Before a refit, which trains on the validation part, too.
         sigmoid = _sigmoid(training, booster[:best], validation)
+        judged = probability_or_value(booster[:best], validation.matrix)
         if training.refit == "validation":
             both = Encoded(
                 matrix=np.concatenate([train.matrix, validation.matrix]),
@@ -85,6 +90,7 @@ def train_model(
         importance=_importance(model, features),
         found=found,
         sigmoid=sigmoid,
+        judged=judged,
     )
 
 

@@ -17,6 +17,7 @@ from include.registry import database, stages, tables
 from include.settings import Settings
 from include.training.package import CODE, add_compiled, artifact_digest, write_package
 from include.training.packaged_model import SQL_TYPES
+from include.training.trainers.xgboost_trees import Trees
 from tests.serving.live import AS_OF, DESCRIPTION, GOOD_ROW, Logged
 
 ENTITY = {"place": "string", "order": "integer"}
@@ -39,7 +40,7 @@ def save_model(folder: Path, seed: int, offered: dict[str, Any] = OFFERED) -> Lo
     names = [f"feature_{feature['name']}" for feature in offered["features"] if "of" not in feature]
     compiled = compile_features(types, offered["select"], names)
     package = folder / f"package-{seed}"
-    write_package(package, booster=booster, description=offered, profile={"seed": seed})
+    write_package(package, estimator=Trees(booster), description=offered, profile={"seed": seed})
     add_compiled(package, offered, compiled, {"admitted": True, "reason": "", "rows": 1})
     files = {path.stem: str(path) for path in sorted(package.iterdir())}
     saved = folder / f"model-{seed}"

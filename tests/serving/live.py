@@ -31,6 +31,7 @@ from include.serving.limits import Limits
 from include.settings import PROJECT, Settings
 from include.training.package import log_package, write_package
 from include.training.packaged_model import TabularModel
+from include.training.trainers.xgboost_trees import Trees
 
 COLUMNS = {"n": "integer", "x": "number", "place": "string", "dry": "boolean", "seen_at": "timestamp"}
 FEATURES = [
@@ -91,7 +92,7 @@ def log_model(settings: Settings, folder: Path, seed: int) -> Logged:
         num_boost_round=5,
     )
     package = folder / f"package-{seed}"
-    write_package(package, booster=booster, description=DESCRIPTION, profile={"seed": seed})
+    write_package(package, estimator=Trees(booster), description=DESCRIPTION, profile={"seed": seed})
     rows = raw_rows(230)
     client = connect(settings)
     # Not set_experiment: it would outlive the test and reach the next one's runs.

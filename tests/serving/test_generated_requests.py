@@ -30,6 +30,7 @@ from include.serving.protocols.metadata import DATATYPES
 from include.settings import Settings
 from include.stack.postgres import Postgres
 from include.training.package import add_compiled, log_package, write_package
+from include.training.trainers.xgboost_trees import Trees
 from tests.serving import generated
 from tests.serving.generated import Request
 from tests.serving.live import COLUMNS, DESCRIPTION, FEATURES, GOOD_ROW, Logged, deploy, raw_rows, register, until
@@ -122,7 +123,7 @@ def log_model(settings: Settings, folder: Path, seed: int, serving: dict[str, An
     features = [{**feature, "reads": reads[feature["name"]]} for feature in FEATURES]
     description = {**DESCRIPTION, "features": features, "serving": serving}
     package = folder / f"package-{seed}"
-    write_package(package, booster=booster, description=description, profile={"seed": seed})
+    write_package(package, estimator=Trees(booster), description=description, profile={"seed": seed})
     add_compiled(package, description, COMPILED, {"admitted": True, "reason": None, "rows": 1})
     experiment = connect(settings).create_experiment(f"generated-{seed}")
     with mlflow.start_run(experiment_id=experiment) as run:

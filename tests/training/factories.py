@@ -14,6 +14,7 @@ from include.training.cleaning import kept_rows, learn_cleaning
 from include.training.matrices import Encoded, encode_part, learn_categories
 from include.training.package import describe_model, write_package
 from include.training.packaged_model import TabularModel
+from include.training.trainers.xgboost_trees import Trees
 from include.training.xgboost_trainer import train_model
 
 SQL_TYPES = {"numeric": "DOUBLE", "category": "VARCHAR", "boolean": "BOOLEAN"}
@@ -132,7 +133,7 @@ def make_package(
     }
     assert {"AA", "B6", "DL", "UA"} <= {*description["features"][1]["categories"]}
     trained = train_model(definition, description["features"], parts["train"], parts["validation"], threads=threads)
-    write_package(folder / "package", booster=trained.booster, description=description, profile={"format": 1})
+    write_package(folder / "package", estimator=Trees(trained.booster), description=description, profile={"format": 1})
     return TabularModel.open(folder / "package"), parts, trained
 
 

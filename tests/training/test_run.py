@@ -28,6 +28,7 @@ from include.training.package import artifact_digest
 from include.training.run import Job, PackagedModelDiffers, find_equal, prepare_job, train_and_log
 from include.training.tracking import COMPLETE, Tracker, TrackingAway
 from include.training.training_set import assemble_training_set
+from tests.training import trainer_modules
 from tests.training.factories import json_rows, make_definition, make_rows
 from tests.training.lake import AS_OF, fill, with_suites
 
@@ -309,3 +310,68 @@ def test_a_search_is_logged_with_its_trials_and_decides_on_the_model(
     assert {name: run.data.params[name] for name in best} == {name: str(value) for name, value in best.items()}
     assert run.data.params["subsample"] == "0.8"
     assert find_equal(job, tracker, None) == {**output, "reused": True}
+
+
+def test_candidates_are_logged_with_the_reason_and_the_best_one_is_the_model(
+    lake: Settings, tracker: Tracker, tmp_path: Path
+) -> None:
+    trees = {"trainer": "xgboost", "params": {"max_depth": 2}}
+    definition = make_definition(
+        training={"params": {}, "rounds": 5, "candidates": {"trees": trees, "line": {"trainer": "linear"}}}
+    )
+    job = job_of(lake, definition)
+    output = train_and_log(job, tracker)
+    run = tracker.client.get_run(output["run_id"])
+    told = json.loads(tracker.download(output["run_id"], "candidates.json", tmp_path).read_text())
+    assert told["chosen"] == run.data.tags["noria.candidate"] == "line", told["reason"]
+    losses = {one["name"]: one["loss"] for one in told["candidates"]}
+    assert {name: run.data.metrics[f"candidate_{name}_logloss"] for name in losses} == losses
+    assert run.data.metrics["best_validation_logloss"] == losses["line"]
+    assert (run.data.params["trainer"], run.data.params["C"], output["best_round"]) == ("linear", "1.0", 1)
+    assert "rounds" not in run.data.params
+    assert run.data.tags["noria.compiled"].startswith("proven equal on ")
+    assert set(json.loads(tracker.download(output["run_id"], "importance.json", tmp_path).read_text())) == set(
+        definition.features
+    )
+    assert find_equal(job, tracker, None) == {**output, "reused": True}
+    again = train_and_log(job, tracker)
+    assert again["artifact_digest"] == output["artifact_digest"]
+    assert_loads_equally(tracker, output, tmp_path)
+
+
+def test_a_module_of_the_teams_own_is_logged_with_its_files_and_requirements(
+    lake: Settings, tracker: Tracker, tmp_path: Path
+) -> None:
+    definition = make_definition(training={"params": {}, "trainer": {"module": "my_trainer.py"}})
+    lake.models.mkdir(exist_ok=True)
+    source = lake.models / "my_trainer.py"
+    source.write_text(trainer_modules.FOREST)
+    job = job_of(lake, definition)
+    output = train_and_log(job, tracker)
+    model = tracker.download_model(output["model_uri"], tmp_path / "model")
+    assert artifact_digest(model) == output["artifact_digest"]
+    assert {path.name for path in (model / "artifacts" / "model").iterdir()} >= {"MLmodel", "model.skops"}
+    assert (model / "requirements.txt").read_text().splitlines()[-1] == "scikit-learn==1.9.1"
+    assert_loads_equally(tracker, output, tmp_path)
+    source.write_text(trainer_modules.FOREST + "# another\n")
+    assert job_of(lake, definition).fingerprint.value != job.fingerprint.value
+
+
+def test_the_fingerprint_names_trainer_and_candidates_only_where_they_are_given(lake: Settings) -> None:
+    plain, line = (job_of(lake, make_definition(training=more)) for more in ({}, {"trainer": "linear", "params": {}}))
+    assert not {"trainer", "candidates"} & set(plain.fingerprint.document)
+    assert line.fingerprint.document["trainer"] == {"name": "linear", "module": None}
+    assert "scikit-learn" in line.fingerprint.document["libraries"]
+    assert "scikit-learn" not in plain.fingerprint.document["libraries"]
+
+
+def assert_loads_equally(tracker: Tracker, output: dict[str, Any], folder: Path) -> None:
+    """The model that MLflow gives answers the verification rows as they were logged: in a batch, alone, compiled."""
+    rows = pq.read_table(tracker.download(output["run_id"], "verification/rows.parquet", folder)).to_pandas()
+    raw, expected = rows.drop(columns="prediction"), rows["prediction"].tolist()
+    loaded = mlflow.pyfunc.load_model(output["model_uri"])
+    assert loaded.predict(raw)["prediction"].tolist() == expected
+    asked = json_rows(raw[:20], list(raw.columns))
+    packaged = loaded.unwrap_python_model()
+    assert packaged.predict_rows(asked) == expected[:20]
+    assert [packaged.predict_rows([row])[0] for row in asked] == expected[:20]
