@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,8 @@ from include.errors import Refused
 from include.spec.clean import FeatureCleaning, Outliers
 from include.spec.columns import feature_types
 from include.spec.definition import Definition
+from include.training.folds import Cut, Fold, Rows
+from include.training.matrices import encode_part
 from include.training.packaged_model import PREFIX, clipped, is_null
 from include.training.refusals import FEWEST_ROWS
 
@@ -95,6 +97,36 @@ def learn_cleaning(definition: Definition, train: pd.DataFrame) -> dict[str, Lea
         name: _learn(definition.model, name, types[name], rule, train[PREFIX + name])
         for name, rule in definition.clean.features.items()
     }
+
+
+def fold_cleaning(definition: Definition, features: Sequence[Mapping[str, Any]], kept: pd.DataFrame) -> Cut | None:
+    """How a fold of a search is cut, so that its cleaning is learned from the rows that it trains on, and no later.
+
+    Categories stay those of the whole training part. A fold that cannot learn a rule is cleaned as the model will be.
+
+    :param features: as ``features.json`` describes them.
+    :param kept: the training part without dropped rows.
+    :returns: None where nothing is learned, so that a fold's rows are encoded as those of the whole part.
+    """
+    if not any(_is_learned(rule) for rule in definition.clean.features.values()):
+        return None
+
+    def cut(before: Rows, during: Rows) -> Fold:
+        own = features
+        try:
+            learned = learn_cleaning(definition, kept[before])
+        except NothingToLearn as error:
+            _log.warning("A fold is cleaned as the model will be: %s", error)
+        else:
+            own = [{**one, "clean": learned[one["name"]]} if one["name"] in learned else one for one in features]
+        return Fold(train=encode_part(kept[before], own), validation=encode_part(kept[during], own))
+
+    return cut
+
+
+def _is_learned(rule: FeatureCleaning) -> bool:
+    learned = rule.missing.how in {"median", "mean", "most_frequent"}
+    return learned or (rule.outliers is not None and rule.outliers.winsorize is not None)
 
 
 def _learn(model: str, name: str, kind: str, rule: FeatureCleaning, values: pd.Series) -> Learned:

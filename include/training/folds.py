@@ -7,11 +7,13 @@ Forecasting 16(4): the order of time is kept, so nothing of the future is traine
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xgboost
 
@@ -36,8 +38,17 @@ class Fold:
         return self.train.dmatrix(features), self.validation.dmatrix(features)
 
 
+Rows = npt.NDArray[np.bool_]
+#: Makes the fold that trains on some rows of the training part and is judged on others.
+Cut = Callable[[Rows, Rows], Fold]
+
+
 def older_folds(
-    definition: Definition, times: pd.Series[datetime], train: Encoded, validation_starts: datetime
+    definition: Definition,
+    times: pd.Series[datetime],
+    train: Encoded,
+    validation_starts: datetime,
+    cut: Cut | None = None,
 ) -> list[Fold]:
     """The folds of the definition's search, or its candidates', before the newest; all are in the training part.
 
@@ -47,6 +58,7 @@ def older_folds(
 
     :param times: local event times of the training part's rows, in their order.
     :param validation_starts: where the training part ends.
+    :param cut: encodes a fold's rows itself; left out: they are rows of ``train``.
     """
     calendar = PartitionCalendar.of(definition)
     folds, end = [], validation_starts
@@ -54,7 +66,7 @@ def older_folds(
         start = earlier(calendar, end, definition.training.validation)
         before = (times < calendar.local(start)).to_numpy()
         during = (times < calendar.local(end)).to_numpy() & ~before
-        fold = Fold(train=train.rows(before), validation=train.rows(during))
+        fold = cut(before, during) if cut else Fold(train=train.rows(before), validation=train.rows(during))
         if _judges(definition, fold):
             folds.append(fold)
         else:

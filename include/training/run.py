@@ -28,7 +28,7 @@ from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
 from include.spec.trainers import UNFIT
 from include.training.candidates import Chosen, train_candidates
-from include.training.cleaning import kept_rows, learn_cleaning
+from include.training.cleaning import fold_cleaning, kept_rows, learn_cleaning
 from include.training.compiling import compile_package
 from include.training.describe import describe, feature_module_path, trainer_module_paths
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
@@ -160,6 +160,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
             kept[job.definition.source.event_time],
             train,
             datetime.fromisoformat(job.reference["windows"]["train"]["end"]),
+            fold_cleaning(job.definition, features, kept),
         ),
         modules=trainer_module_paths(job.settings, job.definition),
     )

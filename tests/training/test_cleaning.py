@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.spec.definition import Definition
-from include.training.cleaning import NothingToLearn, TooFewLeft, kept_rows, learn_cleaning
-from include.training.matrices import learn_categories
+from include.training.cleaning import NothingToLearn, TooFewLeft, fold_cleaning, kept_rows, learn_cleaning
+from include.training.matrices import encode_part, learn_categories
 from tests.training.factories import make_definition
 
 
@@ -80,6 +80,32 @@ class TestLearning:
         types = {"carrier": "category"}
         learned = learn_cleaning(definition, train)
         assert learn_categories(train, types, learned) == {"carrier": ["a", "b", "none"]}  # type: ignore[arg-type]
+
+
+class TestFolds:
+    def test_a_fold_is_cleaned_by_what_its_own_training_rows_say(self) -> None:
+        definition = cleaned(far={"missing": "median", "outliers": {"winsorize": [0, 1]}})
+        part = frame(far=[1.0, 2.0, 3.0, np.nan, 50.0, np.nan])
+        learned = learn_cleaning(definition, part)
+        features = [{"name": "far", "type": "numeric", "clean": learned["far"]}]
+        cut = fold_cleaning(definition, features, part)
+        assert cut is not None
+        fold = cut(np.arange(6) < 4, np.arange(6) >= 4)
+        assert fold.train.matrix[:, 0].tolist() == [1.0, 2.0, 3.0, 2.0]
+        assert fold.validation.matrix[:, 0].tolist() == [3.0, 2.0]
+        assert encode_part(part, features).matrix[3:, 0].tolist() == [2.0, 50.0, 2.0]
+
+    def test_a_fold_without_a_value_is_cleaned_as_the_model(self) -> None:
+        definition = cleaned(far={"missing": "median"})
+        features = [{"name": "far", "type": "numeric", "clean": {"fill": 7.0}}]
+        cut = fold_cleaning(definition, features, frame(far=[np.nan, np.nan, 7.0]))
+        assert cut is not None
+        assert cut(np.arange(3) < 2, np.arange(3) >= 2).train.matrix[:, 0].tolist() == [7.0, 7.0]
+
+    @pytest.mark.parametrize("rule", [{"missing": "drop"}, {"missing": {"value": 0}}, {"outliers": {"clip": [0, 1]}}])
+    def test_where_nothing_is_learned_folds_are_cut_from_the_encoded_part(self, rule: dict[str, Any]) -> None:
+        assert fold_cleaning(cleaned(far=rule), [], frame(far=[1.0])) is None
+        assert fold_cleaning(make_definition(), [], frame(far=[1.0])) is None
 
 
 class TestDropping:
