@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from include.evaluation.scoring import Floats
 from include.spec.definition import FeatureType, Task
+from include.training.matrices import encode_part, learn_categories
+from include.training.packaged_model import encode
+from include.training.trainers.linear import fit_linear
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-#: Prefix of the features' columns in the training set.
-PREFIX: Final = "feature_"
 #: Rows that the linear baseline is fitted on at most, spread evenly over the training part.
 _MOST_ROWS: Final = 40_000
 #: Most frequent categories of a feature that get a column of their own; all others share none.
 _MOST_CATEGORIES: Final = 60
+_MOST_STEPS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ def naive_baseline(task: Task, train_labels: Floats, rows: int) -> Baseline:
 def linear_baseline(
     task: Task, features: Mapping[str, FeatureType], train: pd.DataFrame, holdout: pd.DataFrame
 ) -> Baseline:
-    """Logistic (binary) or ridge regression on standardized numbers and one-hot categories.
+    """Logistic (binary) or ridge regression on standardized numbers and one-hot categories: the trainer ``linear``.
 
     Missing and infinite numbers become the training part's median. Deterministic: a large training part is thinned to
     evenly spaced rows. With one class only in the training part it is the naive baseline.
@@ -63,73 +59,20 @@ def linear_baseline(
     if np.unique(labels).size < 2:
         naive = naive_baseline(task, labels, len(holdout))
         return Baseline("linear", naive.predictions, f"{naive.description} (all its labels are the same)")
-    encoder = _Encoder.fit(features, thin)
-    fitted = _fit(task, encoder.transform(thin), labels)
-    matrix = encoder.transform(holdout)
+    described = _described(features, thin)
+    model = fit_linear(task, encode_part(thin, described), described, **_settings(task))
     kind = "logistic regression" if task == "binary_classification" else "ridge regression"
-    predictions = fitted.predict_proba(matrix)[:, 1] if task == "binary_classification" else fitted.predict(matrix)
-    text = f"{kind} on {matrix.shape[1]} columns, fitted on {len(thin):,} of {len(train):,} training rows"
-    return Baseline("linear", np.asarray(predictions, dtype=np.float64), text)
+    text = f"{kind} on {model.columns} columns, fitted on {len(thin):,} of {len(train):,} training rows"
+    return Baseline("linear", model.predict(encode(holdout, described)), text)
 
 
-def _fit(task: Task, matrix: csr_matrix, labels: Floats) -> LogisticRegression | Ridge:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression, Ridge
-
-    model = LogisticRegression(max_iter=100) if task == "binary_classification" else Ridge(solver="lsqr")
-    with warnings.catch_warnings():
-        # A baseline may stop a little before the optimum.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(matrix, labels)
+def _described(features: Mapping[str, FeatureType], train: pd.DataFrame) -> list[dict[str, Any]]:
+    """The features as the trainer takes them, with the categories of these rows."""
+    categories = learn_categories(train, features)
+    return [{"name": name, "type": kind, "categories": categories.get(name, [])} for name, kind in features.items()]
 
 
-@dataclass(frozen=True)
-class _Encoder:
-    """What was learned on the training part: medians, means, scales and categories."""
-
-    numbers: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    categories: dict[str, list[str]] = field(default_factory=dict)
-
-    @classmethod
-    def fit(cls, features: Mapping[str, FeatureType], train: pd.DataFrame) -> _Encoder:
-        encoder = cls()
-        for name, kind in features.items():
-            column = train[PREFIX + name]
-            if kind == "category":
-                counts = column.dropna().astype(str).value_counts()
-                ranked = sorted(counts.items(), key=lambda pair: (-int(pair[1]), str(pair[0])))
-                encoder.categories[name] = [str(value) for value, _ in ranked[:_MOST_CATEGORIES]]
-            else:
-                encoder.numbers[name] = _learn(_finite(column))
-        return encoder
-
-    def transform(self, frame: pd.DataFrame) -> csr_matrix:
-        """A sparse matrix of shape (rows, columns)."""
-        from scipy import sparse  # type: ignore[import-untyped]
-
-        blocks = [sparse.csr_matrix((len(frame), 0))]
-        for name, (median, mean, scale) in self.numbers.items():
-            values = _finite(frame[PREFIX + name])
-            filled = np.where(np.isnan(values), median, values)
-            blocks.append(sparse.csr_matrix(((filled - mean) / scale)[:, None]))
-        for name, known in self.categories.items():
-            codes = pd.Categorical(frame[PREFIX + name].astype(object), categories=known).codes
-            rows = np.flatnonzero(codes >= 0)
-            ones = (np.ones(rows.size), (rows, codes[rows]))
-            blocks.append(sparse.csr_matrix(ones, shape=(len(frame), len(known))))
-        return sparse.hstack(blocks, format="csr")
-
-
-def _finite(column: pd.Series[Any]) -> NDArray[np.float64]:
-    values = pd.to_numeric(column, errors="coerce").astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _learn(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Median for what is missing, then mean and standard deviation; (0, 0, 1) if there is no value at all."""
-    if np.isnan(values).all():
-        return 0.0, 0.0, 1.0
-    median = float(np.nanmedian(values))
-    filled = np.where(np.isnan(values), median, values)
-    scale = float(filled.std())
-    return median, float(filled.mean()), scale if scale > 0 else 1.0
+def _settings(task: Task) -> dict[str, Any]:
+    """The usual penalty; a baseline may stop a little before the optimum."""
+    penalty = {"alpha": 1.0} if task == "regression" else {"C": 1.0}
+    return {**penalty, "max_iter": _MOST_STEPS, "most_categories": _MOST_CATEGORIES}

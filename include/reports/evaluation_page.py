@@ -271,6 +271,7 @@ def _origin(report: Document) -> list[tuple[str, object]]:
     facts = [
         ("Fingerprint", training.get("fingerprint")),
         ("MLflow run", training.get("run_id")),
+        ("Chosen candidate", training.get("candidate")),
         ("Model digest", training.get("artifact_digest")),
         ("Training set digest", made.get("digest")),
         ("Features table", _versioned(made, "features")),

@@ -121,7 +121,9 @@ def _disturb(call: StepCall, training: Document, holdout: Holdout) -> list[Docum
 def _provenance(call: StepCall, training: Document) -> dict[str, Any]:
     """What the challenger is and was made from, for the page."""
     wanted = ("fingerprint", "version", "run_id", "model_uri", "artifact_digest", "best_round", "seed", "training_set")
-    return {"as_of": call.as_of.isoformat(), "training": {key: training.get(key) for key in wanted}}
+    made = {key: training.get(key) for key in wanted}
+    made |= {"candidate": training["candidate"]} if "candidate" in training else {}
+    return {"as_of": call.as_of.isoformat(), "training": made}
 
 
 def _name(call: StepCall, training: Document, rival: Rival) -> str:

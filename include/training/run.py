@@ -47,6 +47,7 @@ Document = dict[str, Any]
 
 _PREDICTIONS: Final = "predictions/holdout.parquet"
 _EXAMPLE_ROWS: Final = 5
+_REASON: Final = "noria.candidate_reason"
 _log = logging.getLogger(__name__)
 
 
@@ -182,7 +183,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
                 "noria.model_uri": model_uri,
                 "noria.artifact_digest": artifact_digest(package),
                 "noria.best_round": str(trained.best_round),
-                **({"noria.candidate": chosen.name} if chosen.name else {}),
+                **({"noria.candidate": chosen.name, _REASON: chosen.document["reason"]} if chosen.document else {}),
                 "noria.compiled": compiled["reason"] or f"proven equal on {compiled['rows']} rows",
             }
             run.tags(tags)
@@ -352,6 +353,7 @@ def _tags(job: Job) -> dict[str, str]:
 
 
 def _outputs(job: Job, tracker: Tracker, run: FinishedRun, *, reused: bool) -> Document:
+    chosen = {"candidate": run.tags[_REASON]} if _REASON in run.tags else {}
     return {
         "fingerprint": job.fingerprint.value,
         "reused": reused,
@@ -364,4 +366,5 @@ def _outputs(job: Job, tracker: Tracker, run: FinishedRun, *, reused: bool) -> D
         "predictions": relative_to_store(job.settings, job.predictions),
         "training_set": dict(job.reference),
         "metrics_url": f"{tracker.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}",
+        **chosen,
     }

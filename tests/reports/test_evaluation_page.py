@@ -131,6 +131,15 @@ def test_metrics_gates_confusion_curves_slices_and_origin_are_there(tmp_path: Pa
     assert "2013-06-01T00:00:00-04:00 to 2013-09-01" in page
 
 
+def test_the_page_says_which_candidate_was_chosen_and_why(tmp_path: Path) -> None:
+    report = make_report()
+    assert "Chosen candidate" not in written(tmp_path, report)
+    reason = "line has the smallest logloss on the validation part: 0.4 (the others: trees 0.5)."
+    page = written(tmp_path, {**report, "training": {**report["training"], "candidate": reason}})
+    assert "Chosen candidate" in page
+    assert reason in page
+
+
 def test_the_page_says_what_the_resamples_are_made_of(tmp_path: Path) -> None:
     page = written(tmp_path, make_report())
 

@@ -17,6 +17,7 @@ from include.registry import database, stages, tables
 from include.settings import Settings
 from include.training.package import CODE, add_compiled, artifact_digest, write_package
 from include.training.packaged_model import SQL_TYPES
+from include.training.trainers.protocol import Estimator
 from include.training.trainers.xgboost_trees import Trees
 from tests.serving.live import AS_OF, DESCRIPTION, GOOD_ROW, Logged
 
@@ -28,8 +29,13 @@ OFFERED = {
 PLAN: dict[str, Any] = {"stage": "canary_30", "kind": "canary", "evidence": {}, "rollback": {}}
 
 
-def save_model(folder: Path, seed: int, offered: dict[str, Any] = OFFERED) -> Logged:
-    """A packaged model with compiled features, as MLflow writes it, in a folder instead of a server."""
+def save_model(
+    folder: Path, seed: int, offered: dict[str, Any] = OFFERED, *, estimator: Estimator | None = None
+) -> Logged:
+    """A packaged model with compiled features, as MLflow writes it, in a folder instead of a server.
+
+    :param estimator: trees trained here if left out; else ``offered`` says its kind.
+    """
     draw = np.random.default_rng(seed)
     booster = xgboost.train(
         {"max_depth": 3, "seed": seed, "nthread": 1},
@@ -40,7 +46,7 @@ def save_model(folder: Path, seed: int, offered: dict[str, Any] = OFFERED) -> Lo
     names = [f"feature_{feature['name']}" for feature in offered["features"] if "of" not in feature]
     compiled = compile_features(types, offered["select"], names)
     package = folder / f"package-{seed}"
-    write_package(package, estimator=Trees(booster), description=offered, profile={"seed": seed})
+    write_package(package, estimator=estimator or Trees(booster), description=offered, profile={"seed": seed})
     add_compiled(package, offered, compiled, {"admitted": True, "reason": "", "rows": 1})
     files = {path.stem: str(path) for path in sorted(package.iterdir())}
     saved = folder / f"model-{seed}"

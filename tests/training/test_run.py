@@ -324,6 +324,7 @@ def test_candidates_are_logged_with_the_reason_and_the_best_one_is_the_model(
     run = tracker.client.get_run(output["run_id"])
     told = json.loads(tracker.download(output["run_id"], "candidates.json", tmp_path).read_text())
     assert told["chosen"] == run.data.tags["noria.candidate"] == "line", told["reason"]
+    assert output["candidate"] == told["reason"]
     losses = {one["name"]: one["loss"] for one in told["candidates"]}
     assert {name: run.data.metrics[f"candidate_{name}_logloss"] for name in losses} == losses
     assert run.data.metrics["best_validation_logloss"] == losses["line"]

@@ -38,9 +38,11 @@ class Linear:
     """A linear model as plain numbers.
 
     :param document: as :class:`include.training.estimators.LinearModel` takes it.
+    :param columns: number of columns that it was fitted on.
     """
 
     document: Mapping[str, Any]
+    columns: int
 
     def predict(self, matrix: Matrix) -> Floats:
         """Probabilities or values, by the code that the package has too."""
@@ -55,9 +57,8 @@ class Linear:
         """With scores that are ``slope × score + intercept``."""
         slope = sigmoid.slope
         base = [slope * value + sigmoid.intercept for value in self.document["base"]]
-        return Linear(
-            {**self.document, "base": base, "features": [_times(f, slope) for f in self.document["features"]]}
-        )
+        features = [_times(feature, slope) for feature in self.document["features"]]
+        return Linear({**self.document, "base": base, "features": features}, self.columns)
 
 
 def train_linear(request: Request) -> Trained:
@@ -118,7 +119,7 @@ def fit_linear(
         document, shift = column.document(mine, part.matrix[:, place])
         base += shift
         written.append(document)
-    return Linear({"format": 1, "link": link, "base": base.tolist(), "features": written})
+    return Linear({"format": 1, "link": link, "base": base.tolist(), "features": written}, start)
 
 
 def _parameters(definition: Definition) -> dict[str, Any]:

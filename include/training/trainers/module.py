@@ -105,7 +105,7 @@ def train_module(request: Request) -> Trained:
         threads=request.threads or training.resources.cpu,
     )
     with _said(path, "`train` or `save`"):
-        saved = Saved(_files(path, module, module.train(job)), module, source)
+        saved = save_with(path, module, source, module.train(job))
     with _said(path, "`load` or what it returned"):
         judged, seen = saved.predict(request.validation.matrix), saved.predict(request.train.matrix)
     if not np.isfinite(judged).all():
@@ -141,6 +141,14 @@ def open_module(path: Path) -> tuple[types.ModuleType, bytes]:
     if missing:
         raise TrainerModuleRefused(path, f"it has no function {' and no '.join(missing)}; see README, Other trainers.")
     return module, source
+
+
+def save_with(path: Path, module: types.ModuleType, source: bytes, model: Any) -> Saved:
+    """What the module's ``save`` makes of a model.
+
+    :raises TrainerModuleRefused: if it writes no file.
+    """
+    return Saved(_files(path, module, model), module, source)
 
 
 @contextmanager
