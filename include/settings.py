@@ -22,6 +22,7 @@ _DEFAULT_DATABASE = "postgresql+psycopg2://postgres@127.0.0.1:5432/noria"
 _DEFAULT_TRACKING = "http://127.0.0.1:5000"
 _DEFAULT_SERVER = "http://127.0.0.1:8090"
 _SCHEME = "s3://"
+CONNECTION_PREFIX = "NORIA_CONNECTION_"
 _YES = frozenset({"1", "true", "yes", "on"})
 
 
@@ -30,6 +31,22 @@ class BadStore(Refused):
 
     def __init__(self, problem: str, cure: str) -> None:
         super().__init__(f"{problem}. {cure}")
+
+
+class NoConnection(Refused):
+    """A source's connection is not known; carries its id."""
+
+    def __init__(self, connection: str) -> None:
+        self.connection = connection
+        super().__init__(
+            f"The connection {connection} is not known here. In Airflow, add a connection with that id; for a step "
+            f"that runs by itself or in a pod, set {connection_variable(connection)} to the database's SQLAlchemy URL."
+        )
+
+
+def connection_variable(connection: str) -> str:
+    """Name of the environment variable with the SQLAlchemy URL of a connection."""
+    return f"{CONNECTION_PREFIX}{connection.upper()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +166,8 @@ class Settings:
         ``{"predict": [...], "admin": [...]}``; without it the server asks for none.
     :param hashing_key: file of the key with which the request log hashes personal data (``NORIA_HASHING_KEY``); servers
         that share a store must share it. Without it each home makes its own.
+    :param connections: ids of connections with the SQLAlchemy URLs of the databases that sources read
+        (``NORIA_CONNECTION_<ID>``); they may hold passwords, so they are never printed.
     """
 
     home: Path
@@ -164,11 +183,22 @@ class Settings:
     hashing_key: Path | None = None
     bucket: Bucket | None = None
     step_mode: str = "local"
+    connections: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def store_address(self) -> str:
         """The store as people know it: its folder or its ``s3://`` address."""
         return str(self.store) if self.bucket is None else self.bucket.url
+
+    def connection(self, name: str) -> str:
+        """The SQLAlchemy URL of a source's database.
+
+        :raises NoConnection: if it is not known here.
+        """
+        url = dict(self.connections).get(name)
+        if url is None:
+            raise NoConnection(name)
+        return url
 
     @property
     def store_environment(self) -> dict[str, str]:
@@ -198,6 +228,13 @@ class Settings:
             server_token=env.get("NORIA_SERVER_TOKEN") or None,
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
             hashing_key=Path(key).absolute() if (key := env.get("NORIA_HASHING_KEY")) else None,
+            connections=tuple(
+                sorted(
+                    (k.removeprefix(CONNECTION_PREFIX).lower(), v)
+                    for k, v in env.items()
+                    if k.startswith(CONNECTION_PREFIX)
+                )
+            ),
         )
 
 
@@ -205,6 +242,11 @@ def step_mode(environment: Mapping[str, str] | None = None) -> str:
     """How Airflow runs the steps; apart from the rest, since whatever Airflow loads asks for it at its import."""
     env = os.environ if environment is None else environment
     return env.get("NORIA_STEP_MODE", "local")
+
+
+def _connections(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    names = [name for name in env if name.startswith(CONNECTION_PREFIX)]
+    return tuple(sorted((name.removeprefix(CONNECTION_PREFIX).lower(), env[name]) for name in names))
 
 
 def _is_address(store: str) -> bool:

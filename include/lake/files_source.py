@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
-import pyarrow as pa
 
 from include.lake.columns import arrow_schema, raw_columns
-from include.lake.connections import open_duckdb, query_batches, quote_name, quote_text
+from include.lake.connections import open_duckdb, quote_text
 from include.lake.conversion import Conversion
-from include.lake.digests import file_checksum, inputs_digest
+from include.lake.digests import file_checksum
 from include.lake.faults import FILE_FAULTS, cause, file_stamp, is_ours
 from include.lake.outcomes import missing, refused, staged, unchanged
 from include.lake.paths import from_store
+from include.lake.raw_rows import partition_label, raw_inputs, register_groups, write_sorted
 from include.lake.source_files import (
     FILE_NAME,
     SourceFile,
@@ -41,7 +41,6 @@ from include.lake.writer import GROUP, StagingWriter, WrittenPartition
 from include.settings import Settings
 from include.spec.definition import Definition
 
-RAW_FORMAT: Final = 1  # raised when the same file would give other raw rows
 _FILES_AT_ONCE: Final = 64
 _BYTES_AT_ONCE: Final = 256 << 20
 
@@ -98,16 +97,7 @@ class FilesSource:
         return open_duckdb(self.settings, threads=resources.cpu, readable=sorted(readable))
 
     def _inputs(self, content: str) -> str:
-        source = self.definition.source
-        return inputs_digest(
-            format=RAW_FORMAT,
-            content=content,
-            columns=list(source.columns.items()),
-            order=[source.event_time, *source.entity],
-            partition=source.partition,
-            time_zone=source.time_zone,
-            suite=self._suite_digest,
-        )
+        return raw_inputs(self.definition, content, self._suite_digest)
 
     # --- a file for each partition -----------------------------------------------------------------------------
 
@@ -194,16 +184,7 @@ class FilesSource:
     def _write(
         self, connection: duckdb.DuckDBPyConnection, relation: str, read: Sequence[Conversion], keys: Sequence[str]
     ) -> dict[str, WrittenPartition]:
-        source = self.definition.source
-        items = ", ".join(item.selected for item in read)
-        first = [source.event_time, *source.entity]
-        order = [*first, *(name for name in source.columns if name not in first)]
-        sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
-        rows = query_batches(
-            connection,
-            f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation}) ORDER BY {GROUP}, {sorting}",  # noqa: S608
-        )
-        return self._writer.write(rows, keys)
+        return write_sorted(connection, self._writer, self.definition, relation, read, keys)
 
     # --- one file, cut by its event time -----------------------------------------------------------------------
 
@@ -262,7 +243,7 @@ class FilesSource:
         known: Mapping[str, PartitionRecord],
     ) -> list[StagedPartition]:
         def relation(chosen: Sequence[str]) -> str:
-            _register_groups(connection, {GROUP: list(range(len(chosen))), "_label": [labels[key] for key in chosen]})
+            register_groups(connection, {GROUP: list(range(len(chosen))), "_label": [labels[key] for key in chosen]})
             return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan_sql([file])} s JOIN groups g ON g._label = {label})"  # noqa: S608
 
         keys = list(labels)
@@ -287,12 +268,6 @@ class FilesSource:
         return staged(key, file, inputs, written, column_notes(file, self.definition))
 
 
-def partition_label(key: str) -> datetime:
-    """The first moment of a partition on the source's clock, as its key says it (naive)."""
-    text = key.removesuffix("+1")
-    return datetime.fromisoformat({7: f"{text}-01", 13: f"{text}:00"}.get(len(text), text))
-
-
 def _batches(arrivals: Iterable[_Arrival]) -> Iterable[list[_Arrival]]:
     """Arrivals with equal columns together, some dozens and not too many bytes at once."""
     for _, same in groupby(sorted(arrivals, key=lambda a: (a.file.columns, a.key)), key=lambda a: a.file.columns):
@@ -306,7 +281,7 @@ def _batches(arrivals: Iterable[_Arrival]) -> Iterable[list[_Arrival]]:
 
 
 def _register_files(connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arrival]) -> None:
-    _register_groups(
+    register_groups(
         connection,
         {
             GROUP: list(range(len(batch))),
@@ -314,12 +289,6 @@ def _register_files(connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arri
             "_path": [str(arrival.file.path) for arrival in batch],
         },
     )
-
-
-def _register_groups(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[Any]]) -> None:
-    """Make the small table ``groups`` that gives rows their group and label."""
-    types = {GROUP: pa.int32(), "_label": pa.timestamp("us"), "_path": pa.string()}
-    connection.register("groups", pa.table({name: pa.array(v, types[name]) for name, v in columns.items()}))
 
 
 def _relation(batch: Sequence[_Arrival]) -> str:

@@ -56,3 +56,11 @@ def missing(key: str, source: str, *, is_there: bool, newest: datetime | None = 
     return StagedPartition(
         key=key, status="missing", problem=f"Partition {key} has not arrived: {there}.", source=source
     )
+
+
+def absent(key: str, source: str, why: str) -> StagedPartition:
+    """A partition whose rows are not in the source.
+
+    :param why: a clause that says so.
+    """
+    return StagedPartition(key=key, status="missing", problem=f"Partition {key} has not arrived: {why}.", source=source)

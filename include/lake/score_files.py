@@ -104,6 +104,8 @@ def _matching_in_bucket(settings: Settings, pattern: Path) -> list[Path]:
 
 def allowed_folders(settings: Settings, definition: Definition) -> list[Path]:
     """The folders that scoring may read: the store, and where the definition's source has its files."""
+    if definition.source.type != "files":
+        return [settings.store]
     template = definition.source.path.replace("{store}", str(settings.store))
     return list(dict.fromkeys([settings.store, _fixed_part(Path(template.split("{partition}")[0] + "x")).parent]))
 

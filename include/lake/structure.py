@@ -82,21 +82,23 @@ def fault_problem(
     counts: Counts,
     *,
     again: str = "ingest the partition again",
+    thing: str = "file",
 ) -> str | None:
     """The sentence for a group's faults, with examples from its file; None if there are none.
 
     :param relation: as for :func:`count_faults`, of this group only.
     :param again: what to do when the file is repaired.
+    :param thing: what is to be repaired: the file, or the data in a database.
     """
     if counts.bad:
-        return f"{_wrong_types(connection, file, relation, read, definition, counts)} Repair the file and {again}."
+        return f"{_wrong_types(connection, file, relation, read, definition, counts)} Repair the {thing} and {again}."
     time = _event_time(read, definition)
     name = definition.source.event_time
     if counts.without_time:
         rows = _examples(connection, relation, f"({time}) IS NULL", "NULL")
         return (
             f"{file.shown} has {counts.without_time} row(s) without {name}, the event time (row {_rows(rows)}); "
-            f"without it a row belongs to no partition. Repair the file and {again}."
+            f"without it a row belongs to no partition. Repair the {thing} and {again}."
         )
     if counts.outside:
         part = quote_text(definition.source.partition)

@@ -1,12 +1,10 @@
-"""Checks of a definition's times: zone, archive, windows, schedules, and the source's path."""
+"""Checks of a definition's times: zone, archive, windows and schedules."""
 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,7 +24,6 @@ _CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*,/\-#L]+")
 def time_findings(definition: Definition) -> Iterator[Finding]:
     """What is wrong with the times of a definition."""
     yield from _zone(definition)
-    yield from _path(definition)
     yield from _archive(definition)
     yield from _windows(definition)
     yield from _execution(definition)
@@ -41,26 +38,6 @@ def _zone(definition: Definition) -> Iterator[Finding]:
         cure = choose(name, sorted(available_timezones()), kind="time zones").split(" The time zones are:")[0]
         cure = cure if cure.startswith("Did you mean") else "Write a name such as Europe/Berlin or UTC."
         yield Finding(("source", "time_zone"), f"there is no time zone {name!r}", cure)
-
-
-def _path(definition: Definition) -> Iterator[Finding]:
-    path, keys = definition.source.path, ("source", "path")
-    try:
-        parts = list(string.Formatter().parse(path))
-    except ValueError as error:
-        yield Finding(keys, f"the path cannot be read ({error})", "Close each brace, as in {partition}.")
-        return
-    for _, name, form, conversion in parts:
-        if name is not None and (name not in ("store", "partition") or form or conversion):
-            cure = choose(name, ("{store}", "{partition}"), kind="placeholders")
-            yield Finding(keys, f"there is no placeholder {{{name}}}", cure)
-    if not path.startswith(("{store}/", "/")):
-        yield Finding(keys, "the path is relative", "Start it with {store}/ or /.")
-    if ".." in PurePosixPath(path).parts:
-        yield Finding(keys, "the path goes up with `..`", "Write the folder itself.")
-    if definition.source.format is None and not path.endswith((".parquet", ".csv", ".csv.gz")):
-        cure = "End the path with .parquet, .csv or .csv.gz, or add `format: csv`."
-        yield Finding(keys, "the path's ending does not tell the format", cure)
 
 
 def _archive(definition: Definition) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from include.spec.check_objective import objective_findings
 from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_robustness import robustness_findings
+from include.spec.check_source import source_findings
 from include.spec.check_times import time_findings
 from include.spec.check_trainers import file_findings, module_findings
 from include.spec.check_training import training_findings
@@ -34,6 +35,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     :param folder: the definition's folder, in which a feature module must be.
     :param expressions: whether SQL expressions are parsed (imports sqlglot).
     """
+    yield from source_findings(definition)
     yield from _source_columns(definition)
     yield from _named_columns(definition)
     yield from _feature_names(definition)

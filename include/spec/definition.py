@@ -23,18 +23,48 @@ from include.spec.trainers import Candidate, Trainer
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
 FeatureType = Literal["numeric", "category", "boolean"]
 PartitionSize = Literal["hour", "day", "month"]
+CONNECTION_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 Task = Literal["binary_classification", "regression"]
 
 
 class Source(Section):
     """Where the raw data comes from and how it is cut into partitions."""
 
-    type: Literal["files"] = Field(description="`files`: Parquet or CSV files.")
-    path: str = Field(
-        description="Path of the files. `{store}` is the store's root. With `{partition}` there is one file for each "
-        "partition; without it one file holds everything and is cut by `event_time`."
+    type: Literal["files", "sql"] = Field(
+        description="`files`: Parquet or CSV files. `sql`: a table or a query of a database, through a connection."
     )
-    format: Literal["parquet", "csv"] | None = Field(None, description="Taken from the path's ending if left out.")
+    path: str = Field(
+        "",
+        description="files: path of the files. `{store}` is the store's root. With `{partition}` there is one file for "
+        "each partition; without it one file holds everything and is cut by `event_time`.",
+    )
+    format: Literal["parquet", "csv"] | None = Field(
+        None, description="files: taken from the path's ending if left out."
+    )
+    connection: str | None = Field(
+        None,
+        pattern=CONNECTION_PATTERN,
+        description="sql: id of the Airflow connection; steps outside of Airflow read the address (a SQLAlchemy URL) "
+        "from `NORIA_CONNECTION_<ID>`.",
+    )
+    table: str | None = Field(None, description="sql: the table or view, such as `sales.orders`.")
+    query: str | None = Field(
+        None,
+        description="sql: instead of a table one SELECT, in the database's own SQL, which may join several tables. It "
+        "is read in windows of `event_time`.",
+    )
+    filter: str | None = Field(
+        None, description="sql: condition on the rows, in the database's own SQL; the database applies it."
+    )
+    arrives_after: Duration = Field(
+        timedelta(0), description="sql: how long after a partition's end its rows are taken to be complete."
+    )
+    chunk: Duration | None = Field(
+        None,
+        description="sql: the time that one query reads. A read that was cut goes on after its last whole chunk. Left "
+        "out: a partition, or several when many are read at once.",
+    )
+    parallel: int = Field(4, ge=1, le=64, description="sql: how many queries run at once.")
     partition: PartitionSize = Field("day", description="Size of a partition.")
     time_zone: str = Field("UTC", description="Time zone in which partitions are cut and schedules run.")
     starts: Day = Field(description="First day with data.")

@@ -34,6 +34,8 @@ _BOUNDS: Final = {
 }
 _PATTERN_CURES: Final = {
     "model": "Use lower-case letters, digits and underscores, starting with a letter, such as flight_delay.",
+    "connection": "Write the id of an Airflow connection: lower-case letters, digits and underscores, such as "
+    "warehouse. Its address and password stay in Airflow.",
     "memory": "Write a number with Mi or Gi, such as 4Gi.",
     "ephemeral_storage": "Write a number with Mi or Gi, such as 4Gi.",
     "gpu_resource": "Write it as the node names it, such as nvidia.com/gpu.",
@@ -144,7 +146,9 @@ def _too_short(keys: KeyPath, _detail: ErrorDetails) -> Finding:
 def _wrong_pattern(keys: KeyPath, detail: ErrorDetails) -> Finding:
     name = next((key for key in reversed(keys) if isinstance(key, str)), "")
     cure = _PATTERN_CURES.get(name, f"It must match {detail.get('ctx', {}).get('pattern')}.")
-    return Finding(keys, f"{_describe(detail['input'])} is not written as it must be", cure)
+    # An address in the place of a connection may hold a password.
+    shown = "this" if name == "connection" else _describe(detail["input"])
+    return Finding(keys, f"{shown} is not written as it must be", cure)
 
 
 _EXPLAINERS: Final[dict[str, Callable[[KeyPath, ErrorDetails], Finding]]] = {

@@ -43,6 +43,10 @@ LIGHT: Final = frozenset(
 """Steps that decide or change state, and neither read tables nor compute: not worth a pod of their own."""
 
 
+READS_SOURCE: Final = frozenset({"ingest", "replay"})
+"""Steps that read the model's source, and so need to reach its database if it has one."""
+
+
 def load_step(name: str) -> Step:
     """Import the module ``include.steps.<name>`` and return its function ``run``.
 

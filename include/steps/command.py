@@ -56,7 +56,8 @@ class _RedactingFormatter(logging.Formatter):
 
 def secrets_of(settings: Settings) -> list[str]:
     """Passwords inside the settings' addresses, the server's token, the bucket's keys; as written and decoded."""
-    passwords = [urlsplit(url).password for url in (settings.database_url, settings.tracking_url, settings.server_url)]
+    urls = [settings.database_url, settings.tracking_url, settings.server_url, *dict(settings.connections).values()]
+    passwords = [urlsplit(url).password for url in urls]
     passwords += [settings.server_token, *(settings.bucket.secrets if settings.bucket else ())]
     return sorted({form for word in passwords if word for form in (word, unquote(word), quote(unquote(word), safe=""))})
 

@@ -35,7 +35,7 @@ def run(call: StepCall) -> Document:
     from include.gates.suite import load_suite
     from include.lake.cleaning import clean_staging
     from include.lake.digests import code_checksum
-    from include.lake.files_source import FilesSource
+    from include.lake.sources import open_source
     from include.lake.staging import new_manifest, write_manifest
     from include.lake.table import LakeTable
 
@@ -44,7 +44,7 @@ def run(call: StepCall) -> Document:
     suite = load_suite(call.settings, definition.model, "raw")
     clean_staging(call.settings, definition.model)
     published = LakeTable(call.settings, definition.model, "raw").partitions()
-    source = FilesSource(call.settings, definition, call.attempt, suite.digest)
+    source = open_source(call.settings, definition, call.attempt, suite.digest)
     staged = source.stage(keys, published, force=bool(call.inputs.get("force")))
     manifest = new_manifest(
         model=definition.model,

@@ -2,8 +2,8 @@
 
 ``python -m include.steps.waiting --model M --as-of T`` prints ``{"missing": […]}``: the partitions of the features
 table that a training as of T needs and that are not published. With ``--absent KEY…`` it prints ``{"absent": […]}``:
-those of these partitions whose source file is not there. Airflow's processes run it as a process of its own, so that
-the store's libraries never enter them.
+those of these partitions whose data is not in the source: no file, no rows. Airflow's processes run it as a process of
+its own, so that the store's libraries never enter them.
 """
 
 from __future__ import annotations
@@ -32,14 +32,6 @@ def source_file(settings: Settings, definition: Definition, key: str) -> Path:
     return source_path(settings, definition.source.path, key if "{partition}" in definition.source.path else None)
 
 
-def absent_sources(settings: Settings, definition: Definition, keys: Sequence[str]) -> list[str]:
-    """Those of the keys whose source file is not in the store."""
-    from include.lake.store import store_of
-
-    store = store_of(settings)
-    return [key for key in keys if store.size(source_file(settings, definition, key)) is None]
-
-
 def missing_partitions(settings: Settings, definition: Definition, as_of: datetime) -> list[str]:
     """Keys of the partitions that a training needs and that are not in the features table, in order."""
     from include.lake.table import LakeTable
@@ -55,13 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", required=True)
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument("--as-of", help="instant of the training")
-    asked.add_argument("--absent", nargs="+", metavar="KEY", help="partitions whose source files are looked for")
+    asked.add_argument("--absent", nargs="+", metavar="KEY", help="partitions whose data is looked for in the source")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environment()
         definition = find_definition(settings, options.model)
         if options.absent:
-            found = {"absent": absent_sources(settings, definition, options.absent)}
+            from include.lake.sources import absent_partitions
+
+            found = {"absent": absent_partitions(settings, definition, options.absent)}
         else:
             found = {"missing": missing_partitions(settings, definition, parse_as_of(options.as_of))}
     except NoriaError as error:

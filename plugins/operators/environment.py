@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
 
-from include.settings import PROJECT
+from include.settings import CONNECTION_PREFIX, PROJECT, connection_variable
+from include.spec.definition import Definition
 from include.steps.environment import quiet_environment
 
 if TYPE_CHECKING:
@@ -24,12 +26,17 @@ _INHERITED = frozenset({
     "http_proxy", "https_proxy", "no_proxy",
 })  # fmt: skip
 _INHERITED_PREFIXES = ("NORIA_", "LC_")
+_DRIVERS = {"postgres": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mssql": "mssql+pymssql"}
 
 
 def child_environment(threads: int = 1, parent: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What every child inherits: an allowlist of the parent's variables, quiet libraries, bounded threads."""
+    """What every child inherits: an allowlist of the parent's variables, quiet libraries, bounded threads.
+
+    Addresses of sources' databases are not among them: :func:`source_variables` adds the one that is needed.
+    """
     source = os.environ if parent is None else parent
     inherited = {k: v for k, v in source.items() if k in _INHERITED or k.startswith(_INHERITED_PREFIXES)}
+    inherited = {k: v for k, v in inherited.items() if not k.startswith(CONNECTION_PREFIX)}
     return {
         **inherited,
         **quiet_environment(threads),
@@ -77,6 +84,51 @@ def store_variables(connection: Connection) -> dict[str, str]:
         "NORIA_STORE_ALLOW_HTTP": str(extra["allow_http"]).lower() if "allow_http" in extra else None,
     }
     return {name: str(value) for name, value in found.items() if value}
+
+
+def source_variables(definition: Definition) -> dict[str, str]:
+    """The one variable that leads to the database of a model's source, if it has one: ``NORIA_CONNECTION_<ID>``.
+
+    Airflow masks its password and the whole address in task logs from here on. Without such a connection in Airflow
+    the environment's own variable of that name counts.
+    """
+    name = definition.source.connection
+    if name is None:
+        return {}
+    variable = connection_variable(name)
+    try:
+        connection = BaseHook.get_connection(name)
+    except AirflowNotFoundException:
+        return {variable: os.environ[variable]} if variable in os.environ else {}
+    url = sqlalchemy_url(connection)
+    mask_secret(url)
+    if connection.password:
+        mask_secret(connection.password)
+    return {variable: url}
+
+
+def sqlalchemy_url(connection: Connection) -> str:
+    """SQLAlchemy URL of a connection of any type.
+
+    Its extra may name another ``drivername`` (such as ``mssql+pyodbc``); all else in it becomes a parameter of the URL.
+    A Unix socket's folder is such a parameter, ``{"host": "/folder"}``; the file of SQLite is the host or the schema.
+    """
+    from sqlalchemy.engine import URL
+
+    extra = json.loads(connection.extra) if connection.extra else {}
+    kind = (connection.conn_type or "").replace("-", "_")
+    driver = str(extra.pop("drivername", _DRIVERS.get(kind, kind)))
+    if driver == "sqlite":
+        return URL.create(driver, database=connection.schema or connection.host).render_as_string()
+    return URL.create(
+        driver,
+        username=connection.login or None,
+        password=connection.password or None,
+        host=connection.host or None,
+        port=connection.port or None,
+        database=connection.schema or None,
+        query={str(name): str(value) for name, value in extra.items()},
+    ).render_as_string(hide_password=False)
 
 
 def database_url(connection: Connection) -> str:

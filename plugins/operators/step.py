@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from include.errors import NothingToDo, Refused, TryAgain
 from include.settings import Settings, step_mode
 from include.spec.pod_of import pod_of
-from include.steps.catalog import LIGHT
+from include.steps.catalog import LIGHT, READS_SOURCE
 from plugins.definitions import arrangement_of
 from plugins.operators.docs import step_doc
 from plugins.operators.pod_link import PodLink
@@ -168,9 +168,16 @@ class StepOperator(BaseOperator):
         place = pod_of(arrangement_of(Settings.from_environment(), self.model), self.step).place
         return "local" if place == "airflow" or (place is None and self.step in LIGHT) else mode
 
-    def _command(self, context: Context, *, with_secrets: bool) -> StepCommand:
-        from plugins.operators.environment import connection_variables
+    def _secrets(self) -> dict[str, str]:
+        from plugins.operators.environment import connection_variables, source_variables
 
+        variables = connection_variables()
+        if self.step in READS_SOURCE:
+            variables |= source_variables(arrangement_of(Settings.from_environment(), self.model))
+        return variables
+
+    def _command(self, context: Context, *, with_secrets: bool) -> StepCommand:
+        secrets = self._secrets() if with_secrets else {}
         params = context["params"]
         chosen = {name: params[name] for name in self.from_params if name in params}
         facts = {name: FACTS[name](context) for name in self.from_run}
@@ -182,7 +189,7 @@ class StepOperator(BaseOperator):
             attempt=attempt_name(self.task_id, context["ti"].try_number),
             inputs={**chosen, **facts, **self.inputs},
             threads=self.threads,
-            secrets=connection_variables() if with_secrets else {},
+            secrets=secrets,
         )
 
 

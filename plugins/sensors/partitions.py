@@ -1,4 +1,4 @@
-"""Sensors on data: a partition's file has arrived, the partitions that a training needs are published.
+"""Sensors on data: a partition's file or rows have arrived, the partitions that a training needs are published.
 
 Each looks at once and defers only if there is something worth waiting for; a waiting task holds no worker slot.
 A run about the past (an archive, a backfill, an old date by hand) does not wait for a day that cannot come by itself
@@ -26,8 +26,8 @@ from plugins.sensors.triggers import (
     CheckFailed,
     FileTrigger,
     PublishedPartitionsTrigger,
-    SourceFileTrigger,
-    absent_in_bucket,
+    SourceTrigger,
+    absent_partitions,
     missing_partitions,
 )
 
@@ -40,7 +40,9 @@ _LOOK_AGAIN = timedelta(minutes=2)
 
 class PartitionArrivedSensor(BaseSensorOperator):
     """
-    Waits until the source file of the run's partition exists. A run over a range of partitions does not wait.
+    Waits until the data of the run's partition is in the source: its file, or rows.
+
+    A run over a range of partitions does not wait.
 
     :param model: Name of the model.
     :param as_of: The run's instant, ISO 8601 with offset. (templated)
@@ -54,37 +56,38 @@ class PartitionArrivedSensor(BaseSensorOperator):
         self.as_of = as_of
 
     def execute(self, context: Context) -> None:
-        """Look at once; defer if the file may still come."""
+        """Look at once; defer if the data may still come."""
         params = context["params"]
         if params.get("first") or params.get("last"):
             self.log.info("a range was asked for: what is missing of it is said by the step ingest")
             return
         settings, definition, as_of = _situation(self.model, self.as_of)
         partition = PartitionCalendar.of(definition).last_complete(as_of)
-        path = source_address(settings, definition, partition.key)
+        place = source_address(settings, definition, partition.key)
         if not _absent(settings, definition, [partition.key]):
-            self.log.info("partition %s has arrived: %s", partition.key, path)
+            self.log.info("partition %s has arrived: %s", partition.key, place)
             return
-        wait = patience(definition, partition.end, params.get("wait_minutes"))
-        message = f"Partition {partition.key} of {self.model} is not there: {path} does not exist."
+        due = partition.end + definition.source.arrives_after
+        wait = patience(definition, due, params.get("wait_minutes"))
+        lacks, cure = _words(definition)
+        message = f"Partition {partition.key} of {self.model} is not there: {place} {lacks}."
         if not wait:
             raise AirflowFailException(
-                f"{message} It is of the past, so this run does not wait for it. Put the file there, or start "
-                f"{self.model}.data with another as_of, or with wait_minutes if the file is on its way."
+                f"{message} It is of the past, so this run does not wait for it. {cure}, or start "
+                f"{self.model}.data with another as_of, or with wait_minutes if it is on its way."
             )
         until = datetime.now(UTC) + wait
         self.log.info("%s Waiting for it until %s.", message, until.isoformat(timespec="seconds"))
-        in_bucket = settings.bucket is not None
         self.defer(
-            trigger=SourceFileTrigger(self.model, partition.key, until.isoformat())
-            if in_bucket
-            else FileTrigger(path, until.isoformat()),
+            trigger=FileTrigger(place, until.isoformat())
+            if _is_local_file(settings, definition)
+            else SourceTrigger(self.model, partition.key, until.isoformat()),
             method_name="resume",
-            kwargs={"message": f"{message} This run waited {wait} for it. Put the file there and clear this task."},
+            kwargs={"message": f"{message} This run waited {wait} for it. {cure} and clear this task."},
         )
 
     def resume(self, context: Context, event: dict[str, Any], message: str) -> None:  # noqa: ARG002
-        """Go on if the file has arrived; fail if time was up."""
+        """Go on if the data has arrived; fail if time was up."""
         if not event["arrived"]:
             raise AirflowFailException(message)
         self.log.info("the partition has arrived")
@@ -127,7 +130,8 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         now = datetime.now(UTC)
         until = now
         # Old days do not come by themselves, however new as_of is: the newest missing one decides.
-        due = PartitionCalendar.of(definition).from_key(missing[-1]).end
+        newest = PartitionCalendar.of(definition).from_key(missing[-1])
+        due = newest.end + definition.source.arrives_after
         if wait := patience(definition, due, context["params"].get("wait_minutes")):
             until = started + wait
         elif any_data_run(context, self.model):
@@ -147,8 +151,10 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         if len(missing) <= allowed:
             self.log.warning("goes on without %s (max_missing_partitions is %d)", shown(missing), allowed)
             return
-        absent = _absent(settings, definition, missing)
-        source = f"The source has no file for {shown(absent)}. " if absent else ""
+        # A database is asked for each: only for those that the message names.
+        asked = missing if definition.source.type == "files" else missing[:_SHOWN]
+        absent = _absent(settings, definition, asked)
+        source = f"The source has no {_thing(definition)} for {shown(absent)}. " if absent else ""
         raise AirflowFailException(
             f"{self.model} cannot be trained as of {self.as_of}: {len(missing)} of the partitions that it needs are "
             f"not published: {shown(missing)}; {allowed} may be missing (training.max_missing_partitions). {source}"
@@ -184,7 +190,10 @@ def shown(keys: Sequence[str]) -> str:
 
 
 def source_address(settings: Settings, definition: Definition, key: str) -> str:
-    """The file that holds (or will hold) a partition's raw rows, as people know it."""
+    """Where a partition's raw rows are (or will be), as people know it: a file, or the rows of a database."""
+    source = definition.source
+    if source.type == "sql":
+        return f"{source.table or 'the query'} of the connection {source.connection}"
     path = source_file(settings, definition, key)
     if settings.bucket is None or not path.is_relative_to(settings.store):
         return str(path)
@@ -192,13 +201,31 @@ def source_address(settings: Settings, definition: Definition, key: str) -> str:
 
 
 def _absent(settings: Settings, definition: Definition, keys: Sequence[str]) -> list[str]:
-    """Those of the partitions whose source file is not there."""
-    if settings.bucket is None:
+    """Those of the partitions whose data is not in the source."""
+    if _is_local_file(settings, definition):
         return [key for key in keys if not source_file(settings, definition, key).exists()]
     try:
-        return absent_in_bucket(definition.model, keys)
+        return absent_partitions(definition.model, keys)
     except CheckFailed as problem:
         raise AirflowException(str(problem)) from None
+
+
+def _is_local_file(settings: Settings, definition: Definition) -> bool:
+    """Whether a glance at this machine's files tells if a partition is there."""
+    return definition.source.type == "files" and settings.bucket is None
+
+
+def _thing(definition: Definition) -> str:
+    return "file" if definition.source.type == "files" else "rows"
+
+
+def _words(definition: Definition) -> tuple[str, str]:
+    """What is missing, and what a person can do about it."""
+    if definition.source.type == "files":
+        return "does not exist", "Put the file there"
+    delay = definition.source.arrives_after
+    late = f", or they are taken to be complete only {delay} after its end (source.arrives_after)" if delay else ""
+    return f"has no rows of it{late}", "Load the rows into the database"
 
 
 def _one_partition_later(definition: Definition, due: datetime) -> datetime:

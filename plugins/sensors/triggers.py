@@ -17,8 +17,10 @@ from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.settings import PROJECT
-from plugins.operators.environment import child_environment, connection_variables
+from include.errors import NoriaError
+from include.settings import PROJECT, Settings
+from plugins.definitions import arrangement_of
+from plugins.operators.environment import child_environment, connection_variables, source_variables
 
 _CHECK_SECONDS = 120.0
 
@@ -87,8 +89,8 @@ class FileTrigger(_LookingTrigger):
         return arrived, {"arrived": arrived}
 
 
-class SourceFileTrigger(_LookingTrigger):
-    """Fires when the source file of a partition is in the store's bucket, or when time is up.
+class SourceTrigger(_LookingTrigger):
+    """Fires when a partition's data is in the source (a file in a bucket, rows in a database), or when time is up.
 
     :param model: Name of the model.
     :param key: The partition's key.
@@ -104,7 +106,7 @@ class SourceFileTrigger(_LookingTrigger):
         return self._serialized(model=self.model, key=self.key)
 
     def _look(self) -> tuple[bool, dict[str, Any]]:
-        arrived = not absent_in_bucket(self.model, [self.key])
+        arrived = not absent_partitions(self.model, [self.key])
         return arrived, {"arrived": arrived}
 
 
@@ -140,13 +142,21 @@ def missing_partitions(model: str, as_of: str) -> list[str]:
     return [str(key) for key in found["missing"]]
 
 
-def absent_in_bucket(model: str, keys: Sequence[str]) -> list[str]:
-    """Keys of the partitions whose source file is not in the store's bucket, seen by a process of its own.
+def absent_partitions(model: str, keys: Sequence[str]) -> list[str]:
+    """Keys of the partitions whose data is not in the source, seen by a process of its own.
 
     :raises CheckFailed: if that process fails.
     """
-    found = _look(model, ["--absent", *keys], f"Looking for {model}'s source files") if keys else {"absent": []}
+    found = _look(model, ["--absent", *keys], f"Looking for {model}'s source data") if keys else {"absent": []}
     return [str(key) for key in found["absent"]]
+
+
+def _source_variables(model: str) -> dict[str, str]:
+    """How to reach the source's database, for which Airflow is asked only if there is one."""
+    try:
+        return source_variables(arrangement_of(Settings.from_environment(), model))
+    except NoriaError as error:
+        raise CheckFailed(str(error)) from None
 
 
 def _look(model: str, question: Sequence[str], doing: str) -> dict[str, Any]:
@@ -154,6 +164,8 @@ def _look(model: str, question: Sequence[str], doing: str) -> dict[str, Any]:
     environment = child_environment()
     if "://" in environment.get("NORIA_STORE", ""):
         environment |= connection_variables()  # how to reach a bucket is a secret that Airflow keeps
+    if "--absent" in question:
+        environment |= _source_variables(model)
     try:
         done = subprocess.run(
             command,

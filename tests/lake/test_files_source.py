@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.lake.columns import ReservedColumn
-from include.lake.files_source import FilesSource, partition_label
+from include.lake.files_source import FilesSource
 from include.lake.paths import UnsafeName, from_store, source_path
+from include.lake.raw_rows import partition_label
 from include.lake.staging import StagedPartition
 from include.settings import Settings
 from tests.lake.factories import land, landing_path, make_definition, make_rows, stage_raw

@@ -15,7 +15,7 @@ from include.settings import Settings
 from include.spec.loader import find_definition
 from plugins.operators.environment import connection_variables
 from plugins.sensors.partitions import _absent, source_address
-from plugins.sensors.triggers import CheckFailed, SourceFileTrigger, absent_in_bucket
+from plugins.sensors.triggers import CheckFailed, SourceTrigger, absent_partitions
 from tests.object_storage import KEY, SECRET, ObjectStorage
 
 ONE, TWO = "2013-10-05", "2013-10-06"
@@ -61,20 +61,20 @@ def test_source_files_are_looked_for_in_the_bucket(connected: Settings, s3: Obje
 def test_the_trigger_fires_when_the_object_comes(connected: Settings, s3: ObjectStorage, s3_bucket: str) -> None:
     until = (datetime.now(UTC) + timedelta(seconds=60)).isoformat()
 
-    async def first_event(trigger: SourceFileTrigger) -> Any:
+    async def first_event(trigger: SourceTrigger) -> Any:
         async for event in trigger.run():
             return event.payload
         return None
 
     async def scene() -> Any:
-        waiting = asyncio.create_task(first_event(SourceFileTrigger("flight_delay", ONE, until, poll_seconds=0.1)))
+        waiting = asyncio.create_task(first_event(SourceTrigger("flight_delay", ONE, until, poll_seconds=0.1)))
         await asyncio.sleep(0.5)
         assert not waiting.done()
         put(s3, s3_bucket, ONE)
         return await asyncio.wait_for(waiting, 60)
 
     assert asyncio.run(scene()) == {"arrived": True}
-    trigger = SourceFileTrigger("flight_delay", ONE, until, 2.0)
+    trigger = SourceTrigger("flight_delay", ONE, until, 2.0)
     path, arguments = trigger.serialize()
     assert import_string(path)(**arguments).serialize() == (path, arguments)
 
@@ -82,7 +82,7 @@ def test_the_trigger_fires_when_the_object_comes(connected: Settings, s3: Object
 def test_a_look_that_fails_says_why_and_is_no_absence(connected: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NORIA_STORE", "s3://nowhere-at-all/noria")
     with pytest.raises(CheckFailed, match="there is no bucket nowhere-at-all") as caught:
-        absent_in_bucket("flight_delay", [ONE])
+        absent_partitions("flight_delay", [ONE])
     assert SECRET not in str(caught.value)
     with pytest.raises(AirflowException, match="there is no bucket"):
         _absent(connected, find_definition(connected, "flight_delay"), [ONE])

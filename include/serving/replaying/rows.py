@@ -15,8 +15,8 @@ from include.errors import NothingToDo, Refused
 from include.features.select import label_item
 from include.lake.columns import LABEL, ROW
 from include.lake.connections import open_duckdb, query_table, quote_name
-from include.lake.files_source import FilesSource
 from include.lake.paths import from_store, staging_folder
+from include.lake.sources import open_source
 from include.lake.store import store_of
 from include.lake.table import LakeTable
 from include.settings import Settings
@@ -144,7 +144,7 @@ def later_rows(
     attempt = f"replay-{attempt}"
     try:
         absent = [key for key in keys if key not in raw]
-        for staged in FilesSource(settings, definition, attempt, "").stage(absent, {}) if absent else []:
+        for staged in open_source(settings, definition, attempt, "").stage(absent, {}) if absent else []:
             if staged.status == "staged" and staged.path is not None:
                 found.delivered[staged.key] = staged.path
             else:

@@ -1,0 +1,75 @@
+"""What all kinds of source share once their rows can be scanned: how raw rows are ordered, written and identified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from include.lake.connections import query_batches, quote_name
+from include.lake.conversion import Conversion
+from include.lake.digests import inputs_digest
+from include.lake.writer import GROUP, StagingWriter, WrittenPartition
+from include.spec.definition import Definition
+
+RAW_FORMAT: Final = 1  # raised when the same source would give other raw rows
+
+
+def raw_inputs(definition: Definition, content: str, suite_digest: str) -> str:
+    """Digest (32 hex characters) of what a raw partition is made from.
+
+    :param content: digest of the source's content: of its file or of its rows.
+    :param suite_digest: digest of the raw suite, so that a new suite has everything judged again.
+    """
+    source = definition.source
+    return inputs_digest(
+        format=RAW_FORMAT,
+        content=content,
+        columns=list(source.columns.items()),
+        order=[source.event_time, *source.entity],
+        partition=source.partition,
+        time_zone=source.time_zone,
+        suite=suite_digest,
+    )
+
+
+def write_sorted(
+    connection: duckdb.DuckDBPyConnection,
+    writer: StagingWriter,
+    definition: Definition,
+    relation: str,
+    read: Sequence[Conversion],
+    keys: Sequence[str],
+) -> dict[str, WrittenPartition]:
+    """Write the rows of a relation, converted, in their total order, one staged file for each key.
+
+    :param relation: a table expression with the source's columns and ``_group``, an index into ``keys``.
+    """
+    source = definition.source
+    items = ", ".join(item.selected for item in read)
+    first = [source.event_time, *source.entity]
+    order = [*first, *(name for name in source.columns if name not in first)]
+    sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
+    rows = query_batches(
+        connection,
+        f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation}) ORDER BY {GROUP}, {sorting}",  # noqa: S608
+    )
+    return writer.write(rows, keys)
+
+
+def partition_label(key: str) -> datetime:
+    """The first moment of a partition on the source's clock, as its key says it (naive)."""
+    text = key.removesuffix("+1")
+    return datetime.fromisoformat({7: f"{text}-01", 13: f"{text}:00"}.get(len(text), text))
+
+
+def register_groups(connection: duckdb.DuckDBPyConnection, columns: dict[str, list[Any]]) -> None:
+    """Make the small table ``groups`` that gives rows their group and label."""
+    types = {GROUP: pa.int32(), "_label": pa.timestamp("us"), "_path": pa.string()}
+    instants = pa.timestamp("us", "UTC")
+    connection.register(
+        "groups", pa.table({name: pa.array(v, types.get(name, instants)) for name, v in columns.items()})
+    )
