@@ -60,6 +60,11 @@ class LoadedModel:
         self.used_at = 0.0
         """When it was last asked, on the monotonic clock."""
 
+    @property
+    def trainer(self) -> str:
+        """The kind of trainer that it is of."""
+        return str((self.packaged.description.get("estimator") or {}).get("kind", "xgboost"))
+
     def head(self, role: str) -> list[tuple[bytes, bytes]]:
         """The headers of an answer that say who gave it."""
         found = self._heads.get(role)

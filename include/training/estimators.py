@@ -30,6 +30,8 @@ class LinearModel:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._link = str(document["link"])
+        self.explains = self._link != "softmax"
+        """Whether one contribution of each feature says it all."""
         self._base = np.array(document["base"], dtype=np.float64)
         self._features = [_Contribution(feature) for feature in document["features"]]
 
@@ -82,6 +84,8 @@ class ModuleModel:
     :param module: the trainer module, with ``load``.
     :param folder: what its ``save`` wrote.
     """
+
+    explains = False
 
     def __init__(self, module: Any, folder: Path) -> None:
         self._loaded = module.load(folder)

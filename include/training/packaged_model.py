@@ -515,7 +515,7 @@ class TabularModel(PythonModel):
     @property
     def explains(self) -> bool:
         """Whether :meth:`explain_rows` is to be had; a model of a team's own trainer says nothing of its inside."""
-        return self._estimator is None or hasattr(self._estimator, "explain")
+        return self._estimator is None or bool(self._estimator.explains)
 
     def _explain_estimator(self, matrix: Matrix, names: list[str]) -> dict[str, Any]:
         base, shares = self._estimator.explain(matrix)

@@ -68,6 +68,7 @@ def test_the_server_mlflow_and_the_package_answer_alike(kind: str, stored_settin
         until(lambda: serving(client, version))
         assert predict(client, *asked()).json()["predictions"] == expected
         assert [predict(client, row).json()["predictions"][0] for row in asked()[:5]] == expected[:5]
+        assert client.get("/v2/models/m").json()["platform"] == f"noria_{kind}"
         answer = client.post("/models/m/invocations", json={"dataframe_records": asked()[:5]})
         assert answer.json()["predictions"] == [{"prediction": value} for value in expected[:5]]
 

@@ -28,19 +28,25 @@ def server_ready(ready: bool) -> dict[str, Any]:
 
 
 def model_metadata(
-    model: str, versions: Sequence[int], columns: Mapping[str, str], entity: Mapping[str, str] | None = None
+    model: str,
+    versions: Sequence[int],
+    columns: Mapping[str, str],
+    entity: Mapping[str, str] | None = None,
+    *,
+    trainer: str = "xgboost",
 ) -> dict[str, Any]:
     """``GET /v2/models/{model}`` and ``…/versions/{version}``.
 
     :param versions: the versions in state, or the one that is asked for.
     :param columns: the inputs and their types, all required.
     :param entity: the entity columns; those that are no inputs are listed as optional.
+    :param trainer: the kind of trainer that the model is of.
     """
     extra = {name: kind for name, kind in (entity or {}).items() if name not in columns}
     return {
         "name": model,
         "versions": [str(version) for version in versions],
-        "platform": "noria_xgboost",
+        "platform": f"noria_{trainer}",
         "inputs": [_tensor(name, kind) for name, kind in columns.items()]
         + [{**_tensor(name, kind), "parameters": {"optional": True}} for name, kind in extra.items()],
         "outputs": [{"name": OUTPUT, "datatype": "FP64", "shape": [-1]}],
