@@ -5,7 +5,7 @@ from __future__ import annotations
 from include.lake.columns import DUCKDB_TYPES, FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
 from include.lake.connections import quote_name
 from include.spec.cleaned import cleaned
-from include.spec.columns import feature_types
+from include.spec.columns import feature_types, used_history_columns
 from include.spec.definition import Definition
 
 
@@ -54,6 +54,7 @@ def features_columns(definition: Definition) -> dict[str, str]:
     """The columns of the features table and their DuckDB types (without ``_row``)."""
     types = definition.source.columns
     columns = {name: DUCKDB_TYPES[types[name]] for name in carried_columns(definition)}
+    columns |= {name: DUCKDB_TYPES[kind] for name, kind in used_history_columns(definition).items()}
     columns |= {feature_column(name): FEATURE_TYPES[kind] for name, kind in feature_types(definition).items()}
     return columns | {LABEL: "DOUBLE"}
 
@@ -64,7 +65,7 @@ def features_sql(definition: Definition, source_view: str, *, extra: str = "") -
     :param source_view: a view with the raw table's columns.
     :param extra: further select items, put first, ending with a comma.
     """
-    items = [quote_name(name) for name in carried_columns(definition)]
+    items = [quote_name(name) for name in (*carried_columns(definition), *used_history_columns(definition))]
     items += feature_items(definition).values()
     items.append(label_item(definition))
     return f"SELECT {extra}{', '.join(items)} FROM {quote_name(source_view)}"  # noqa: S608 - checked expressions

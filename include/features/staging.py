@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from include.features.errors import FeatureFailed, FeatureModuleFailed
 from include.features.failures import explain_failure
+from include.features.history import Pasts
 from include.features.select import feature_column, features_columns, features_sql
 from include.lake.columns import ROW, arrow_schema
 from include.lake.connections import open_duckdb, query_batches, query_table, quote_name
@@ -26,13 +27,17 @@ from include.spec.definition import Definition
 FEATURES_FORMAT: Final = 1  # raised when the same raw rows would give other feature rows
 _PARTITIONS_AT_ONCE: Final = 64
 _VIEW: Final = "raw_rows"
+_PUBLISHED: Final = "published_rows"
 
 
-def features_inputs(settings: Settings, definition: Definition, raw_digest: str, suite_digest: str) -> str:
+def features_inputs(
+    settings: Settings, definition: Definition, raw_digest: str, suite_digest: str, past: list[object] | None = None
+) -> str:
     """Digest (32 hex characters) of what a features partition is made from.
 
     :param raw_digest: digest of the raw partition's rows.
     :param suite_digest: digest of the features suite, so that a new suite has everything judged again.
+    :param past: what its values of the past are made from, if features read any.
     """
     module = definition.feature_module
     return inputs_digest(
@@ -43,6 +48,7 @@ def features_inputs(settings: Settings, definition: Definition, raw_digest: str,
         label=cleaned(definition, definition.label.expression).sql,
         module=None if module is None else [file_checksum(_module_path(settings, definition)), module.inputs],
         suite=suite_digest,
+        **({} if past is None else {"past": past}),
     )
 
 
@@ -68,7 +74,8 @@ class FeaturesStage:
         """
         version = raw.version()
         records = raw.partitions(version)
-        inputs = {key: self._inputs(record) for key, record in records.items()}
+        pasts = Pasts(self.settings, self.definition, version)
+        inputs = {key: self._inputs(record, pasts) for key, record in records.items()}
         stale = [key for key, old in published.items() if key in inputs and old.inputs != inputs[key]]
         staged: list[StagedPartition] = []
         work: list[str] = []
@@ -82,19 +89,24 @@ class FeaturesStage:
             else:
                 work.append(key)
         for start in range(0, len(work), _PARTITIONS_AT_ONCE):
-            staged += self._stage_batch(work[start : start + _PARTITIONS_AT_ONCE], raw, version, inputs)
+            staged += self._stage_batch(work[start : start + _PARTITIONS_AT_ONCE], raw, version, inputs, pasts)
         return staged
 
-    def _inputs(self, record: PartitionRecord) -> str:
-        return features_inputs(self.settings, self.definition, record.digest, self._suite_digest)
+    def _inputs(self, record: PartitionRecord, pasts: Pasts) -> str:
+        past = pasts.made_from(record.key)
+        return features_inputs(self.settings, self.definition, record.digest, self._suite_digest, past)
 
     def _stage_batch(
-        self, keys: Sequence[str], raw: LakeTable, version: int, inputs: Mapping[str, str]
+        self, keys: Sequence[str], raw: LakeTable, version: int, inputs: Mapping[str, str], pasts: Pasts
     ) -> list[StagedPartition]:
         resources = self.definition.training.resources
         connection = open_duckdb(self.settings, threads=resources.cpu)
         try:
-            raw.scan(connection, _VIEW, version=version, keys=keys)
+            if pasts.columns:
+                raw.scan(connection, _PUBLISHED, version=version, keys=keys)
+                pasts.join(connection, _PUBLISHED, _VIEW, keys)
+            else:
+                raw.scan(connection, _VIEW, version=version, keys=keys)
             written = self._write(connection, keys)
             return [_staged(key, inputs[key], written[key]) for key in keys]
         except duckdb.BinderException as error:
@@ -105,7 +117,7 @@ class FeaturesStage:
                 return [StagedPartition(key=keys[0], status="refused", inputs=inputs[keys[0]], problem=problem)]
         finally:
             connection.close()
-        return [staged for key in keys for staged in self._stage_batch([key], raw, version, inputs)]
+        return [staged for key in keys for staged in self._stage_batch([key], raw, version, inputs, pasts)]
 
     def _explain(self, connection: duckdb.DuckDBPyConnection, error: Exception) -> str:
         if isinstance(error, duckdb.Error):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.gates.suite import Stage
-from include.spec.columns import input_columns
+from include.spec.columns import input_columns, used_history_columns
 from include.spec.definition import Definition
 
 _INFERENCE = (
@@ -34,5 +34,6 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
     module = definition.feature_module
     features = module.columns if module else definition.features
     named = [*source.entity, source.event_time, *definition.evaluation.slices]
+    named += used_history_columns(definition)
     columns = dict.fromkeys(["_row", *named, *(f"feature_{name}" for name in features), "label"])
     return (*columns, "part") if stage == "training" else tuple(columns)

@@ -15,6 +15,8 @@ from include.settings import Settings
 
 _MODEL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _KEY: Final = re.compile(r"\d{4}-\d{2}(-\d{2}(T\d{2}(\+1)?)?)?|[0-9a-f]{16}")
+_GROUP: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 TABLES: Final = ("raw", "features", "predictions", "scores", "inference", "feedback")
 
 
@@ -76,6 +78,15 @@ def quarantine_folder(settings: Settings, model: str, key: str, *, scores: bool 
     """
     folder = settings.store / "quarantine" / checked_model(model)
     return (folder / "scores" if scores else folder) / checked_key(key)
+
+
+def history_folder(settings: Settings, model: str, group: str, digest: str) -> Path:
+    """Folder of what servers look up of a group of the past, as it is declared by the digest (32 hex digits)."""
+    if not _GROUP.fullmatch(group):
+        raise UnsafeName("name of a history", group, "a letter, then letters, digits and _")
+    if not _DIGEST.fullmatch(digest):
+        raise UnsafeName("digest", digest, "32 hex digits")
+    return settings.store / "history" / checked_model(model) / group / digest
 
 
 def temporary_folder(settings: Settings) -> Path:

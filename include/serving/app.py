@@ -13,6 +13,7 @@ from include.serving.access import Access
 from include.serving.follower import Follower
 from include.serving.gateway import Gateway
 from include.serving.limits import Limits
+from include.serving.past import PastLookup
 from include.serving.prediction import Predictor
 from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.segments import log_folder
@@ -46,7 +47,8 @@ class Server:
         self.follower = Follower(settings, self._limits, remembers=fixed is None, source=fixed)
         self.log = None if fixed else RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
         self._pairs = ShadowSender(socket_path(settings.home))
-        self._predictor = Predictor(self.follower, self._limits, self.log, self._pairs)
+        self._past = PastLookup(settings, self._limits.history_seconds)
+        self._predictor = Predictor(self.follower, self._limits, self._past, self.log, self._pairs)
         self._counting: asyncio.Task[None] | None = None
         self._counted = (0, 0)
         self.gateway = Gateway(
@@ -65,6 +67,7 @@ class Server:
     async def start(self) -> None:
         """Begin to follow, and return when every champion is in memory or known not to load."""
         self.follower.start()
+        self._past.start(lambda: self.follower.table.loaded)
         self._counting = asyncio.get_running_loop().create_task(self._count())
         deadline = asyncio.get_running_loop().time() + self._limits.load_seconds
         while self._is_starting() and asyncio.get_running_loop().time() < deadline:
@@ -74,6 +77,7 @@ class Server:
         """Stop following, let predictions finish, close the log."""
         if self._counting is not None:
             self._counting.cancel()
+        await asyncio.to_thread(self._past.stop)
         await asyncio.to_thread(self.follower.stop)
         await asyncio.to_thread(self._predictor.close)
         self._pairs.close()

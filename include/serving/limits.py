@@ -14,6 +14,7 @@ class Limits:
     :param rate: most requests a second of all callers and workers together; None for no limit.
     :param models: most versions in memory of one process; beyond that they are loaded on request.
     :param poll_seconds: pause between two looks at the deployment state.
+    :param history_seconds: pause between two looks for newer values of the past.
     :param retry_seconds: first pause before a version that did not load is tried again; doubles up to a minute.
     :param load_seconds: how long a request waits for a version that is loaded for it.
     :param body_seconds: how long a caller may take to send a body.
@@ -28,6 +29,7 @@ class Limits:
     rate: float | None = None
     models: int = 64
     poll_seconds: float = 0.5
+    history_seconds: float = 5.0
     retry_seconds: float = 1.0
     load_seconds: float = 30.0
     body_seconds: float = 30.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from include.registry.deployed import DeployedVersion
+from include.serving.past_file import groups_of
 from include.serving.protocols.calls import Call
 from include.serving.request_log.records import Shape, problem
 from include.serving.validation import RequestRefused
@@ -37,7 +38,7 @@ class LoadedModel:
 
     __slots__ = (
         "_heads", "_is_compiled", "_row_seconds", "_slowness", "columns", "deployed", "entity", "fields",
-        "inline_rows", "packaged", "shape", "used_at",
+        "history", "inline_rows", "packaged", "shape", "used_at",
     )  # fmt: skip
 
     def __init__(self, deployed: DeployedVersion, packaged: Any) -> None:
@@ -51,6 +52,8 @@ class LoadedModel:
         """Entity columns and their types, in order."""
         self.fields: dict[str, str] = {**self.columns, **self.entity}
         """Everything that a row may have."""
+        self.history = groups_of(packaged.description)
+        """Groups of the past that it reads."""
         self._is_compiled = bool((packaged.description.get("compiled") or {}).get("admitted"))
         self._slowness = 0
         self._row_seconds = _FIRST_ROW_SECONDS

@@ -87,6 +87,19 @@ STATE_AGE: Final = Gauge(
     registry=_own,
     multiprocess_mode="livemax",
 )
+HISTORY_AGE: Final = Gauge(
+    "noria_history_age_seconds",
+    "Time since the end of the newest partition that values of the past are here for; 0 while they are up to date.",
+    ("model", "group"),
+    registry=_own,
+    multiprocess_mode="livemax",
+)
+HISTORY_ROWS: Final = Counter(
+    "noria_history_rows",
+    "Rows that values of the past were looked up for: of their own partition, or of an older or newer one.",
+    ("model", "group", "partition"),
+    registry=_own,
+)
 MODELS_LOADED: Final = Gauge(
     "noria_models_loaded", "Versions in memory of all processes.", registry=_own, multiprocess_mode="livesum"
 )

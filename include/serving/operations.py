@@ -32,7 +32,8 @@ def explaining(predictor: Predictor, limits: Limits, settings: Settings) -> Oper
                 raise RequestRefused(422, problem, field="request_id")
             call = Call(len(rows), [{name: row.get(name) for name in loaded.columns} for row in rows])
         else:
-            call = readable(served, asked, loaded)
+            filled, _ = predictor.past.fill(asked, loaded)
+            call = readable(served, filled, loaded)
         visit.head = loaded.head(role)
         return await predictor.in_thread(explain.explain, loaded, call, identified(visit))
 

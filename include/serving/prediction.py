@@ -21,6 +21,7 @@ from include.serving.follower import Follower
 from include.serving.limits import Limits
 from include.serving.loaded import LoadedModel, ModelFailed
 from include.serving.lookup import champion, find, named
+from include.serving.past import PastLookup
 from include.serving.protocols.calls import Call, Encoded, Headers, Protocol
 from include.serving.protocols.rows import ROWS
 from include.serving.request_log.records import problem
@@ -63,6 +64,8 @@ class Ask:
 class Answered:
     """What a version said.
 
+    :param call: what it was asked, with its columns of the past.
+    :param headers: what the answer's head says of these.
     :param rescued: whether a challenger failed on these rows first.
     """
 
@@ -71,6 +74,7 @@ class Answered:
     call: Call
     predictions: list[float]
     seconds: float
+    headers: list[tuple[bytes, bytes]]
     rescued: bool = False
 
 
@@ -81,11 +85,18 @@ class Predictor:
     :param limits: the server's limits.
     :param log: the request log, or None if nothing is logged.
     :param pairs: takes requests that the other version shall score too, or None.
+    :param past: fills the columns of the past.
     """
 
     def __init__(
-        self, follower: Follower, limits: Limits, log: RequestLog | None = None, pairs: ShadowSender | None = None
+        self,
+        follower: Follower,
+        limits: Limits,
+        past: PastLookup,
+        log: RequestLog | None = None,
+        pairs: ShadowSender | None = None,
     ) -> None:
+        self.past = past
         self._follower = follower
         self._limits = limits
         self._log = log
@@ -167,7 +178,7 @@ class Predictor:
             text = routing.entity_key(shape.entity, call.first_row(), shape.time_zone) or ask.request_id
         if routing.bucket(ask.served.state.model, challenger.version, text) >= challenger.answers_below:
             return ask.loaded, ask.role
-        if challenger.asks_for and not call.has(challenger.asks_for):
+        if challenger.asks_for and not call.has(challenger.asks_for - self.past.gives(challenger.loaded)):
             return ask.loaded, ask.role
         return challenger.loaded, challenger.role
 
@@ -187,18 +198,20 @@ class Predictor:
 
     def _finish(self, ask: Ask, call: Call, first: tuple[LoadedModel, str]) -> tuple[Encoded, Answered]:
         answered = self._predict(ask, call, *first)
+        call, deployed = answered.call, answered.loaded.deployed
         self._write(ask, call, answered)
-        deployed = answered.loaded.deployed
         encoded = ask.protocol.encode(
             call, answered.predictions, model=deployed.model, version=deployed.version, request_id=ask.request_id
         )
+        encoded.headers = [*encoded.headers, *answered.headers]
         return encoded, answered
 
     def _predict(self, ask: Ask, call: Call, loaded: LoadedModel, role: str) -> Answered:
         """Predictions of the version, or the champion's if a challenger fails on rows that the champion can read."""
         began = time.monotonic()
         try:
-            predictions = loaded.predict(readable(ask.served, call, loaded))
+            filled, headers = self.past.fill(call, loaded) if loaded.history else (call, [])
+            predictions = loaded.predict(readable(ask.served, filled, loaded))
             if loaded is not ask.loaded:
                 loaded.check_finite(predictions)
         except (ModelFailed, RequestRefused) as error:
@@ -218,7 +231,7 @@ class Predictor:
         now = time.monotonic()
         loaded.note(now, now - began, call.count)
         metrics.series(loaded.deployed.model, loaded.deployed.version, role).answered(now - ask.began)
-        return Answered(loaded, role, call, predictions, now - ask.began)
+        return Answered(loaded, role, filled, predictions, now - ask.began, headers)
 
     # ---- the log ----------------------------------------------------------------------------------------------------
 

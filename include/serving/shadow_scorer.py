@@ -25,6 +25,7 @@ from include.serving.follower import Follower
 from include.serving.limits import Limits
 from include.serving.loaded import LoadedModel
 from include.serving.models_cache import Key, key_of
+from include.serving.past import PastLookup
 from include.serving.protocols.calls import Call, Row, rows_of
 from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import problem
@@ -57,9 +58,13 @@ class Scorer:
     :param log: where scores go.
     :param board: says which row is being scored.
     :param condemned: versions (``model:version``) that have hung or killed this process too often to be tried again.
+    :param past: fills the columns of the past that the version that answered did not need.
     """
 
-    def __init__(self, log: RequestLog, board: Board, condemned: Collection[str] = ()) -> None:
+    def __init__(
+        self, log: RequestLog, board: Board, condemned: Collection[str] = (), past: PastLookup | None = None
+    ) -> None:
+        self._past = past
         self._log = log
         self._board = board
         self._condemned = frozenset(condemned)
@@ -88,6 +93,8 @@ class Scorer:
         rows = offer["rows"] if "rows" in offer else rows_of(offer["columns"], _length(offer["columns"]))
         step = offer.get("step", 1)
         wanted = challenger.asks_for if (challenger := served.challenger) is not None else frozenset()
+        wanted |= {name for group in scorer.history for name in group.columns}
+        wanted -= self._past.gives(scorer) if self._past is not None else frozenset()
         if not all(wanted <= row.keys() for row in rows):  # callers that do not send a new column yet
             self.skipped[model] = self.skipped.get(model, 0) + 1
             return
@@ -121,6 +128,8 @@ class Scorer:
         self._board.begin({**task, "scoring": model.deployed.version})
         call = Call(1, rows=[{name: value for name, value in row.items() if name in model.fields}])
         try:
+            if self._past is not None:
+                call, _ = self._past.fill(call, model)
             if key_of(model.deployed) not in self._warm:  # the first prediction pays for what all share
                 self._warm.add(key_of(model.deployed))
                 model.predict(call)
@@ -158,8 +167,10 @@ def run_scorer(
     board.publish({})
     log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
     follower = Follower(settings, limits, wanted=both_sides, remembers=False)
-    scorer, inbox = Scorer(log, board, condemned), Inbox(listener)
+    past = PastLookup(settings, limits.history_seconds)
+    scorer, inbox = Scorer(log, board, condemned, past), Inbox(listener)
     follower.start()
+    past.start(lambda: follower.table.loaded)
     inbox.start()
     showing = threading.Thread(target=_show_on, args=(board, scorer, inbox, ended), name="show", daemon=True)
     showing.start()
@@ -169,6 +180,7 @@ def run_scorer(
     inbox.stop()
     showing.join(timeout=5)
     log.close()
+    past.stop()
     follower.stop()
 
 

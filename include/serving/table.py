@@ -217,6 +217,13 @@ class Table:
     error: str | None = None
     error_since: datetime | None = None
 
+    @property
+    def loaded(self) -> list[LoadedModel]:
+        """All versions in memory that a role or an answer needs."""
+        held = [one.loaded for served in self.models.values() for one in served.roles.values()]
+        answering = [served.loaded for served in self.models.values()]
+        return [one for one in (*answering, *held) if one is not None]
+
     def having(self, served: Served) -> Table:
         """The same table with one model replaced."""
         return replace(self, models={**self.models, served.state.model: served})

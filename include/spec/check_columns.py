@@ -8,6 +8,7 @@ from typing import Final
 from include.spec.clean import ColumnCleaning
 from include.spec.definition import ColumnType, Definition
 from include.spec.expressions import ExpressionError, check_expression
+from include.spec.history import EVERY_ROW
 from include.spec.problems import Finding, KeyPath, choose
 from include.spec.units import quantity
 
@@ -71,7 +72,9 @@ def _expressions(keys: KeyPath, name: str, rule: ColumnCleaning, definition: Def
 
 def _unread(definition: Definition) -> Iterator[Finding]:
     read: set[str] = set()
-    for sql in (definition.label.expression, *(feature.expression for feature in definition.features.values())):
+    past = [sql for group in definition.history.values() for value in group.values.values() for _, sql in value.given]
+    features = [feature.expression for feature in definition.features.values()]
+    for sql in (definition.label.expression, *features, *(sql for sql in past if sql != EVERY_ROW)):
         try:
             read |= check_expression(sql).columns
         except ExpressionError:  # said where it stands

@@ -9,6 +9,7 @@ from include.spec.check_training import metric_findings
 from include.spec.columns import input_columns
 from include.spec.definition import ColumnType, Definition
 from include.spec.expressions import ExpressionError
+from include.spec.histories import row_columns
 from include.spec.problems import Finding, KeyPath, choose
 from include.spec.robustness import Disturbance, DisturbanceKind
 
@@ -50,7 +51,7 @@ def _amount(keys: KeyPath, disturbance: Disturbance) -> Iterator[Finding]:
 def _columns(
     keys: KeyPath, disturbance: Disturbance, definition: Definition, *, expressions: bool
 ) -> Iterator[Finding]:
-    types, kinds = definition.source.columns, FITTING[disturbance.kind]
+    types, kinds = row_columns(definition), FITTING[disturbance.kind]
     inputs = _inputs(definition) if expressions else types
     fitting = [name for name, kind in inputs.items() if kind in kinds]
     if disturbance.columns is None:

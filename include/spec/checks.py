@@ -8,6 +8,7 @@ from typing import Final
 
 from include.spec.check_clean import clean_findings
 from include.spec.check_columns import column_findings
+from include.spec.check_history import history_findings
 from include.spec.check_objective import objective_findings
 from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
@@ -20,6 +21,7 @@ from include.spec.clean import Clean
 from include.spec.cleaned import cleaned
 from include.spec.definition import Definition
 from include.spec.expressions import Expression, ExpressionError
+from include.spec.histories import row_columns
 from include.spec.problems import Finding, KeyPath, choose
 
 __all__ = ["cross_check"]
@@ -46,6 +48,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from module_findings(definition, folder)
     yield from production_findings(definition)
     yield from pod_findings(definition)
+    yield from history_findings(definition, expressions=expressions)
     yield from robustness_findings(definition, expressions=expressions)
     if expressions:
         yield from _expressions(definition)
@@ -89,8 +92,12 @@ def _named_columns(definition: Definition) -> Iterator[Finding]:
         yield Finding(("source", "event_time"), what, "The event time must have the type timestamp in source.columns.")
 
 
-def _no_column(keys: KeyPath, name: str, definition: Definition) -> Finding:
-    cure = choose(name, definition.source.columns, kind="columns in source.columns")
+def _no_column(keys: KeyPath, name: str, definition: Definition, *, past: bool = False) -> Finding:
+    """:param past: whether a column of the section history could be meant."""
+    if past and definition.history:
+        cure = choose(name, row_columns(definition), kind="columns in source.columns and in history")
+    else:
+        cure = choose(name, definition.source.columns, kind="columns in source.columns")
     return Finding(keys, f"there is no column {name!r}", cure)
 
 
@@ -118,8 +125,8 @@ def _feature_module(definition: Definition, folder: Path) -> Iterator[Finding]:
         return
     yield from file_findings(("feature_module", "path"), module.path, folder)
     for position, name in enumerate(module.inputs):
-        if name not in definition.source.columns:
-            yield _no_column(("feature_module", "inputs", position), name, definition)
+        if name not in row_columns(definition):
+            yield _no_column(("feature_module", "inputs", position), name, definition, past=True)
 
 
 def _expressions(definition: Definition) -> Iterator[Finding]:
@@ -132,21 +139,23 @@ def _expressions(definition: Definition) -> Iterator[Finding]:
     secret = label.columns if label else frozenset()
     for name, feature in definition.features.items():
         keys = ("features", name, "expression")
-        expression, findings = _checked(keys, feature.expression, definition)
+        expression, findings = _checked(keys, feature.expression, definition, past=True)
         yield from findings
         yield from _leaks(keys, expression.columns if expression else frozenset(), secret)
     if definition.feature_module is not None:
         yield from _leaks(("feature_module", "inputs"), frozenset(definition.feature_module.inputs), secret)
 
 
-def _checked(keys: KeyPath, sql: str, definition: Definition) -> tuple[Expression | None, list[Finding]]:
+def _checked(
+    keys: KeyPath, sql: str, definition: Definition, *, past: bool = False
+) -> tuple[Expression | None, list[Finding]]:
     try:
         expression = cleaned(definition, sql)
     except ExpressionError as error:
         return None, [Finding(keys, error.what, error.cure)]
-    missing = sorted(expression.columns - set(definition.source.columns))
+    missing = sorted(expression.columns - set(row_columns(definition) if past else definition.source.columns))
     if missing:
-        return expression, [_no_column(keys, name, definition) for name in missing]
+        return expression, [_no_column(keys, name, definition, past=past) for name in missing]
     if not expression.columns:
         return expression, [Finding(keys, "the expression reads no column", "Name at least one column of the row.")]
     return expression, []

@@ -8,14 +8,39 @@ from typing import Literal
 
 from include.spec.cleaned import cleaned
 from include.spec.definition import ColumnType, Definition, FeatureType
+from include.spec.histories import History, histories, row_columns
 
 
 def input_columns(definition: Definition) -> dict[str, ColumnType]:
-    """The source columns that the features need, with their types: what a request must carry."""
+    """The columns that the features need, with their types: what the model takes.
+
+    Columns of the past come last, and the key of each of their groups is needed too: the server looks up by it.
+    """
+    read = columns_read(definition)
+    keys = (key for history in histories(definition) if read & history.columns.keys() for key in history.keys)
+    return columns_typed(definition, read.union(keys))
+
+
+def columns_read(definition: Definition) -> frozenset[str]:
+    """The columns that the features themselves read."""
     if definition.feature_module is not None:
-        return columns_typed(definition, definition.feature_module.inputs)
+        return frozenset(definition.feature_module.inputs)
     read = (cleaned(definition, feature.expression).columns for feature in definition.features.values())
-    return columns_typed(definition, frozenset().union(*read))
+    return frozenset().union(*read)
+
+
+def used_histories(definition: Definition) -> list[tuple[History, dict[str, ColumnType]]]:
+    """The groups of the past that the features read, each with the columns that they read of it."""
+    if not definition.history:
+        return []
+    read = columns_read(definition)
+    found = ((one, {name: kind for name, kind in one.columns.items() if name in read}) for one in histories(definition))
+    return [(one, columns) for one, columns in found if columns]
+
+
+def used_history_columns(definition: Definition) -> dict[str, ColumnType]:
+    """The columns of the past that the features read, with their types."""
+    return {name: kind for _, columns in used_histories(definition) for name, kind in columns.items()}
 
 
 def feature_types(definition: Definition) -> dict[str, FeatureType]:
@@ -55,6 +80,6 @@ def model_inputs(definition: Definition) -> list[str]:
 
 
 def columns_typed(definition: Definition, names: Iterable[str]) -> dict[str, ColumnType]:
-    """Those of the source's columns with these names, with their types, in the definition's order."""
+    """Those of a row's columns with these names, with their types, in the definition's order."""
     wanted = set(names)
-    return {name: kind for name, kind in definition.source.columns.items() if name in wanted}
+    return {name: kind for name, kind in row_columns(definition).items() if name in wanted}

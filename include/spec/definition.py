@@ -5,13 +5,15 @@ The descriptions here are the source of the reference page (``python -m include.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from include.spec.clean import Clean
 from include.spec.costs import Costs
+from include.spec.history import HistoryGroup
 from include.spec.objective import Objective
 from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
@@ -248,6 +250,9 @@ class Definition(Section):
     tags: list[str] = Field(default_factory=list, description="Tags of its DAGs.")
     source: Source = Field(description="Where the raw data comes from.")
     label: Label = Field(description="What is to be predicted.")
+    history: dict[str, HistoryGroup] = Field(
+        default_factory=dict, description="Values of the past by key, such as a rate over the last week, by group."
+    )
     features: dict[str, Feature] = Field(default_factory=dict, description="Inputs of the model, by name.")
     feature_module: FeatureModule | None = Field(None, description="A Python module instead of SQL: only a way out.")
     clean: Clean = Field(Clean(), description="How its data is cleaned.")
@@ -259,3 +264,15 @@ class Definition(Section):
     schedule: Schedule = Field(Schedule(), description="When its DAGs run.")
     execution: Execution = Field(Execution(), description="How Airflow runs its steps.")
     pods: Pods = Field(Pods(), description="What its steps may use in Kubernetes.")
+    _lenders: dict[str, Definition] = PrivateAttr(default_factory=dict)
+
+    @property
+    def lenders(self) -> Mapping[str, Definition]:
+        """The definitions of other models whose history it uses, by model."""
+        return self._lenders
+
+    def borrowing(self, lenders: Mapping[str, Definition]) -> Definition:
+        """A copy that knows these definitions of other models."""
+        copy = self.model_copy()
+        copy._lenders = dict(lenders)
+        return copy

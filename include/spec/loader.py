@@ -12,6 +12,7 @@ from include.errors import Refused
 from include.settings import Settings
 from include.spec.checks import cross_check
 from include.spec.definition import Definition
+from include.spec.lending import with_lenders
 from include.spec.problems import DefinitionError, Finding, Problem, choose, key_text
 from include.spec.schema_errors import findings_of
 from include.spec.yaml_reader import Document, read_document
@@ -45,6 +46,7 @@ def load_definition(path: Path, *, expressions: bool = True) -> Definition:
         definition = Definition.model_validate(document.values)
     except ValidationError as error:
         raise _refuse(path, document, findings_of(error, document.values)) from None
+    definition = with_lenders(definition, path.parent)
     findings = [*_name_findings(path, definition), *cross_check(definition, path.parent, expressions=expressions)]
     if findings:
         raise _refuse(path, document, findings)

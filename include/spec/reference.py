@@ -178,7 +178,8 @@ whole numbers), `CASE`, `CAST` and `TRY_CAST`, `IN`, `BETWEEN`, `LIKE`, `IS NULL
 
 {functions}.
 
-A feature may not read a column that the label reads. Not allowed are subqueries, aggregates, window functions, and
+A feature may not read a column that the label reads. It may also read the columns `<group>_<value>` of the section
+[`history`](#historyname). Not allowed are subqueries, aggregates, window functions, and
 everything that is not the same for the same row (`random()`, `now()`), or that reads files.
 """
 

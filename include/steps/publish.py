@@ -31,6 +31,10 @@ def run(call: StepCall) -> Document:
             published.dropped[0],
             published.dropped[-1],
         )
+    if manifest.table == "raw" and call.definition.history:
+        from include.features.replica import publish_replicas
+
+        publish_replicas(call.settings, call.definition)
     return {
         "table": manifest.table,
         "version": published.version,

@@ -130,17 +130,24 @@ def _source(call: StepCall) -> Source:
     """Where the rows come from."""
     from include.lake.score_files import find_files
     from include.lake.score_sources import DeliveredSource, RawSource
+    from include.spec.columns import used_histories
     from include.steps.ingest import chosen_partitions
 
     path = call.inputs.get("path")
-    if not path:
-        keys = [partition.key for partition in chosen_partitions(call)]
-        return RawSource(call.settings, call.definition, keys)
-    if call.inputs.get("first") or call.inputs.get("last"):
+    source: Source
+    if path and (call.inputs.get("first") or call.inputs.get("last")):
         raise PathOrPartitions
-    return DeliveredSource(
-        call.settings, call.definition, find_files(call.settings, call.definition, str(path)), call.attempt
-    )
+    if path:
+        files = find_files(call.settings, call.definition, str(path))
+        source = DeliveredSource(call.settings, call.definition, files, call.attempt)
+    else:
+        keys = [partition.key for partition in chosen_partitions(call)]
+        source = RawSource(call.settings, call.definition, keys)
+    if not used_histories(call.definition):
+        return source
+    from include.serving.scoring.past import PastSource
+
+    return PastSource(call.settings, call.definition, source, call.attempt)
 
 
 def _score(
@@ -148,6 +155,7 @@ def _score(
 ) -> tuple[list[Outcome], dict[str, str]]:
     """Score what is to be scored; returns what became of it, and the pages by stage."""
     from include.serving.scoring.packaged import opened_model
+    from include.serving.scoring.past import check_history
     from include.serving.scoring.rows import Scorer
     from include.serving.scoring.run import PartRun
     from include.steps.score_pages import page_path, write_stage
@@ -158,6 +166,7 @@ def _score(
         return [], _earlier_pages(call, places)
     pages: dict[str, str] = {}
     with opened_model(call.settings, call.definition.model, chosen) as packaged:
+        check_history(call.definition, chosen.version, packaged.description)
         scorer = Scorer(
             settings=call.settings,
             definition=call.definition,

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from include.features.history import history_digest
 from include.features.select import feature_select
 from include.settings import Settings
 from include.spec.candidates import trainings
-from include.spec.columns import feature_types, input_columns
+from include.spec.columns import feature_types, input_columns, used_histories
 from include.spec.definition import Definition
 from include.training.package import describe_model
 
@@ -24,7 +25,7 @@ def describe(
     :param categories: for each category feature its values in the training part, sorted.
     :param cleaning: for each cleaned feature what was learned of it.
     """
-    return describe_model(
+    described = describe_model(
         definition,
         columns=input_columns(definition),
         feature_types=feature_types(definition),
@@ -32,6 +33,23 @@ def describe(
         categories=categories,
         cleaning=cleaning,
     )
+    history = _describe_history(definition)
+    return described | ({"history": history} if history else {})
+
+
+def _describe_history(definition: Definition) -> list[dict[str, Any]]:
+    """Where the server finds the columns of the past, and by which columns of a row."""
+    return [
+        {
+            "model": history.owner.model,
+            "group": history.name,
+            "digest": history_digest(history),
+            "event_time": definition.source.event_time,
+            "keys": dict(zip(history.keys, history.key_types, strict=True)),
+            "columns": columns,
+        }
+        for history, columns in used_histories(definition)
+    ]
 
 
 def trainer_module_paths(settings: Settings, definition: Definition) -> dict[str, Path]:

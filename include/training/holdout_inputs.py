@@ -14,7 +14,7 @@ from include.errors import Refused
 from include.lake.connections import open_duckdb, query_table, quote_name
 from include.lake.table import LakeTable
 from include.settings import Settings
-from include.spec.columns import input_columns
+from include.spec.columns import input_columns, used_history_columns
 from include.spec.definition import Definition
 
 _ORDER: Final = "_position"
@@ -59,10 +59,11 @@ def _join(
 ) -> pa.Table:
     """Raw rows with the holdout's partition, row, event time and entity, in the holdout's order."""
     same = dict.fromkeys(["partition", "_row", definition.source.event_time, *definition.source.entity])
-    rows = holdout.select(list(same)).append_column(_ORDER, pa.array(range(holdout.num_rows), pa.int64()))
+    past = used_history_columns(definition)  # the features table keeps them, as they were when it was made
+    rows = holdout.select([*same, *past]).append_column(_ORDER, pa.array(range(holdout.num_rows), pa.int64()))
     keys = sorted(set(holdout["partition"].to_pylist()))
     equal = " AND ".join(f"h.{quote_name(c)} IS NOT DISTINCT FROM r.{quote_name(c)}" for c in same)
-    chosen = ", ".join(f"r.{quote_name(column)}" for column in columns)
+    chosen = ", ".join(f"{'h' if column in past else 'r'}.{quote_name(column)}" for column in columns)
     resources = definition.training.resources
     connection = open_duckdb(settings, threads=resources.cpu, memory=resources.memory)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from include.features.history import Pasts
 from include.features.staging import features_inputs
 from include.gates.suite import load_suite
 from include.lake.table import LakeTable, NoSuchVersion
@@ -51,11 +52,13 @@ def _stale(
 ) -> tuple[str, ...]:
     suite = load_suite(settings, definition.model, "features").digest
     made_from, published = raw.partitions(raw_version), features.partitions(version)
+    pasts = Pasts(settings, definition, raw_version)
     return tuple(
         key
         for key in keys
         if key not in made_from
-        or features_inputs(settings, definition, made_from[key].digest, suite) != published[key].inputs
+        or features_inputs(settings, definition, made_from[key].digest, suite, pasts.made_from(key))
+        != published[key].inputs
     )
 
 

@@ -21,6 +21,7 @@ class Version:
         self.shape = replace(SHAPE, model=model, version=version)
         self.deployed = SimpleNamespace(model=model, version=version, artifact_digest=f"{version}")
         self.fields = {"x": "number", "who": "string"}
+        self.history = ()
         self.says = says
         self.asked = 0
 

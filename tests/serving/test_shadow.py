@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -245,6 +246,28 @@ def test_what_a_challenger_says_of_a_person_as_it_fails_is_not_written(settings:
     Scorer(open_log(settings), Board()).score(served, "m", body({"x": 1, "who": "Ada"}))
     [record] = shadow_records(settings)
     assert "no ones" not in record["scores"][0][4]
+
+
+class PastOfEverybody:
+    """Gives the rate of the past that a version wants."""
+
+    def gives(self, _: Any) -> frozenset[str]:
+        return frozenset({"rate"})
+
+    def fill(self, call: Call, _: Any) -> tuple[Call, list[Any]]:
+        return Call(call.count, [{"rate": 0.25, **row} for row in call.rows or []]), []
+
+
+def test_a_version_that_reads_the_past_scores_rows_without_it_only_if_it_can_be_looked_up(settings: Settings) -> None:
+    served = serving(lambda row: row["rate"])
+    served.challenger.loaded.history = (SimpleNamespace(columns={"rate": "number"}),)
+    alone = Scorer(open_log(settings), Board())
+    alone.score(served, "m", body({"x": 1.0}))
+    assert (alone.scored, alone.skipped) == ({}, {"m": 1})  # no evidence against it
+    past: Any = PastOfEverybody()
+    Scorer(open_log(settings), Board(), past=past).score(served, "m", body({"x": 1.0}))
+    [record] = shadow_records(settings)
+    assert [score[:2] for score in record["scores"]] == [[0, 0.25]]
 
 
 def test_a_condemned_version_is_not_called_and_has_failures(settings: Settings) -> None:

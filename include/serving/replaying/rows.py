@@ -12,9 +12,10 @@ import duckdb
 import pyarrow.dataset
 
 from include.errors import NothingToDo, Refused
+from include.features.history import Pasts
 from include.features.select import label_item
 from include.lake.columns import LABEL, ROW
-from include.lake.connections import open_duckdb, query_table, quote_name
+from include.lake.connections import open_duckdb, query_table, quote_name, quote_text
 from include.lake.paths import from_store, staging_folder
 from include.lake.sources import open_source
 from include.lake.store import store_of
@@ -22,6 +23,7 @@ from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.columns import input_columns
 from include.spec.definition import Definition
+from include.spec.histories import row_columns
 
 _log = logging.getLogger(__name__)
 
@@ -105,11 +107,19 @@ class LaterRows:
             connection.close()
 
     def _scan(self, connection: duckdb.DuckDBPyConnection, key: str) -> None:
+        """The partition's rows as the view ``rows``, with their values of the past."""
+        pasts = Pasts(self.settings, self.definition)
+        view = "own_rows" if pasts.columns else "rows"
         if key in self.delivered:
             file = from_store(self.settings, self.delivered[key])
-            connection.register("rows", pyarrow.dataset.dataset(file, format="parquet"))
+            connection.register(view, pyarrow.dataset.dataset(file, format="parquet"))
         else:
-            LakeTable(self.settings, self.definition.model, "raw").scan(connection, "rows", keys=[key])
+            LakeTable(self.settings, self.definition.model, "raw").scan(connection, view, keys=[key])
+        if pasts.columns:
+            connection.execute(
+                f"CREATE TEMP VIEW keyed_rows AS SELECT *, {quote_text(key)} AS _of FROM own_rows"  # noqa: S608
+            )
+            pasts.join(connection, "keyed_rows", "rows", [key], partition="_of")
 
     def _rows(self, connection: duckdb.DuckDBPyConnection, key: str) -> list[ReplayRow]:
         names = request_columns(self.definition)
@@ -126,7 +136,7 @@ class LaterRows:
 def request_columns(definition: Definition) -> list[str]:
     """The columns that a request carries: the model's inputs, and what identifies a row."""
     wanted = {*input_columns(definition), *definition.source.entity}
-    return [name for name in definition.source.columns if name in wanted]
+    return [name for name in row_columns(definition) if name in wanted]
 
 
 @contextmanager
