@@ -61,6 +61,8 @@ class RowObjective:
 
         :param chosen: shape (rows,).
         """
+        if not self.columns.num_columns:  # such a table has no rows either
+            return self
         return RowObjective(self.objective, self.columns.filter(pa.array(chosen)))
 
     def first(self, rows: int) -> RowObjective:

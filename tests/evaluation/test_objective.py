@@ -86,6 +86,16 @@ def test_a_slice_is_judged_by_its_own_rows() -> None:
         assert value == pytest.approx(by_hand((sides == one.value).astype(float), 0.3), rel=1e-9)
 
 
+def test_one_that_reads_no_column_is_judged_on_some_of_the_rows_too() -> None:
+    plain = rows_of(Objective(expression="abs(prediction - label)", goal="smaller"))
+    chosen = np.arange(ROWS) % 3 == 0
+    scorer = make_scorer(
+        "regression", LABELS[chosen], SCORES[chosen], threshold=0.5, whose="m", objective=plain.rows(chosen)
+    )
+    found = scorer.score(np.ones((1, int(chosen.sum()))))["objective"][0]
+    assert found == pytest.approx(np.abs(LABELS - SCORES)[chosen].mean())
+
+
 @pytest.mark.parametrize(("at_least", "promoted"), [(0.01, True), (100.0, False)])
 def test_a_gate_may_ask_for_it(at_least: float, promoted: bool) -> None:
     judging = Judging("binary_classification", 0.3, 100, 0.95, 7, objective=rows_of())
