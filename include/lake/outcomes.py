@@ -23,7 +23,7 @@ def staged(
         inputs=inputs,
         checksum=written.checksum,
         source=file.shown,
-        notes=notes,
+        notes=(*notes, *written.notes),
     )
 
 

@@ -25,12 +25,13 @@ _ROW_GROUP_ROWS: Final = 131_072
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenPartition:
-    """A staged file: path relative to the store, rows, digest of the rows, SHA-256 of the file."""
+    """A staged file: path relative to the store, rows, digest of the rows, SHA-256 of the file, remarks on the rows."""
 
     path: str
     rows: int
     digest: str
     checksum: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass

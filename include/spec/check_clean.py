@@ -22,6 +22,7 @@ _VALUES: Final[dict[FeatureType, str]] = {
 
 def clean_findings(definition: Definition) -> Iterator[Finding]:
     """What is wrong with the cleaning that a definition asks for."""
+    yield from _duplicates(definition)
     types = feature_types(definition)
     for name, rule in definition.clean.features.items():
         keys = ("clean", "features", name)
@@ -33,6 +34,19 @@ def clean_findings(definition: Definition) -> Iterator[Finding]:
         if rule == FeatureCleaning():
             yield Finding(keys, "nothing is cleaned here", "Add missing, indicator or outliers, or remove it.")
     yield from _names(definition, types)
+
+
+def _duplicates(definition: Definition) -> Iterator[Finding]:
+    rule, columns = definition.clean.duplicates, definition.source.columns
+    if rule is None or rule.order_by is None:
+        return
+    keys = ("clean", "duplicates", "order_by")
+    if rule.order_by not in columns:
+        cure = choose(rule.order_by, columns, kind="columns in source.columns")
+        yield Finding(keys, f"there is no column {rule.order_by!r}", cure)
+    elif rule.order_by in definition.source.entity:
+        what = f"{rule.order_by} is of the entity, so that it is the same in all duplicates"
+        yield Finding(keys, what, "Name another column, such as the time of the row's last change.")
 
 
 def _missing(keys: KeyPath, name: str, rule: FeatureCleaning, kind: FeatureType) -> Iterator[Finding]:

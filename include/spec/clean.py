@@ -123,9 +123,26 @@ class FeatureCleaning(Section):
     flag: bool = Field(False, description="A further input `<feature>_outlier` says whether the value was one.")
 
 
+class Duplicates(Section):
+    """Of rows of one partition with the same entity one stays, when they are ingested; the others are counted.
+
+    A row with a null in its entity is nobody's duplicate. Rows that are equal in `order_by` go by all their columns.
+    """
+
+    keep: Literal["first", "last"] = Field(description="Which of them stays.")
+    order_by: str | None = Field(
+        None,
+        description="Source column that orders them, such as `updated_at`; left out: the event time. A null is never "
+        "the one that stays if another is there.",
+    )
+
+
 class Clean(Section):
     """How the data is cleaned."""
 
+    duplicates: Duplicates | None = Field(
+        None, description="What happens to duplicates at ingest; left out: all rows stay, for the raw gate to judge."
+    )
     columns: dict[str, ColumnCleaning] = Field(
         default_factory=dict, description="What features and label read in place of a source column."
     )

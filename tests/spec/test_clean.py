@@ -175,3 +175,25 @@ def test_every_unit_leads_to_the_others_of_its_quantity_and_back(value: float, u
 
 
 CONNECTION = duckdb.connect()
+
+
+@pytest.mark.parametrize(
+    ("rule", "key", "words"),
+    [
+        ("{}", "duplicates.keep", "Add `keep`"),
+        ("{keep: newest}", "duplicates.keep", "The values are: first, last"),
+        ("{keep: last, order_by: delai}", "duplicates.order_by", "Did you mean `delay`?"),
+        ("{keep: last, order_by: id}", "duplicates.order_by", "is of the entity"),
+    ],
+)
+def test_a_bad_rule_for_duplicates_names_key_and_cure(rule: str, key: str, words: str, write: Write) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        load_definition(write((FEATURES, f"clean:\n  duplicates: {rule}\n{FEATURES}")))
+    [said] = [f"{one.what}. {one.cure}" for one in caught.value.problems if one.key == f"clean.{key}"]
+    assert words in said
+
+
+def test_a_good_rule_for_duplicates_loads(write: Write) -> None:
+    rule = load_definition(write((FEATURES, f"clean: {{duplicates: {{keep: last, order_by: delay}}}}\n{FEATURES}")))
+    assert rule.clean.duplicates is not None
+    assert (rule.clean.duplicates.keep, rule.clean.duplicates.order_by) == ("last", "delay")
