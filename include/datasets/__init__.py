@@ -10,7 +10,7 @@ __all__ = ["DatasetMissing", "Landed", "land", "packaged_models"]
 
 def packaged_models() -> list[str]:
     """The models whose data set a package ships."""
-    return ["bike_demand", "flight_delay"]
+    return ["bike_demand", "flight_delay", "flight_outcome"]
 
 
 def land(settings: Settings, model: str, *, force: bool = False) -> Landed | None:
@@ -27,7 +27,7 @@ def land(settings: Settings, model: str, *, force: bool = False) -> Landed | Non
     from include.lake.store import store_of
 
     store, landing = store_of(settings), settings.store / "landing"
-    if model == "flight_delay":
+    if model in ("flight_delay", "flight_outcome"):
         return land_flights(store, landing, force=force)
     if model == "bike_demand":
         return land_bikes(store, landing, force=force)

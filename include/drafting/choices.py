@@ -21,18 +21,23 @@ from include.spec.expressions import ExpressionError, check_expression
 NEAR_PERFECT: Final = 0.98
 #: Most values of a text column that is taken as a category.
 MOST_CATEGORIES: Final = 200
+#: Most values of a text column that is taken as a label's classes.
+MOST_CLASSES: Final = 20
 _LARGEST_KEY: Final = 4
 _LABEL_WORDS: Final = ("label", "target", "outcome", "churn", "default", "fraud", "late", "delay", "is_", "has_")
+#: A column of a few texts is taken for the label only if its name says so clearly.
+_CLASS_WORDS: Final = ("label", "target", "outcome")
 _TIME_WORDS: Final = ("event", "scheduled", "created", "started", "sent", "time", "date", "_at")
 
 
 @dataclass(frozen=True)
 class Label:
-    """What the draft proposes to predict."""
+    """What the draft proposes to predict; ``classes`` are those of a multiclass classification."""
 
     column: str
     expression: str
     task: Task
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,25 @@ def choose_label(sample: Sample, wanted: str | None, time: str) -> Label:
     candidates = [column for column in sample.columns.values() if column.name != time and not column.is_constant]
     if wanted is not None:
         candidates = [column for column in candidates if column.name == wanted]
-    possible = [column for column in candidates if _is_binary(column) or column.type in {"integer", "number"}]
+    possible = [
+        column
+        for column in candidates
+        if _is_binary(column)
+        or column.type in {"integer", "number"}
+        or (_has_classes(column) and (wanted is not None or _points(column.name, _CLASS_WORDS)))
+    ]
     if not possible:
-        problem = f"{wanted!r} is neither a number nor a yes or no" if wanted else "no column can be a label"
+        problem = (
+            f"{wanted!r} is neither a number nor a yes or no, nor one of a few texts"
+            if wanted
+            else "no column can be a label"
+        )
         raise SampleUnusable(sample.path, problem, "Name the column that is to be predicted with LABEL=…")
     last = list(sample.columns)[-1]
     column = max(possible, key=lambda one: (_points(one.name, _LABEL_WORDS), one.name == last, _is_binary(one)))
+    if _has_classes(column):
+        classes = tuple(sorted(column.values or ()))
+        return Label(column.name, quote_if_needed(column.name), "multiclass_classification", classes)
     if not _is_binary(column):
         return Label(column.name, quote_if_needed(column.name), "regression")
     return Label(column.name, _positive(column), "binary_classification")
@@ -112,6 +130,11 @@ def choose_label(sample: Sample, wanted: str | None, time: str) -> Label:
 
 def _is_binary(column: Column) -> bool:
     return column.distinct == 2 and column.type in {"boolean", "integer", "string"}
+
+
+def _has_classes(column: Column) -> bool:
+    """Whether it holds a few different texts: what its values are is then the question."""
+    return column.type == "string" and column.values is not None and 3 <= column.distinct <= MOST_CLASSES
 
 
 def _positive(column: Column) -> str:
@@ -154,7 +177,9 @@ def _truth(sample: Sample, label: Label) -> pd.Series[float]:
     if label.task == "regression" or column.type == "boolean":
         number: pd.Series[float] = values.astype("float64")
         return number
-    positive: Any = list(column.values)[-1] if column.values is not None else column.high
+    # Of several classes the most frequent one against the others: what tells all of them tells this one, too.
+    place = 0 if label.task == "multiclass_classification" else -1
+    positive: Any = list(column.values)[place] if column.values is not None else column.high
     truth: pd.Series[float] = (values == positive).astype("float64").where(values.notna())
     return truth
 

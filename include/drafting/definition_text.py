@@ -77,8 +77,14 @@ def _label(draft: Draft) -> str:
     return f"""\
 label:
   expression: {_text(draft.label.expression)}   # ? what is to be predicted
+{_classes(draft)}\
   known_after: {format_duration(draft.cut.known_after)}   # ? how long after the event is the answer known
 """
+
+
+def _classes(draft: Draft) -> str:
+    listed = ", ".join(map(_text, draft.label.classes))
+    return f"  classes: [{listed}]   # ? all there can be; later ones are added at the end\n" if listed else ""
 
 
 def _features(draft: Draft) -> str:
@@ -110,6 +116,8 @@ training:
 def _evaluation(draft: Draft) -> str:
     if draft.label.task == "regression":
         metrics, metric = "[rmse, mae, r2]", "rmse"
+    elif draft.label.task == "multiclass_classification":
+        metrics, metric = "[log_loss, roc_auc, macro_f1]", "log_loss"
     else:
         metrics, metric = "[roc_auc, log_loss, f1]", "log_loss"
     drift = "24h" if draft.cut.size == "hour" else "7d"

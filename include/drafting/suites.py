@@ -67,6 +67,11 @@ def _predictions(draft: Draft) -> Iterator[Document]:
     notes = "Each holdout row is predicted once."
     yield _expect("expect_compound_columns_to_be_unique", column_list=once, notes=notes)
     yield _expect("values_to_not_be_null", "prediction", notes="The model must answer every row.")
+    if draft.label.classes:
+        yield _in_classes(draft, "prediction")
+        first = f"probability_{draft.label.classes[0]}"
+        yield _varies(first, "A model that says the same of every row has learned nothing.")
+        return
     low, high, notes = 0.0, 1.0, "A prediction is a probability."
     if draft.label.task == "regression":
         low, high = _range(draft.sample.columns[draft.label.column])
@@ -133,9 +138,18 @@ def _of_label(draft: Draft) -> Iterator[Document]:
     if draft.label.task == "binary_classification":
         yield _expect("values_to_be_in_set", "label", value_set=[0, 1], notes="Yes or no.")
         return
+    if draft.label.classes:
+        yield _in_classes(draft, "label")
+        return
     low, high = _range(draft.sample.columns[draft.label.column])
     notes = "Outside of it the label is broken."
     yield _expect("values_to_be_between", "label", min_value=low, max_value=high, notes=notes)
+
+
+def _in_classes(draft: Draft, column: str) -> Document:
+    classes = draft.label.classes
+    notes = f"A class's place in label.classes: {', '.join(classes)}."
+    return _expect("values_to_be_in_set", column, value_set=list(range(len(classes))), notes=notes)
 
 
 def _range(column: Column) -> tuple[float, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +26,7 @@ _MOST_STEPS: Final = 100
 class Baseline:
     """A fitted baseline's predictions on the holdout rows.
 
-    :param predictions: shape (rows,).
+    :param predictions: shape (rows,); of several classes (rows, classes).
     :param description: what it is, in a sentence.
     """
 
@@ -35,17 +35,30 @@ class Baseline:
     description: str
 
 
-def naive_baseline(task: Task, train_labels: Floats, rows: int) -> Baseline:
-    """The training part's base rate (binary) or mean (regression) for every row."""
+def naive_baseline(task: Task, train_labels: Floats, rows: int, classes: Sequence[str] = ()) -> Baseline:
+    """The training part's base rate (binary), shares of classes (multiclass) or mean (regression) for every row.
+
+    :param classes: of a multiclass classification, whose labels are their places.
+    """
+    if classes:
+        shares = np.bincount(train_labels.astype(np.intp), minlength=len(classes)) / train_labels.size
+        shown = ", ".join(f"{name} {share:.3f}" for name, share in zip(classes, shares, strict=True))
+        return Baseline("naive", np.tile(shares, (rows, 1)), f"always the training part's shares of classes: {shown}")
     value = float(np.mean(train_labels))
     what = "share of positive labels" if task == "binary_classification" else "mean label"
     return Baseline("naive", np.full(rows, value), f"always the training part's {what}, {value:.4g}")
 
 
 def linear_baseline(
-    task: Task, features: Mapping[str, FeatureType], train: pd.DataFrame, holdout: pd.DataFrame
+    task: Task,
+    features: Mapping[str, FeatureType],
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    classes: Sequence[str] = (),
 ) -> Baseline:
-    """Logistic (binary) or ridge regression on standardized numbers and one-hot categories: the trainer ``linear``.
+    """Logistic (of two or more classes) or ridge regression on standardized numbers and one-hot categories.
+
+    It is the trainer ``linear``.
 
     Missing and infinite numbers become the training part's median. Deterministic: a large training part is thinned to
     evenly spaced rows. With one class only in the training part it is the naive baseline.
@@ -53,17 +66,34 @@ def linear_baseline(
     :param features: feature names and types; columns are ``feature_<name>``.
     :param train: training part with ``label``.
     :param holdout: rows to predict.
+    :param classes: of a multiclass classification, whose labels are their places.
     """
     thin = train.iloc[np.unique(np.linspace(0, len(train) - 1, min(len(train), _MOST_ROWS)).astype(int))]
     labels = thin["label"].to_numpy(dtype=np.float64)
     if np.unique(labels).size < 2:
-        naive = naive_baseline(task, labels, len(holdout))
+        naive = naive_baseline(task, labels, len(holdout), classes)
         return Baseline("linear", naive.predictions, f"{naive.description} (all its labels are the same)")
     described = _described(features, thin)
-    model = fit_linear(task, encode_part(thin, described), described, **_settings(task))
-    kind = "logistic regression" if task == "binary_classification" else "ridge regression"
+    part = encode_part(thin, described)
+    seen = np.unique(labels)
+    if classes:  # a thinned part may lack a rare one, and scikit-learn counts those that are there
+        part = replace(part, labels=np.searchsorted(seen, labels).astype(np.float32))
+    model = fit_linear(task, part, described, **_settings(task))
+    kind = "ridge regression" if task == "regression" else "logistic regression"
     text = f"{kind} on {model.columns} columns, fitted on {len(thin):,} of {len(train):,} training rows"
-    return Baseline("linear", model.predict(encode(holdout, described)), text)
+    answers = model.predict(encode(holdout, described))
+    return Baseline("linear", _of_all(answers, seen, len(classes)) if classes else answers, text)
+
+
+def _of_all(answers: Floats, seen: Floats, classes: int) -> Floats:
+    """Probabilities of all classes, (rows, classes): 0 for one that the model was not fitted on.
+
+    :param answers: of the classes that it was fitted on; of two of them the probability of the second, (rows,).
+    """
+    known = np.column_stack((1 - answers, answers)) if answers.ndim == 1 else answers
+    found = np.zeros((len(answers), classes))
+    found[:, seen.astype(np.intp)] = known
+    return found
 
 
 def _described(features: Mapping[str, FeatureType], train: pd.DataFrame) -> list[dict[str, Any]]:

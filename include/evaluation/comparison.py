@@ -33,6 +33,7 @@ class Judging:
     :param seed: seed of the resamples.
     :param costs: what answers cost, if that is known.
     :param objective: the business's own number for the rows that are judged, if there is one.
+    :param classes: of a multiclass classification.
     """
 
     task: Task
@@ -42,6 +43,7 @@ class Judging:
     seed: int
     costs: Costs | None = None
     objective: RowObjective | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> list[Metric]:
@@ -79,7 +81,8 @@ def compare(
     references: Mapping[str, Floats],
     partitions: Sequence[str] | NDArray[Any] | None = None,
 ) -> Comparison:
-    """Judge the challenger beside the references; all arrays have shape (rows,) and the same order of rows.
+    """Judge the challenger beside the references; all arrays have shape (rows,), or (rows, classes), and the same
+    order of rows.
 
     The interval of the improvement over ``champion`` is widened, since both models owe something to their seeds.
 

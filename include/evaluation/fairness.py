@@ -14,7 +14,7 @@ from include.errors import NoriaError
 from include.evaluation.scoring import Floats
 from include.spec.definition import Task
 
-#: Fewest rows on which two models are compared, and fewest rows of each class for binary classification.
+#: Fewest rows on which two models are compared, and fewest rows of each class of two classes.
 FEWEST_ROWS: Final = 100
 FEWEST_OF_A_CLASS: Final = 10
 
@@ -109,4 +109,8 @@ def _too_few(task: Task, labels: Floats) -> str | None:
         rarer = int(min((labels == 1).sum(), (labels == 0).sum()))
         if rarer < FEWEST_OF_A_CLASS:
             return f"the other {labels.size:,} hold only {rarer} of a class where {FEWEST_OF_A_CLASS} are needed"
+    if task == "multiclass_classification":
+        common = int((np.unique(labels, return_counts=True)[1] >= FEWEST_OF_A_CLASS).sum())
+        if common < 2:
+            return f"the other {labels.size:,} hold {FEWEST_OF_A_CLASS} rows of only {common} class where 2 are needed"
     return None

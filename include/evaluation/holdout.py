@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from include.errors import NoriaError, Refused
 from include.evaluation.scoring import Floats
+from include.lake.class_columns import PROBABILITY_PREFIX
+from include.lake.columns import PREDICTION
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.objective import objective_columns
@@ -46,7 +48,7 @@ class Holdout:
     :param directory: the training set's folder.
     :param frame: holdout.parquet: keys, event time, slices, ``feature_…`` columns, label.
     :param labels: shape (rows,).
-    :param predictions: the challenger's, shape (rows,).
+    :param predictions: the challenger's, shape (rows,); of several classes (rows, classes).
     :param inputs: raw input columns of the same rows in the same order.
     :param train: train.parquet, for the baselines.
     :param others: further columns of the source, same rows and order: those that only the objective reads.
@@ -91,7 +93,7 @@ def read_holdout(store: Path, training: Mapping[str, Any]) -> Holdout:
         directory=directory,
         frame=frame,
         labels=frame["label"].to_numpy(dtype=np.float64, na_value=np.nan),
-        predictions=predicted["prediction"].to_numpy(dtype=np.float64, na_value=np.nan),
+        predictions=predicted[_answer(predicted)].to_numpy(dtype=np.float64, na_value=np.nan),
         inputs=inputs,
         train=_read(directory / "train.parquet"),
     )
@@ -114,6 +116,11 @@ def with_objective_columns(
     rows = pq.read_table(holdout.directory / "holdout.parquet")
     read = holdout_inputs.read(settings, definition, training["training_set"]["raw_version"], rows, missing)
     return replace(holdout, others=read.to_pandas(integer_object_nulls=True))
+
+
+def _answer(predicted: pd.DataFrame) -> str | list[str]:
+    """The column of the predictions, or of several classes those of their probabilities, in the classes' order."""
+    return [name for name in predicted.columns if str(name).startswith(PROBABILITY_PREFIX)] or PREDICTION
 
 
 def _read(path: Path) -> pd.DataFrame:

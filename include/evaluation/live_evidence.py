@@ -24,6 +24,12 @@ def _none() -> Floats:
     return np.empty(0)
 
 
+def answered(predictions: Floats) -> Flags:
+    """Which rows have an answer, shape (rows,): of several classes one whose probabilities are all there."""
+    finite: Flags = np.isfinite(predictions)
+    return np.asarray(finite.all(axis=1)) if finite.ndim == 2 else finite
+
+
 def _bounded(predictions: Floats) -> Floats:
     return np.clip(predictions, -LARGEST, LARGEST)
 
@@ -31,6 +37,8 @@ def _bounded(predictions: Floats) -> Floats:
 @dataclass(frozen=True)
 class Rows:
     """The stage's rows that the challenger was asked for or scored on; all arrays have shape (rows,).
+
+    Predictions of several classes are their probabilities, shape (rows, classes), here and below.
 
     :param challenger: its predictions; NaN where it failed.
     :param champion: the champion's predictions of the same rows; NaN where it failed or was not asked.
@@ -48,7 +56,7 @@ class Rows:
     @property
     def paired(self) -> Flags:
         """Rows that both have answered."""
-        paired: Flags = np.isfinite(self.challenger) & np.isfinite(self.champion)
+        paired: Flags = answered(self.challenger) & answered(self.champion)
         return paired
 
     @property

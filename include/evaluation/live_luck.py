@@ -51,7 +51,9 @@ def luck_of_quality(challenger: Floats, champion: Floats, times: NDArray[Any]) -
 
     :param times: of the events; all arrays have shape (rows,).
     """
-    return QUALITY_OF_AN_HOUR * _learned(challenger - champion, times) / math.sqrt(_hours_of(times))
+    difference = (challenger - champion).reshape(champion.shape[0], -1)
+    learned = max((_learned(column, times) for column in difference.T), default=0.0)
+    return QUALITY_OF_AN_HOUR * learned / math.sqrt(_hours_of(times))
 
 
 def _hours_of(times: NDArray[Any]) -> int:

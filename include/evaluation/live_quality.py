@@ -47,11 +47,14 @@ def shift(evidence: LiveEvidence, rules: Rules) -> Check:
     if look is None:
         return not_yet(name, allowed, places.size, first, "rows answered by both")
     chosen = places[look.rows]
-    found = _moved(rows.challenger[chosen], rows.champion[chosen], rows.times[chosen])
+    found, place = _moved_most(rows.challenger[chosen], rows.champion[chosen], rows.times[chosen])
     if not found.defined:
         return Check(name, None, allowed, True, False, "the champion predicts the same for every row")
-    words = f"its mean prediction is {found.value:+.3f} standard deviations beside the champion's on {chosen.size} rows"
-    sure = max(found.low(look.alpha / 2), -found.high(look.alpha / 2))
+    many = rows.champion.shape[1] if rows.champion.ndim == 2 else 1
+    what = "its mean prediction is" if many == 1 else f"the mean probability of class {place + 1} of {many} is"
+    words = f"{what} {found.value:+.3f} standard deviations beside the champion's on {chosen.size} rows"
+    alpha = look.alpha / (2 * many)  # each class has its part of the look (Bonferroni)
+    sure = max(found.low(alpha), -found.high(alpha))
     if sure <= allowed:
         seems = abs(found.value) - found.error > allowed
         holds = f"{words} (limit {allowed:g}): it seems too far, which more rows will tell" if seems else None
@@ -63,6 +66,16 @@ def shift(evidence: LiveEvidence, rules: Rules) -> Check:
         return Check(name, found.value, allowed, True, True, words, holds=holds)
     also = {"worse": ", and labels show it to be worse", "better": ", but labels show it to be better"}.get(labels, "")
     return Check(name, found.value, allowed, labels == "better", True, words + also)
+
+
+def _moved_most(challenger: Floats, champion: Floats, times: Keys) -> tuple[Spread, int]:
+    """The shift, and of which class; of several classes that of the probability that has moved most by its luck."""
+    if champion.ndim == 1:
+        return _moved(challenger, champion, times), 0
+    spreads = [_moved(challenger[:, place], champion[:, place], times) for place in range(champion.shape[1])]
+    ranks = [abs(found.value) / max(found.error, 1e-300) if found.defined else -1.0 for found in spreads]
+    place = int(np.argmax(ranks))
+    return spreads[place], place
 
 
 def _moved(challenger: Floats, champion: Floats, times: Keys) -> Spread:
@@ -89,13 +102,23 @@ def _what_labels_say(labelled: Labelled) -> str:
     found = labelled.first(MOST_LABELLED)
     if found.labels.size < LABELS_COMING:
         return "none"
-    gain = (found.champion - found.labels) ** 2 - (found.challenger - found.labels) ** 2
+    gain = _squares(found.champion, found.labels) - _squares(found.challenger, found.labels)
     spread = jackknife(lambda weights: weights @ gain / weights.sum(axis=1), grouped(found.times))
     if not spread.defined:
         return "open"
     if spread.low(_LABELS_ALPHA) > 0:
         return "better"
     return "worse" if spread.high(_LABELS_ALPHA) < 0 else "open"
+
+
+def _squares(predictions: Floats, labels: Floats) -> Floats:
+    """Squared errors, shape (rows,): of several classes the sum over them (Brier)."""
+    if predictions.ndim == 1:
+        squares: Floats = (predictions - labels) ** 2
+        return squares
+    truth = np.arange(predictions.shape[1]) == labels[:, None]
+    summed: Floats = ((predictions - truth) ** 2).sum(axis=1)
+    return summed
 
 
 def quality(evidence: LiveEvidence, rules: Rules) -> Check:
@@ -151,7 +174,7 @@ def _metric(
     metric = find_metric(rules.metric, rules.task, rules.objective)
     sign = 1.0 if metric.higher_is_better else -1.0
     # A faulty challenger may leave the range of probabilities; that must not hide how it does.
-    values = np.clip(predictions, 0, 1) if rules.task == "binary_classification" else predictions
+    values = predictions if rules.task == "regression" else np.clip(predictions, 0, 1)
     objective = rules.objective if rules.metric == OBJECTIVE else None
     scorer = make_scorer(
         rules.task,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from include.errors import NoriaError, Refused, TryAgain
 from include.evaluation.scoring import Floats
+from include.lake.class_columns import PROBABILITY_PREFIX, padded, probability_columns
 from include.training.package import artifact_digest
 
 Predict = Callable[[pd.DataFrame], Floats]
@@ -56,10 +57,13 @@ class ModelIncompatible(Refused):
 
 
 @contextmanager
-def open_model(tracking_url: str, *, whose: str, model_uri: str, expected_digest: str) -> Iterator[Predict]:
+def open_model(
+    tracking_url: str, *, whose: str, model_uri: str, expected_digest: str, classes: Sequence[str] = ()
+) -> Iterator[Predict]:
     """A model that predicts raw rows: a table of input columns in, predictions of shape (rows,) out.
 
     :param whose: the model in words, for messages.
+    :param classes: of a multiclass classification; then its predictions have the shape (rows, classes).
     :param expected_digest: the digest that the registry, or the training, gave for its files.
     :raises ModelAway: if MLflow does not deliver the files.
     :raises ModelBroken: if they differ from what was named or do not load.
@@ -73,7 +77,7 @@ def open_model(tracking_url: str, *, whose: str, model_uri: str, expected_digest
                 answer = model.predict(rows)
             except Exception as error:
                 raise ModelIncompatible(whose, f"{type(error).__name__}: {error}") from error
-            return _as_array(answer, whose, len(rows))
+            return _as_array(answer, whose, len(rows), classes)
 
         yield predict
 
@@ -113,14 +117,30 @@ def _load(directory: Path, whose: str) -> Any:
         raise ModelBroken(whose, f"it does not load ({type(error).__name__}: {error})") from error
 
 
-def _as_array(answer: object, whose: str, rows: int) -> Floats:
-    """The one column of predictions, whatever form it comes in."""
+def _as_array(answer: object, whose: str, rows: int, classes: Sequence[str]) -> Floats:
+    """The one column of predictions, whatever form it comes in; of several classes the columns of probabilities."""
+    if classes:
+        return _by_class(answer, whose, rows, classes)
     if isinstance(answer, pd.DataFrame):
         answer = answer["prediction"] if "prediction" in answer else answer.iloc[:, 0]
     values = np.asarray(answer, dtype=np.float64).reshape(-1)
     if values.size != rows:
         raise ModelIncompatible(whose, f"it gave {values.size} predictions for {rows} rows")
     return values
+
+
+def _by_class(answer: object, whose: str, rows: int, classes: Sequence[str]) -> Floats:
+    """Probabilities, shape (rows, classes): 0 for classes that were added after the model was trained."""
+    names = [str(name) for name in answer.columns] if isinstance(answer, pd.DataFrame) else []
+    known = [name for name in names if name.startswith(PROBABILITY_PREFIX)]
+    if not isinstance(answer, pd.DataFrame) or not known or known != probability_columns(classes)[: len(known)]:
+        knows = ", ".join(name.removeprefix(PROBABILITY_PREFIX) for name in known) or "(none)"
+        problem = f"it knows the classes {knows}, and label.classes ({', '.join(classes)}) does not begin with them"
+        raise ModelIncompatible(whose, f"{problem}; classes may only be added at the end")
+    if len(answer) != rows:
+        raise ModelIncompatible(whose, f"it gave {len(answer)} predictions for {rows} rows")
+    found: Floats = padded(answer[known].to_numpy(dtype=np.float64), len(classes))
+    return found
 
 
 def _begin(whose: str) -> str:

@@ -45,6 +45,11 @@ _ALL: Final = (
     Metric("log_loss", "Log loss", "binary_classification", False),
     Metric("brier", "Brier score", "binary_classification", False),
     Metric(COST, "Cost", "binary_classification", False),
+    Metric("accuracy", "Accuracy", "multiclass_classification", True),
+    Metric("macro_f1", "Macro F1", "multiclass_classification", True),
+    Metric("roc_auc", "ROC AUC", "multiclass_classification", True),
+    Metric("log_loss", "Log loss", "multiclass_classification", False),
+    Metric("brier", "Brier score", "multiclass_classification", False),
     Metric("rmse", "RMSE", "regression", False),
     Metric("mae", "MAE", "regression", False),
     Metric("mape", "MAPE", "regression", False),
@@ -52,7 +57,9 @@ _ALL: Final = (
     Metric(OBJECTIVE, "Objective", None, True),
 )
 
-METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in _ALL}
+#: By name; title and direction of a name are the same for all tasks that have it.
+METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in reversed(_ALL)}
+_BY_TASK: Final[dict[tuple[str, Task | None], Metric]] = {(metric.name, metric.task): metric for metric in _ALL}
 
 
 class UnknownMetric(Refused):
@@ -83,8 +90,8 @@ def find_metric(name: str, task: Task, objective: Objective | None = None) -> Me
     """
     if name == OBJECTIVE and objective is not None:
         return _of(objective)
-    metric = METRICS.get(name)
-    if metric is None or metric.task not in (task, None):
+    metric = _BY_TASK.get((name, task)) or _BY_TASK.get((name, None))
+    if metric is None:
         raise UnknownMetric(name, task)
     return metric
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from include.evaluation.baselines import Baseline, linear_baseline, naive_baseline
+from include.evaluation.class_scoring import MulticlassScorer
 from include.evaluation.comparison import Comparison, Judging, MetricEstimates, compare
 from include.evaluation.curves import calibration, cost_curve, residuals, roc_curve
 from include.evaluation.fairness import Fairness
@@ -64,6 +65,7 @@ def judging_of(definition: Definition, holdout: Holdout) -> Judging:
         objective=RowObjective.of(objective, {name: _column(holdout, name) for name in objective.columns()})
         if objective
         else None,
+        classes=definition.label.class_names,
     )
 
 
@@ -116,8 +118,8 @@ def _baselines(definition: Definition, holdout: Holdout) -> list[Baseline]:
     labels = holdout.train["label"].to_numpy(dtype=np.float64)
     features = feature_types(definition)
     return [
-        naive_baseline(definition.task, labels, len(holdout.frame)),
-        linear_baseline(definition.task, features, holdout.train, holdout.frame),
+        naive_baseline(definition.task, labels, len(holdout.frame), definition.label.class_names),
+        linear_baseline(definition.task, features, holdout.train, holdout.frame, definition.label.class_names),
     ]
 
 
@@ -195,6 +197,13 @@ def _column(holdout: Holdout, name: str) -> pd.Series[Any]:
 def _curves(judging: Judging, holdout: Holdout) -> dict[str, Any]:
     if judging.task == "regression":
         return {"residuals": residuals(holdout.labels, holdout.predictions)}
+    if judging.task == "multiclass_classification":
+        scorer = MulticlassScorer(holdout.labels, holdout.predictions)
+        return {
+            "confusion_matrix": {"classes": list(judging.classes), "counts": scorer.confusion().tolist()},
+            "by_class": scorer.by_class(judging.classes),
+            "calibration": calibration(scorer.right(), holdout.predictions.max(axis=1)),
+        }
     return {
         "confusion": BinaryScorer(holdout.labels, holdout.predictions, judging.threshold).confusion(),
         "roc": roc_curve(holdout.labels, holdout.predictions),

@@ -61,8 +61,9 @@ def make_scorer(
 ) -> Scorer:
     """A scorer for the task.
 
-    :param labels: shape (rows,); 0 or 1 for binary classification.
-    :param predictions: shape (rows,); probabilities of 1, or values.
+    :param labels: shape (rows,); 0 or 1 for binary classification, the class's place for a multiclass one.
+    :param predictions: shape (rows,); probabilities of 1, or values. For multiclass classification the probabilities
+        of the classes, shape (rows, classes).
     :param threshold: probability from which the answer is yes.
     :param whose: the model's name in messages.
     :param costs: what answers cost, if that is known.
@@ -74,11 +75,16 @@ def make_scorer(
     _check(task, labels, predictions, whose)
     if task == "binary_classification":
         return BinaryScorer(labels, predictions, threshold, costs, objective)
+    if task == "multiclass_classification":
+        from include.evaluation.class_scoring import MulticlassScorer
+
+        return MulticlassScorer(labels, predictions)
     return RegressionScorer(labels, predictions, objective)
 
 
 def _check(task: Task, labels: Floats, predictions: Floats, whose: str) -> None:
-    if labels.ndim != 1 or labels.shape != predictions.shape:
+    answers = predictions.shape[:1] if task == "multiclass_classification" and predictions.ndim == 2 else None
+    if labels.ndim != 1 or labels.shape != (answers or predictions.shape):
         raise UnusablePredictions(whose, f"there are {labels.shape} labels and {predictions.shape} predictions.")
     if not labels.size:
         raise UnusablePredictions(whose, "there is no row.")
@@ -86,6 +92,11 @@ def _check(task: Task, labels: Floats, predictions: Floats, whose: str) -> None:
         broken = int((~np.isfinite(values)).sum())
         if broken:
             raise UnusablePredictions(whose, f"{broken} of {values.size} {name}s are missing or not finite.")
+    if task == "multiclass_classification":
+        if answers is None or not np.isin(labels, np.arange(predictions.shape[1])).all():
+            raise UnusablePredictions(whose, "a label is none of the classes that are predicted.")
+        if predictions.min() < 0 or predictions.max() > 1:
+            raise UnusablePredictions(whose, "a prediction is not a probability between 0 and 1.")
     if task == "binary_classification":
         if not np.isin(labels, (0.0, 1.0)).all():
             raise UnusablePredictions(whose, "a label is neither 0 nor 1; a binary label must be a yes or no.")
@@ -150,7 +161,7 @@ class BinaryScorer:
         """All binary metrics for each weighting; NaN where undefined."""
         total = weights.sum(axis=1)
         positive, true_positive, false_positive, loss, squares = (weights @ self._columns).T
-        roc_auc, pr_auc = self._ranking(weights)
+        roc_auc, pr_auc = self.ranking(weights)
         missed = positive - true_positive
         found = {
             "accuracy": _ratio(total - false_positive - missed, total),
@@ -168,7 +179,7 @@ class BinaryScorer:
             found["cost"] = _ratio(sum_of_costs(self._costs, *outcomes), total)
         return found | _of_objective(self._objective, weights)
 
-    def _ranking(self, weights: Floats) -> tuple[Floats, Floats]:
+    def ranking(self, weights: Floats) -> tuple[Floats, Floats]:
         """ROC AUC and average precision: rows in falling order of prediction, ties as one group."""
         everyone = weights[:, self._order]
         positive = everyone * self._ranked_labels

@@ -8,6 +8,7 @@ from typing import Final
 import duckdb
 
 from include.features.errors import FeatureFailed
+from include.features.select import label_sql
 from include.lake.columns import FEATURE_TYPES, LABEL
 from include.lake.connections import query_batches, quote_name, quote_text
 from include.spec.cleaned import cleaned
@@ -24,7 +25,8 @@ def explain_failure(
     expressions = _expressions(definition)
     for name, (text, kind) in expressions.items():
         checked = cleaned(definition, text)
-        typed = replace(checked, sql=f"CAST({checked.sql} AS {kind})")
+        sql = label_sql(definition) if name == LABEL else checked.sql
+        typed = replace(checked, sql=f"CAST({sql} AS {kind})")
         problem = _failure(connection, f"SELECT {typed.sql} FROM {quote_name(view)}")  # noqa: S608
         if problem is not None:
             what = f"the expression {text!r} as {kind} fails: {_first_line(problem)}{_row(connection, view, typed)}"

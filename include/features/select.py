@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.lake.columns import DUCKDB_TYPES, FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
-from include.lake.connections import quote_name
+from include.lake.connections import quote_name, quote_text
 from include.spec.cleaned import cleaned
 from include.spec.columns import feature_types, used_history_columns
 from include.spec.definition import Definition
@@ -25,8 +25,24 @@ def feature_items(definition: Definition) -> dict[str, str]:
 
 
 def label_item(definition: Definition) -> str:
-    """Select item of the label: a DOUBLE, null where no label exists."""
-    return _item(definition, definition.label.expression, "DOUBLE", LABEL)
+    """Select item of the label: a DOUBLE, null where no label exists; of a class its place in ``label.classes``."""
+    return f"CAST({label_sql(definition)} AS DOUBLE) AS {quote_name(LABEL)}"
+
+
+def label_sql(definition: Definition) -> str:
+    """The label's expression as SQL; for a multiclass classification it gives the class's place, counted from 0.
+
+    A class that is not declared is an error of the query that computes it.
+    """
+    sql = cleaned(definition, definition.label.expression).sql
+    classes = definition.label.class_names
+    if not classes:
+        return sql
+    found = f"CAST({sql} AS VARCHAR)"
+    places = " ".join(f"WHEN {found} = {quote_text(name)} THEN {place}" for place, name in enumerate(classes))
+    # A cast that fails, since error() counts as volatile, and TRY, which finds the row, takes no such thing.
+    unknown = f"CAST(concat('class ', {found}, ', which is not in label.classes') AS INTEGER)"
+    return f"CASE WHEN {found} IS NULL THEN NULL {places} ELSE {unknown} END"
 
 
 def feature_select(definition: Definition) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from include.features.errors import FeatureFailed, FeatureModuleFailed
 from include.features.failures import explain_failure
 from include.features.history import Pasts
-from include.features.select import feature_column, features_columns, features_sql
+from include.features.select import feature_column, features_columns, features_sql, label_sql
 from include.lake.columns import ROW, arrow_schema
 from include.lake.connections import open_duckdb, query_batches, query_table, quote_name
 from include.lake.digests import file_checksum, inputs_digest
@@ -45,7 +45,7 @@ def features_inputs(
         raw=raw_digest,
         features={n: [cleaned(definition, f.expression).sql, f.type] for n, f in definition.features.items()},
         columns=list(features_columns(definition).items()),
-        label=cleaned(definition, definition.label.expression).sql,
+        label=label_sql(definition),
         module=None if module is None else [file_checksum(_module_path(settings, definition)), module.inputs],
         suite=suite_digest,
         **({} if past is None else {"past": past}),

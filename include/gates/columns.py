@@ -20,15 +20,16 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
     if stage == "raw":
         return ("_row", *definition.source.columns)
     if stage == "predictions":
-        return ("_row", "partition", "label", "prediction")
+        return ("_row", "partition", "label", *_answers(definition))
     source = definition.source
     if stage == "scoring":
         return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, *input_columns(definition)]))
     if stage == "scores":
-        added = ("prediction", "model_version", "as_of", "data_source")
+        added = (*_answers(definition), "model_version", "as_of", "data_source")
         return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, *added]))
     if stage == "inference":
-        return (*_INFERENCE, *(f"input_{name}" for name in input_columns(definition)))
+        classes = ("predicted_class", "probabilities") if definition.label.class_names else ()
+        return (*_INFERENCE, *classes, *(f"input_{name}" for name in input_columns(definition)))
     if stage == "feedback":
         return _FEEDBACK
     module = definition.feature_module
@@ -37,3 +38,10 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
     named += used_history_columns(definition)
     columns = dict.fromkeys(["_row", *named, *(f"feature_{name}" for name in features), "label"])
     return (*columns, "part") if stage == "training" else tuple(columns)
+
+
+def _answers(definition: Definition) -> tuple[str, ...]:
+    """What a model answers: the names that :mod:`include.lake.class_columns` gives, without importing what it needs."""
+    classes = definition.label.class_names
+    by_class = [f"probability_{name}" for name in classes]
+    return ("prediction", "predicted_class", *by_class) if classes else ("prediction",)

@@ -7,6 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from include.lake.class_columns import answer_fields
 from include.lake.columns import DUCKDB_TYPES, PARTITION_COLUMNS, PREDICTION, ReservedColumn, arrow_schema
 from include.spec.definition import ColumnType, Definition
 
@@ -24,7 +25,8 @@ def kept_columns(definition: Definition) -> dict[str, ColumnType]:
     """
     source = definition.source
     names = dict.fromkeys([*source.entity, source.event_time])
-    taken = {name.lower() for name in (*ADDED, *PARTITION_COLUMNS)} & {name.lower() for name in names}
+    answers = [field.name for field in answer_fields(definition.label.class_names)]
+    taken = {name.lower() for name in (*answers, *ADDED, *PARTITION_COLUMNS)} & {name.lower() for name in names}
     if taken:
         raise ReservedColumn(definition.model, taken, TABLE)
     return {name: source.columns[name] for name in names}
@@ -46,7 +48,7 @@ def scores_schema(definition: Definition) -> pa.Schema:
     """
     kept = {name: DUCKDB_TYPES[kind] for name, kind in kept_columns(definition).items()}
     added = [
-        pa.field(PREDICTION, pa.float64()),
+        *answer_fields(definition.label.class_names),
         pa.field(MODEL_VERSION, pa.int64()),
         pa.field(AS_OF, pa.timestamp("us", tz="UTC")),
         pa.field(DATA_SOURCE, pa.string()),

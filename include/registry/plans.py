@@ -22,7 +22,8 @@ def plan_for(definition: Definition, stage: Stage | None, *, champion: int | Non
     Its keys: ``stage`` (name), ``kind``, ``evidence`` (``requests``, ``labels``, ``time_s`` or null), ``rollback``
     (``error_rate``, ``p99_ms`` or null, ``added_ms``, ``prediction_shift``, ``quality_margin``), ``metric``, ``task``,
     ``threshold``, ``costs`` (of right and wrong answers, or null), ``objective`` (the business's own number with the
-    columns that it reads and their types, or null), ``length_s`` (of an A/B test, else null),
+    columns that it reads and their types, or null), ``classes`` (of a multiclass classification only), ``length_s`` (of
+    an A/B test, else null),
     ``label_known_after_s``, ``event_time`` (the column with the event's time, or null), ``started_at``, ``champion``.
     Durations are in seconds.
 
@@ -45,6 +46,7 @@ def plan_for(definition: Definition, stage: Stage | None, *, champion: int | Non
         },
         "metric": (None if stage is None else stage.metric) or rollback.metric or live_metric(definition),
         "task": definition.task,
+        **({"classes": list(definition.label.class_names)} if definition.label.classes else {}),
         "threshold": definition.evaluation.threshold,
         "costs": definition.evaluation.costs.model_dump() if definition.evaluation.costs else None,
         "objective": _objective(definition),

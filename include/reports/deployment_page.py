@@ -188,7 +188,11 @@ def _figures(traffic: Traffic | None) -> list[dict[str, Any]]:
         figures.append(_figure("Latency of answers", f"Medians: {'; '.join(medians)}.{left}", traffic.latencies, "ms"))
     if traffic.predictions is not None:
         text = f"{sum(traffic.predictions.champion):,} rows that both have answered."
-        figures.append(_figure("Predictions", text, traffic.predictions, "prediction"))
+        if traffic.of_classes:
+            text += " A bar is a class, by its place in label.classes, counted from 0."
+        figures.append(
+            _figure("Predictions", text, traffic.predictions, "class" if traffic.of_classes else "prediction")
+        )
     return figures
 
 

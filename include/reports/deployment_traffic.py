@@ -55,6 +55,7 @@ class Traffic:
     :param counts: one for each phase.
     :param latencies: milliseconds of answered requests; None if a version answered too few.
     :param predictions: of the same rows by both versions; None if there are too few.
+    :param of_classes: whether a prediction is a class's place.
     :param medians: median and 99th percentile, ms, by version (``challenger``, ``champion``).
     :param errors: what the challenger failed with, and how often.
     """
@@ -62,6 +63,7 @@ class Traffic:
     counts: tuple[Count, ...]
     latencies: Shares | None
     predictions: Shares | None
+    of_classes: bool
     medians: dict[str, tuple[float, float]]
     errors: tuple[tuple[str, int], ...]
 
@@ -94,7 +96,8 @@ def read_traffic(settings: Settings, story: Story) -> Traffic | None:
         return Traffic(
             counts=tuple(_count(connection, phase, story.ended) for phase in story.phases),
             latencies=_latencies(connection),
-            predictions=_predictions(connection),
+            predictions=_predictions(connection, of_classes=(of_classes := _has_classes(connection))),
+            of_classes=of_classes,
             medians=_medians(connection),
             errors=_errors(connection),
         )
@@ -122,7 +125,12 @@ def _latencies(connection: duckdb.DuckDBPyConnection) -> Shares | None:
     return _shares(values[mine], values[~mine], 0.0, top if top > 0 else 1.0)
 
 
-def _predictions(connection: duckdb.DuckDBPyConnection) -> Shares | None:
+def _has_classes(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether answers are classes: then ``prediction`` is a class's place."""
+    return "probabilities" in {row[0] for row in connection.execute("DESCRIBE logged").fetchall()}
+
+
+def _predictions(connection: duckdb.DuckDBPyConnection, *, of_classes: bool) -> Shares | None:
     found = connection.execute(
         """
         SELECT max(prediction) FILTER (mine) AS mine, max(prediction) FILTER (NOT mine) AS other
@@ -134,11 +142,16 @@ def _predictions(connection: duckdb.DuckDBPyConnection) -> Shares | None:
     if mine.size < _FEWEST:
         return None
     both = np.concatenate((mine, other))
+    if of_classes:
+        places = int(both.max()) + 1
+        return _shares(mine, other, -0.5, places - 0.5, bins=places)
     return _shares(mine, other, float(both.min()), float(both.max()))
 
 
-def _shares(mine: npt.NDArray[np.float64], other: npt.NDArray[np.float64], low: float, high: float) -> Shares:
-    edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
+def _shares(
+    mine: npt.NDArray[np.float64], other: npt.NDArray[np.float64], low: float, high: float, bins: int = _BINS
+) -> Shares:
+    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     beyond = int((mine > edges[-1]).sum() + (other > edges[-1]).sum())
     return Shares(
         edges=edges.tolist(),

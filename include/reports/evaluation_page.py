@@ -202,6 +202,9 @@ def _charts(report: Document) -> list[tuple[str, str, Markup]]:
             ),
         ]
     charts = []
+    if report["task"] == "multiclass_classification":
+        bins = calibration_chart(curves["calibration"], probability=True)
+        return [("Calibration", "Share of right answers, by tenths of the likeliest class's probability.", bins)]
     if curves["roc"]:
         charts.append(("ROC curve", "How well the ranking separates.", roc_chart(curves["roc"])))
     bins = calibration_chart(curves["calibration"], probability=True)

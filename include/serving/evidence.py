@@ -34,6 +34,7 @@ class Span:
     :param entered: when the present stage began; everything else counts from then.
     :param event_time: input column with the event's time; None: a row's time is its request's.
     :param columns: input columns that the objective reads, with their types.
+    :param classes: how many classes the answers hold probabilities of; 0 if an answer is one number.
     """
 
     challenger: int
@@ -42,6 +43,7 @@ class Span:
     entered: datetime
     event_time: str | None
     columns: Mapping[str, ColumnType] = field(default_factory=dict)
+    classes: int = 0
 
     @classmethod
     def of(cls, deployed: DeployedVersion) -> Span:
@@ -58,6 +60,7 @@ class Span:
             entered=deployed.since,
             event_time=plan.get("event_time"),
             columns=(plan.get("objective") or {}).get("columns", {}),
+            classes=len(plan.get("classes") or ()),
         )
 
 
@@ -76,10 +79,10 @@ def read_evidence(settings: Settings, deployed: DeployedVersion, *, now: datetim
         _collect(connection, span)
         return LiveEvidence(
             elapsed_s=(now - span.entered).total_seconds(),
-            rows=_rows(connection),
+            rows=_rows(connection, span.classes),
             latencies=_latencies(connection),
-            labelled=_labelled(connection, list(span.columns)),
-            arms=_arms(connection, list(span.columns)) if deployed.role == "ab" else {},
+            labelled=_labelled(connection, span.classes, list(span.columns)),
+            arms=_arms(connection, span.classes, list(span.columns)) if deployed.role == "ab" else {},
         )
 
 
@@ -94,10 +97,11 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
     event_sql = _input(span.event_time, "timestamp", names)
     columns = "".join(f", {_input(n, kind, names)} AS {_column(n)}" for n, kind in span.columns.items())
     carried = "".join(f", max({_column(name)}) AS {_column(name)}" for name in span.columns)
+    said = "prediction" if not span.classes else "probabilities" if "probabilities" in names else "NULL::DOUBLE[]"
     connection.execute(
         f"""
         CREATE TEMP TABLE seen AS
-        SELECT request_id, "row", "at", version = $challenger AS mine, role, answered, prediction, entity,
+        SELECT request_id, "row", "at", version = $challenger AS mine, role, answered, {said} AS said, entity,
             latency_us / 1000.0 AS ms, champion_latency_us / 1000.0 AS champion_ms,
             error IS NOT NULL OR NOT coalesce(isfinite(prediction), false) AS failed,
             {event_sql} AS event, "at" >= $entered AS in_stage{columns}
@@ -112,8 +116,8 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
         SELECT request_id, "row", "at", bool_and(in_stage) AS in_stage,
             coalesce(max(event), CAST("at" AS TIMESTAMP)) AS event,
             bool_or(mine AND failed) AS mine_failed, bool_or(NOT mine AND failed) AS other_failed,
-            max(prediction) FILTER (mine AND NOT failed) AS mine_said,
-            max(prediction) FILTER (NOT mine AND NOT failed) AS other_said{carried}
+            max(said) FILTER (mine AND NOT failed) AS mine_said,
+            max(said) FILTER (NOT mine AND NOT failed) AS other_said{carried}
         FROM seen GROUP BY request_id, "row", "at" HAVING bool_or(mine)
         """  # noqa: S608
     )
@@ -138,7 +142,7 @@ def _read_columns(found: Mapping[str, Any], columns: Sequence[str]) -> dict[str,
     return {name: _objects(found[f"column {name}"]) for name in columns}
 
 
-def _rows(connection: duckdb.DuckDBPyConnection) -> Rows:
+def _rows(connection: duckdb.DuckDBPyConnection, classes: int) -> Rows:
     found = connection.execute(
         """
         SELECT CASE WHEN NOT mine_failed THEN mine_said END AS mine,
@@ -147,8 +151,8 @@ def _rows(connection: duckdb.DuckDBPyConnection) -> Rows:
         """
     ).fetchnumpy()
     return Rows(
-        challenger=_floats(found["mine"]),
-        champion=_floats(found["other"]),
+        challenger=_answers(found["mine"], classes),
+        champion=_answers(found["other"], classes),
         challenger_failed=_flags(found["mine_failed"]),
         champion_failed=_flags(found["other_failed"]),
         times=np.asarray(found["event"]),
@@ -176,7 +180,7 @@ def _latencies(connection: duckdb.DuckDBPyConnection) -> Latencies:
     )
 
 
-def _labelled(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> Labelled:
+def _labelled(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequence[str]) -> Labelled:
     found = connection.execute(
         f"""
         SELECT l.label, p.mine_said AS mine, p.other_said AS other, p.event{_selected("p", columns)}
@@ -187,25 +191,25 @@ def _labelled(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> 
     ).fetchnumpy()
     return Labelled(
         labels=_floats(found["label"]),
-        challenger=_floats(found["mine"]),
-        champion=_floats(found["other"]),
+        challenger=_answers(found["mine"], classes),
+        champion=_answers(found["other"], classes),
         times=np.asarray(found["event"]),
         columns=_read_columns(found, columns),
     )
 
 
-def _arms(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> dict[str, Arm]:
+def _arms(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequence[str]) -> dict[str, Arm]:
     """What each version has answered itself in the stage, with labels."""
     found = connection.execute(
         f"""
-        SELECT s.mine, l.label, s.prediction, coalesce(s.entity, s.request_id) AS entity{_selected("s", columns)}
+        SELECT s.mine, l.label, s.said, coalesce(s.entity, s.request_id) AS entity{_selected("s", columns)}
         FROM seen s JOIN {_VIEW} l USING (request_id, "row")
-        WHERE s.in_stage AND s.answered AND s.prediction IS NOT NULL AND l.label IS NOT NULL
+        WHERE s.in_stage AND s.answered AND s.said IS NOT NULL AND l.label IS NOT NULL
         ORDER BY s."at", request_id, "row"
         """  # noqa: S608
     ).fetchnumpy()
     mine = _flags(found["mine"])
-    labels, predictions = _floats(found["label"]), _floats(found["prediction"])
+    labels, predictions = _floats(found["label"]), _answers(found["said"], classes)
     entities, carried = np.asarray(found["entity"], dtype=str), _read_columns(found, columns)
     return {
         name: Arm(
@@ -213,6 +217,21 @@ def _arms(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> dict
         )
         for name, chosen in (("challenger", mine), ("champion", ~mine))
     }
+
+
+def _answers(values: Any, classes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A column of answers: numbers, or lists of probabilities as an array of shape (rows, classes); null is NaN.
+
+    A version that does not know the newest classes has no probability for them.
+    """
+    if not classes:
+        return _floats(values)
+    rows = np.full((len(values), classes), np.nan)
+    for row, (said, missing) in enumerate(zip(np.ma.getdata(values), np.ma.getmaskarray(values), strict=True)):
+        if said is not None and not missing:
+            rows[row] = 0.0
+            rows[row, : len(said)] = said
+    return rows
 
 
 def _floats(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

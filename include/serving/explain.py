@@ -12,6 +12,7 @@ import orjson
 from include.serving.limits import Limits
 from include.serving.loaded import LoadedModel
 from include.serving.protocols.calls import Call, Encoded, Headers, Row
+from include.serving.protocols.classes import likeliest, named
 from include.serving.protocols.rows import ROWS, check_json
 from include.serving.validation import RequestRefused, check_keys, inflate, parse_json
 from include.settings import Settings
@@ -58,7 +59,8 @@ def recall(settings: Settings, model: str, request_id: str) -> tuple[int, list[R
 def explain(loaded: LoadedModel, call: Call, request_id: str) -> Encoded:
     """``{"model", "version", "scale", "base", "contributions": [{feature: …}], "predictions": […], "request_id"}``.
 
-    Base and contributions of a row add up to its prediction on the named scale.
+    Base and contributions of a row add up to its prediction on the named scale. Of several classes the likeliest one of
+    each row is explained, by its score before softmax: ``base`` is then by class, and ``probabilities`` come along.
 
     :raises RequestRefused: 422 for rows that the model cannot read, or if the version cannot explain itself.
     :raises ModelFailed: the model failed.
@@ -66,10 +68,17 @@ def explain(loaded: LoadedModel, call: Call, request_id: str) -> Encoded:
     if not (hasattr(loaded.packaged, "explain_rows") and getattr(loaded.packaged, "explains", True)):
         raise RequestRefused(422, f"Version {loaded.deployed.version} cannot explain its predictions.")
     found: dict[str, Any] = loaded.guarded(call, lambda: loaded.packaged.explain_rows(call.as_rows()))
+    answers = found["predictions"]
+    by_class: dict[str, Any] = {}
+    if loaded.classes:
+        by_class["probabilities"] = [named(row, loaded.classes) for row in answers]
+        answers = [likeliest(row, loaded.classes) for row in answers]
     document = {
         "model": loaded.deployed.model,
         "version": loaded.deployed.version,
-        **{part: found[part] for part in ("scale", "base", "contributions", "predictions")},
+        **{part: found[part] for part in ("scale", "base", "contributions")},
+        "predictions": answers,
+        **by_class,
         "request_id": request_id,
     }
     return Encoded(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))

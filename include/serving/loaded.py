@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from include.registry.deployed import DeployedVersion
 from include.serving.past_file import groups_of
 from include.serving.protocols.calls import Call
@@ -37,7 +39,7 @@ class LoadedModel:
     """
 
     __slots__ = (
-        "_heads", "_is_compiled", "_row_seconds", "_slowness", "columns", "deployed", "entity", "fields",
+        "_heads", "_is_compiled", "_row_seconds", "_slowness", "classes", "columns", "deployed", "entity", "fields",
         "history", "inline_rows", "packaged", "shape", "used_at",
     )  # fmt: skip
 
@@ -54,6 +56,8 @@ class LoadedModel:
         """Everything that a row may have."""
         self.history = groups_of(packaged.description)
         """Groups of the past that it reads."""
+        self.classes = self.shape.classes
+        """The classes whose probabilities its answers hold, in order; none if an answer is one number."""
         self._is_compiled = bool((packaged.description.get("compiled") or {}).get("admitted"))
         self._slowness = 0
         self._row_seconds = _FIRST_ROW_SECONDS
@@ -103,13 +107,13 @@ class LoadedModel:
             return 0
         return max(INLINE_ROWS, min(MOST_INLINE_ROWS, int(_INLINE_SECONDS / self._row_seconds)))
 
-    def predict(self, call: Call) -> list[float]:
-        """Predictions in the order of the rows.
+    def predict(self, call: Call) -> list[Any]:
+        """Predictions in the order of the rows: numbers, or of several classes the lists of their probabilities.
 
         :raises RequestRefused: 422 that names row and field of what the model cannot read.
         :raises ModelFailed: the model itself failed.
         """
-        found: list[float] = self.guarded(call, lambda: self._predict(call))
+        found: list[Any] = self.guarded(call, lambda: self._predict(call))
         return found
 
     def guarded(self, call: Call, work: Callable[[], Any]) -> Any:
@@ -125,25 +129,29 @@ class LoadedModel:
         except Exception as error:
             raise self._refusal(call, error) from error
 
-    def _predict(self, call: Call) -> list[float]:
+    def _predict(self, call: Call) -> list[Any]:
         if call.rows is not None:
             predictions = self.packaged.predict_rows(call.rows)
         elif hasattr(self.packaged, "predict_columns"):
             predictions = self.packaged.predict_columns(call.columns)
         else:
             predictions = self.packaged.predict_rows(call.as_rows())
+        if self.classes and not isinstance(predictions, list):
+            predictions = np.asarray(predictions, dtype=np.float64).tolist()
         answers = predictions if isinstance(predictions, list) else [float(value) for value in predictions]
         if len(answers) != call.count:
             raise ValueError(f"it gave {len(answers)} predictions for {call.count} rows")
         return answers
 
-    def check_finite(self, predictions: Sequence[float]) -> None:
+    def check_finite(self, predictions: Sequence[Any]) -> None:
         """Let nothing but numbers pass.
 
         :raises ModelFailed: a prediction is no number, or not finite.
         """
         for row, value in enumerate(predictions):
-            if type(value) is not float or not math.isfinite(value):
+            numbers = value if self.classes and isinstance(value, list) else [value]
+            whole = len(numbers) == (len(self.classes) or 1)
+            if not whole or any(type(number) is not float or not math.isfinite(number) for number in numbers):
                 raise ModelFailed(f"{self.deployed.model} version {self.deployed.version}: row {row} got {value!r}")
 
     def _refusal(self, call: Call, error: Exception) -> Exception:

@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from include.serving.protocols.metadata import DATATYPES
-from include.serving.protocols.v2 import OUTPUT
+from include.serving.protocols.v2_outputs import OUTPUT, PROBABILITIES
 
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SCALAR: Schema = {"type": ["string", "number", "boolean", "null"]}
 _MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-_PREDICTION: Schema = {"type": ["number", "null"], "description": "Probability (classification) or value (regression)."}
+_PREDICTION: Schema = {
+    "type": ["number", "string", "null"],
+    "description": "Probability (binary classification), value (regression) or class (multiclass classification).",
+}
+_PROBABILITIES: Schema = {
+    "type": "object",
+    "description": "Of a multiclass classification: each class with its probability, in the classes' order.",
+    "additionalProperties": {"type": ["number", "null"]},
+}
+_LABEL: Schema = {
+    "type": ["number", "boolean", "string"],
+    "description": "A number, true or false; of a multiclass classification the class.",
+}
 _INSTANT: Schema = {"type": ["string", "null"], "format": "date-time", "description": "Without zone in UTC."}
 _REQUEST_ID: Schema = {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"}
 _TENSOR_TYPES = ["BOOL", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))]
@@ -74,14 +86,14 @@ _INPUT = _object(
     closed=True,
 )
 _ASKED_OUTPUT = _object(
-    {"name": {"const": OUTPUT}, "parameters": _or_null(_object({"binary_data": _FLAG}, required=()))},
+    {"name": {"enum": [OUTPUT, PROBABILITIES]}, "parameters": _or_null(_object({"binary_data": _FLAG}, required=()))},
     required=("name",),
     closed=True,
 )
 _OUTPUT = _object(
     {
-        "name": {"const": OUTPUT},
-        "datatype": {"const": "FP64"},
+        "name": {"enum": [OUTPUT, PROBABILITIES], "description": "Probabilities: of a multiclass classification only."},
+        "datatype": {"enum": ["FP64", "BYTES"]},
         "shape": _list(_COUNT, least=1),
         "data": _list(_PREDICTION),
         "parameters": _object({"binary_data_size": _COUNT}),
@@ -95,7 +107,7 @@ _BY_REQUEST = _object(
     {
         "request_id": _REQUEST_ID,
         "row": {**_COUNT, "default": 0, "maximum": 2**31 - 1},
-        "label": {"type": ["number", "boolean"]},
+        "label": _LABEL,
         "at": _INSTANT,
     },
     required=("request_id", "label"),
@@ -104,12 +116,17 @@ _BY_REQUEST = _object(
 _BY_ENTITY = _object(
     {
         "entity": {**_ROW, "description": "All entity columns of the model by name."},
-        "label": {"type": ["number", "boolean"]},
+        "label": _LABEL,
         "at": _INSTANT,
     },
     required=("entity", "label"),
     closed=True,
 )
+_MLFLOW_PREDICTION: Schema = {
+    **_object({"prediction": _PREDICTION}),
+    "description": "Of a multiclass classification also `probability_<class>` for each class.",
+    "additionalProperties": {"type": ["number", "null"]},
+}
 _SHARES: Schema = {
     "type": "object",
     "description": "By feature; with the base they add up to the row's prediction on the scale.",
@@ -150,14 +167,21 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Rows": _object({"rows": _RECORDS}, closed=True),
     "Predictions": _object(
-        {"model": _TEXT, "version": {"type": "integer"}, "predictions": _list(_PREDICTION), "request_id": _TEXT}
+        {
+            "model": _TEXT,
+            "version": {"type": "integer"},
+            "predictions": _list(_PREDICTION),
+            "probabilities": _list(_PROBABILITIES),
+            "request_id": _TEXT,
+        },
+        required=("model", "version", "predictions", "request_id"),
     ),
     "InferRequest": _object(
         {
             "id": {"type": ["string", "null"], "maxLength": 1024},
             "parameters": _or_null(_object({"binary_data_output": _FLAG}, required=())),
             "inputs": _list(_INPUT, least=1),
-            "outputs": {**_or_null(_list(_ASKED_OUTPUT)), "maxItems": 1},
+            "outputs": {**_or_null(_list(_ASKED_OUTPUT)), "maxItems": 2},
         },
         required=("inputs",),
         closed=True,
@@ -175,7 +199,7 @@ SCHEMAS: dict[str, Schema] = {
             ),
         ]
     },
-    "MlflowAnswer": _object({"predictions": _list(_object({"prediction": _PREDICTION}))}),
+    "MlflowAnswer": _object({"predictions": _list(_MLFLOW_PREDICTION)}),
     "Explain": {
         "oneOf": [_object({"rows": _RECORDS}, closed=True), _object({"request_id": _REQUEST_ID}, closed=True)],
     },
@@ -183,12 +207,18 @@ SCHEMAS: dict[str, Schema] = {
         {
             "model": _TEXT,
             "version": {"type": "integer"},
-            "scale": {"type": "string", "enum": ["log-odds", "value"]},
-            "base": {"type": "number", "description": "What the model answers on average, on that scale."},
+            "scale": {"type": "string", "enum": ["log-odds", "value", "score"]},
+            "base": {
+                "type": ["number", "object"],
+                "description": "What the model answers on average, on that scale; of several classes by class.",
+                "additionalProperties": {"type": "number"},
+            },
             "contributions": _list(_SHARES),
             "predictions": _list(_PREDICTION),
+            "probabilities": _list(_PROBABILITIES),
             "request_id": _TEXT,
         },
+        required=("model", "version", "scale", "base", "contributions", "predictions", "request_id"),
     ),
     "Labels": _object({"labels": _list({"oneOf": [_BY_REQUEST, _BY_ENTITY]}, least=1)}, closed=True),
     "Accepted": _object({"accepted": _COUNT, "request_id": _TEXT}),

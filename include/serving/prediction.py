@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 from include.serving import metrics, routing
 from include.serving.answers import new_request_id
@@ -72,7 +72,7 @@ class Answered:
     loaded: LoadedModel
     role: str
     call: Call
-    predictions: list[float]
+    predictions: list[Any]
     seconds: float
     headers: list[tuple[bytes, bytes]]
     rescued: bool = False
@@ -201,8 +201,9 @@ class Predictor:
         call, deployed = answered.call, answered.loaded.deployed
         self._write(ask, call, answered)
         encoded = ask.protocol.encode(
-            call, answered.predictions, model=deployed.model, version=deployed.version, request_id=ask.request_id
-        )
+            call, answered.predictions, model=deployed.model, version=deployed.version, request_id=ask.request_id,
+            classes=answered.loaded.classes,
+        )  # fmt: skip
         encoded.headers = [*encoded.headers, *answered.headers]
         return encoded, answered
 

@@ -98,7 +98,11 @@ def _add_protocol(router: APIRouter, follower: Follower, is_draining: Callable[[
         versions = _versions(served) if version is None else [held.deployed.version]
         if loaded is None:
             return Json({"error": f"Version {held.deployed.version} of {name} is not in memory."}, 503)
-        return Json(metadata.model_metadata(name, versions, loaded.columns, loaded.entity, trainer=loaded.trainer))
+        return Json(
+            metadata.model_metadata(
+                name, versions, loaded.columns, loaded.entity, trainer=loaded.trainer, classes=loaded.classes
+            )
+        )
 
     def model_ready(name: str, version: str | None) -> Response:
         served = find(follower.table, name)

@@ -90,6 +90,8 @@ class Scorer:
             "revision": served.state.revision, "at": offer["at"], "deployment": served.deployment,
             "count": offer["count"],
         }  # fmt: skip
+        if scorer.classes:
+            base["classes"] = list(scorer.classes)
         rows = offer["rows"] if "rows" in offer else rows_of(offer["columns"], _length(offer["columns"]))
         step = offer.get("step", 1)
         wanted = challenger.asks_for if (challenger := served.challenger) is not None else frozenset()
@@ -122,9 +124,7 @@ class Scorer:
     def _is_condemned(self, model: LoadedModel) -> bool:
         return f"{model.deployed.model}:{model.deployed.version}" in self._condemned
 
-    def _timed(
-        self, model: LoadedModel, row: Row, task: Mapping[str, Any]
-    ) -> tuple[float | None, int | None, str | None]:
+    def _timed(self, model: LoadedModel, row: Row, task: Mapping[str, Any]) -> tuple[Any, int | None, str | None]:
         self._board.begin({**task, "scoring": model.deployed.version})
         call = Call(1, rows=[{name: value for name, value in row.items() if name in model.fields}])
         try:
@@ -136,10 +136,12 @@ class Scorer:
             self._watch.start()
             [prediction] = model.predict(call)
             took = self._watch.microseconds()
-            said = float(prediction)
+            said = [float(number) for number in prediction] if model.classes else float(prediction)
         except Exception as error:  # noqa: BLE001 - whatever a version raises is evidence against it
             return None, None, problem(f"{type(error).__name__}: {error}", model.shape)
-        return (said, took, None) if math.isfinite(said) else (None, took, f"its prediction is {said}")
+        numbers = said if isinstance(said, list) else [said]
+        whole = len(numbers) == (len(model.classes) or 1) and all(map(math.isfinite, numbers))
+        return (said, took, None) if whole else (None, took, f"its prediction is {said}"[:500])
 
 
 def _pair(served: Served, answered: int) -> tuple[LoadedModel, LoadedModel | None] | None:

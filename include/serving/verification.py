@@ -62,6 +62,10 @@ class VersionNotServed(NoriaError):
         )
 
 
+Answer = float | list[float]
+"""A number, or the probabilities of several classes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Difference:
     """One row whose live answer is not the batch path's.
@@ -76,8 +80,8 @@ class Difference:
     row: int
     sent: str
     inputs: dict[str, Any]
-    expected: float
-    got: float | str
+    expected: Answer
+    got: Answer | str
 
     def to_document(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -87,7 +91,7 @@ class Difference:
             "sent": self.sent,
             "inputs": self.inputs,
             "expected": self.expected,
-            "got": self.got if isinstance(self.got, str) or math.isfinite(self.got) else str(self.got),
+            "got": str(self.got) if isinstance(self.got, float) and not math.isfinite(self.got) else self.got,
         }
 
 
@@ -162,7 +166,7 @@ class LiveServer:
                 said = {**found, **(held[0] if held else {"problem": None})}
                 raise VersionNotServed(self._url, self._model, version, self._seconds, said)
 
-    def verify(self, version: int, rows: Sequence[dict[str, Any]], expected: Sequence[float]) -> Verified:
+    def verify(self, version: int, rows: Sequence[dict[str, Any]], expected: Sequence[Answer]) -> Verified:
         """Send all rows in batches and some of them alone; every prediction must be equal (``==``) to its expected.
 
         The version is asked for by its number, whatever role it holds; these requests are no evidence of anything.
@@ -192,7 +196,7 @@ class LiveServer:
                 ]
         return Verified(rows=len(rows), single_rows=len(alone), differences=differences)
 
-    def _predict(self, version: int, rows: list[dict[str, Any]]) -> Sequence[float | str]:
+    def _predict(self, version: int, rows: list[dict[str, Any]]) -> Sequence[Answer | str]:
         """A prediction for each row, or the server's words for each if it refuses them."""
         path = f"/models/{self._model}/versions/{version}/predict"
         for answer in self._answers("POST", path, {"rows": rows}):
@@ -202,6 +206,10 @@ class LiveServer:
                     raise VersionNotServed(self._url, self._model, version, self._seconds, found)
                 continue
             if answer.status_code == 200 and len(found["predictions"]) == len(rows):
+                if "probabilities" in found:
+                    return [
+                        _of_classes(*pair) for pair in zip(found["predictions"], found["probabilities"], strict=True)
+                    ]
                 return [math.nan if value is None else value for value in found["predictions"]]
             return [f"HTTP {answer.status_code}: {str(found)[:500]}"] * len(rows)
         raise AssertionError  # _answers never ends
@@ -226,6 +234,14 @@ class LiveServer:
             if time.monotonic() >= self._deadline or not self._is_listed():
                 raise ServerUnreachable(self._url, self._seconds, problem)
             time.sleep(_PAUSE)
+
+
+def _of_classes(said: str, probabilities: dict[str, float]) -> Answer | str:
+    """The probabilities in the classes' order, or what is wrong: the answer must be the first of the likeliest."""
+    likeliest = max(probabilities, key=probabilities.__getitem__)
+    if said != likeliest:
+        return f"it answers {said}, while {likeliest} is likelier: {probabilities}"
+    return list(probabilities.values())
 
 
 def _place(url: str) -> str:

@@ -19,6 +19,10 @@ def objective_findings(definition: Definition) -> Iterator[Finding]:
     objective = definition.evaluation.objective
     if objective is None:
         return
+    if definition.task == "multiclass_classification":
+        what = "an objective reads one number for each row, and the task is multiclass_classification"
+        yield Finding(_KEYS, what, "Remove it, and judge by log_loss or macro_f1.")
+        return
     found = [finding for key, sql in objective.expressions.items() for finding in _of_sql(key, sql, definition)]
     yield from found or _live(objective, definition)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from include.spec.candidates import trainings
+from include.spec.check_classes import class_findings
 from include.spec.check_trainers import trainer_findings
 from include.spec.columns import feature_types
 from include.spec.definition import Definition, Gate, Task
@@ -13,6 +14,7 @@ from include.spec.problems import Finding, KeyPath, choose
 
 METRICS: Final[dict[Task, tuple[str, ...]]] = {
     "binary_classification": ("accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "log_loss", "brier"),
+    "multiclass_classification": ("accuracy", "macro_f1", "roc_auc", "log_loss", "brier"),
     "regression": ("rmse", "mae", "mape", "r2"),
 }
 
@@ -22,6 +24,7 @@ def training_findings(definition: Definition) -> Iterator[Finding]:
     yield from trainer_findings(definition)
     yield from _monotone(definition)
     yield from _for_classes(definition)
+    yield from class_findings(definition)
     yield from _class_weight(definition)
     known = known_metrics(definition)
     for position, metric in enumerate(definition.evaluation.metrics):
@@ -31,12 +34,19 @@ def training_findings(definition: Definition) -> Iterator[Finding]:
         yield from metric_findings((*keys, "metric"), gate.metric, definition)
         yield from _gate(keys, gate)
     threshold = "threshold" in definition.evaluation.model_fields_set
-    if threshold and definition.task == "regression":
+    task = definition.task
+    if threshold and task == "multiclass_classification":
+        what = "a threshold is for two classes; the answer of a multiclass_classification is the likeliest class"
+        yield Finding(("evaluation", "threshold"), what, "Remove it.")
+    elif threshold and task == "regression":
         cure = f"Remove it; the metrics of a regression ({', '.join(known)}) need none."
         yield Finding(
             ("evaluation", "threshold"), "a threshold is for classification, but the task is regression", cure
         )
-    if definition.evaluation.costs is not None and definition.task == "regression":
+    if definition.evaluation.costs is not None and task == "multiclass_classification":
+        what = "these costs are for two classes, and the task is multiclass_classification"
+        yield Finding(("evaluation", "costs"), what, "Remove it, and judge by log_loss or macro_f1.")
+    elif definition.evaluation.costs is not None and task == "regression":
         yield Finding(("evaluation", "costs"), "costs are for classification, but the task is regression", "Remove it.")
 
 
@@ -79,9 +89,22 @@ def _monotone(definition: Definition) -> Iterator[Finding]:
 
 
 def _for_classes(definition: Definition) -> Iterator[Finding]:
+    training, task = definition.training, definition.task
     for name in ("class_weight", "calibration"):
-        if getattr(definition.training, name) != "none" and definition.task != "binary_classification":
-            yield Finding(("training", name), f"the task is {definition.task}, which has no classes", "Remove it.")
+        if getattr(training, name) != "none" and task == "regression":
+            yield Finding(("training", name), f"the task is {task}, which has no classes", "Remove it.")
+    if training.calibration != "none" and task == "multiclass_classification":
+        what = f"{training.calibration} calibrates the probability of one of two classes, and the task is {task}"
+        yield Finding(("training", "calibration"), what, "Remove it; multi:softprob is trained for log loss as it is.")
+    for name in ("scale_pos_weight", "base_score"):
+        for keys, given in ((("params",), training.params), (("search", "space"), _space(definition))):
+            if name in given and task == "multiclass_classification":
+                what = f"{name} is for one score for each row, and the task is {task}"
+                yield Finding(("training", *keys, name), what, "Remove it, or use class_weight: balanced.")
+
+
+def _space(definition: Definition) -> Mapping[str, object]:
+    return definition.training.search.space if definition.training.search else {}
 
 
 def _class_weight(definition: Definition) -> Iterator[Finding]:

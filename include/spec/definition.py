@@ -26,7 +26,7 @@ ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
 FeatureType = Literal["numeric", "category", "boolean"]
 PartitionSize = Literal["hour", "day", "month"]
 CONNECTION_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
-Task = Literal["binary_classification", "regression"]
+Task = Literal["binary_classification", "multiclass_classification", "regression"]
 
 
 class Source(Section):
@@ -87,6 +87,16 @@ class Label(Section):
     known_after: Duration = Field(
         timedelta(0), description="How long after the event the label is known; newer rows are not trained on."
     )
+    classes: list[str | int] | None = Field(
+        None,
+        description="Of multiclass_classification, where it is needed: every class that `expression` can give, in the "
+        "order in which answers name them. Later ones are added at the end.",
+    )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes as texts, in their order; none for other tasks."""
+        return tuple(str(name) for name in self.classes or ())
 
 
 class Feature(Section):
@@ -148,13 +158,13 @@ class Training(Section):
     )
     class_weight: Literal["none", "balanced"] = Field(
         "none",
-        description="`balanced`: both classes weigh the same in training, however rare one is. Ranks better when one "
+        description="`balanced`: all classes weigh the same in training, however rare one is. Ranks better when one "
         "is very rare; the predicted probabilities are then too high for it, unless they are calibrated.",
     )
     calibration: Literal["none", "sigmoid"] = Field(
         "none",
         description="`sigmoid`: a logistic curve fitted on the validation part makes the predicted probabilities come "
-        "true more often (Platt). It changes no ranking, and travels within the model.",
+        "true more often (Platt). It changes no ranking, and travels within the model. For binary_classification.",
     )
     refit: Literal["none", "validation"] = Field(
         "none",
@@ -246,7 +256,7 @@ class Definition(Section):
     model: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Name of the model; also the file's name.")
     description: str = Field(description="What it predicts, in one sentence.")
     owner: str = Field(description="Who answers for it; the owner of its DAGs.")
-    task: Task = Field(description="binary_classification or regression.")
+    task: Task = Field(description="binary_classification, multiclass_classification or regression.")
     tags: list[str] = Field(default_factory=list, description="Tags of its DAGs.")
     source: Source = Field(description="Where the raw data comes from.")
     label: Label = Field(description="What is to be predicted.")

@@ -95,6 +95,7 @@ def _meet(call: StepCall, training: Document, holdout: Holdout, champion: Deploy
         whose=f"champion version {champion.version}",
         model_uri=champion.model_uri,
         expected_digest=champion.artifact_digest,
+        classes=call.definition.label.class_names,
     ) as predict:
         return Rival(champion.version, fairness, predict(holdout.inputs))
 
@@ -114,6 +115,7 @@ def _disturb(call: StepCall, training: Document, holdout: Holdout) -> list[Docum
         whose="the challenger",
         model_uri=training["model_uri"],
         expected_digest=training["artifact_digest"],
+        classes=call.definition.label.class_names,
     ) as predict:
         return judge_robustness(call.definition, judging_of(call.definition, holdout), holdout, predict)
 

@@ -162,7 +162,7 @@ def _record(call: StepCall, version: int, verdict: str, details: Mapping[str, An
     )
 
 
-def _verification_rows(settings: Settings, deployed: DeployedVersion) -> tuple[list[dict[str, Any]], list[float]]:
+def _verification_rows(settings: Settings, deployed: DeployedVersion) -> tuple[list[dict[str, Any]], list[Any]]:
     """The raw rows that the training kept for this, and the batch path's predictions for them."""
     import pyarrow.parquet as parquet
 

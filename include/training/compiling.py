@@ -80,8 +80,9 @@ def _reference(model: TabularModel) -> Any:
     return compute
 
 
-def _batch(model: TabularModel, rows: Sequence[Row]) -> list[float]:
-    return [float(value) for value in model.predict_frame(_frame(model, rows))]
+def _batch(model: TabularModel, rows: Sequence[Row]) -> list[Any]:
+    answers: list[Any] = model.predict_frame(_frame(model, rows)).tolist()
+    return answers
 
 
 def _frame(model: TabularModel, rows: Sequence[Row]) -> pd.DataFrame:

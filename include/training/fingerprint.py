@@ -75,6 +75,7 @@ def make_fingerprint(
         "model": definition.model,
         "task": definition.task,
         "label": _label(definition),
+        **({"classes": list(definition.label.class_names)} if definition.label.classes else {}),
         "features": description,
         "feature_module": _digest(module) if module else None,
         "params": training.params,

@@ -76,5 +76,5 @@ def older_folds(
 
 
 def _judges(definition: Definition, fold: Fold) -> bool:
-    classes = 2 if definition.task == "binary_classification" else 1
+    classes = 1 if definition.task == "regression" else 2
     return all(len(set(part.labels.tolist())) >= classes for part in (fold.train, fold.validation))

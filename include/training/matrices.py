@@ -17,14 +17,16 @@ from include.training.packaged_model import PREFIX, encode
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """A part as XGBoost takes it: matrix (rows × features, float32) and labels (rows)."""
+    """A part as XGBoost takes it: matrix (rows × features, float32), labels (rows) and weights (rows; None: all 1)."""
 
     matrix: npt.NDArray[np.float32]
     labels: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32] | None = None
 
     def rows(self, chosen: npt.NDArray[np.bool_]) -> Encoded:
         """Those rows only."""
-        return Encoded(matrix=self.matrix[chosen], labels=self.labels[chosen])
+        weights = None if self.weights is None else self.weights[chosen]
+        return Encoded(matrix=self.matrix[chosen], labels=self.labels[chosen], weights=weights)
 
     def dmatrix(self, features: Sequence[Mapping[str, Any]]) -> xgboost.DMatrix:
         """As XGBoost's own type.
@@ -34,6 +36,7 @@ class Encoded:
         return xgboost.DMatrix(
             self.matrix,
             self.labels,
+            weight=self.weights,
             feature_names=[feature["name"] for feature in features],
             feature_types=["c" if feature["type"] == "category" else "q" for feature in features],
             enable_categorical=True,

@@ -92,6 +92,7 @@ def describe_model(
         "format": FORMAT,
         "model": definition.model,
         "task": definition.task,
+        **({"classes": list(definition.label.class_names)} if definition.label.classes else {}),
         "time_zone": definition.source.time_zone,
         "columns": dict(columns),
         "features": [
@@ -265,7 +266,7 @@ def log_package(
         name=name,
         python_model=str(CODE),
         artifacts=files,
-        signature=_signature(list(example.columns)),
+        signature=_signature(list(example.columns), _classes(directory)),
         input_example=example,
         pip_requirements=requirements(needs),
         metadata={"noria_run": run_id},
@@ -275,8 +276,12 @@ def log_package(
     )
 
 
-def _signature(columns: Sequence[str]) -> Any:
-    """Every input column required, of MLflow type Any.
+def _classes(directory: Path) -> list[str]:
+    return list(json.loads((directory / _FEATURES).read_text(encoding="utf-8")).get("classes") or ())
+
+
+def _signature(columns: Sequence[str], classes: Sequence[str]) -> Any:
+    """Every input column required, of MLflow type Any; out come ``prediction`` and, of several classes, probabilities.
 
     MLflow's own types refuse what is valid here: ``long`` refuses integers with nulls, ``double`` refuses int64,
     ``boolean`` turns null into false. The packaged model itself checks each value against the declared type.
@@ -286,4 +291,6 @@ def _signature(columns: Sequence[str]) -> Any:
 
     anything = AnyType()  # type: ignore[no-untyped-call]
     inputs = Schema([ColSpec(type=anything, name=name, required=True) for name in columns])
-    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(type="double", name="prediction")]))
+    outputs: list[Any] = [ColSpec(type="string" if classes else "double", name="prediction")]
+    outputs += [ColSpec(type="double", name=f"probability_{name}") for name in classes]
+    return ModelSignature(inputs=inputs, outputs=Schema(outputs))

@@ -269,10 +269,23 @@ def encode(columns: Mapping[str, Any] | pd.DataFrame, features: Sequence[Mapping
 
 
 def probability_or_value(booster: xgboost.Booster, matrix: Matrix) -> npt.NDArray[np.float64]:
-    """The booster's answers for an encoded matrix, as float64 of the exact float32 values."""
+    """The booster's answers for an encoded matrix, as float64 of the exact float32 values.
+
+    :returns: shape (rows,); of several classes their probabilities, shape (rows, classes). Empty without rows.
+    """
     if len(matrix) == 0:
         return np.empty(0, dtype=np.float64)
-    return np.asarray(booster.inplace_predict(matrix), dtype=np.float32).astype(np.float64).reshape(-1)
+    answers = np.asarray(booster.inplace_predict(matrix), dtype=np.float32).astype(np.float64)
+    return answers if answers.ndim == 2 and answers.shape[1] > 1 else answers.reshape(-1)
+
+
+def likeliest(probabilities: Any) -> npt.NDArray[np.intp]:
+    """The place of the class with the greatest probability; of equal ones the first.
+
+    :param probabilities: shape (rows, classes).
+    """
+    places: npt.NDArray[np.intp] = np.asarray(probabilities).argmax(axis=1)
+    return places
 
 
 def _open_connection() -> duckdb.DuckDBPyConnection:
@@ -336,6 +349,8 @@ class TabularModel(PythonModel):
     InputError = InputError
     #: Required inputs and their types, in order.
     columns: dict[str, str]
+    #: The classes whose probabilities an answer holds, in order; empty if an answer is one number.
+    classes: list[str]
     #: Columns that identify a row, and their types; those that are no inputs may come in a row, and are checked.
     entity: dict[str, str]
 
@@ -354,6 +369,7 @@ class TabularModel(PythonModel):
         self.description: dict[str, Any] = json.loads(files["features"].read_text(encoding="utf-8"))
         self.columns = self.description["columns"]
         self.features: list[dict[str, Any]] = self.description["features"]
+        self.classes = list(self.description.get("classes") or ())
         self._zone = ZoneInfo(self.description["time_zone"])
         self._load_estimator(files)
         self._compute: Any = None
@@ -427,14 +443,22 @@ class TabularModel(PythonModel):
     ) -> pd.DataFrame:
         """Predictions for a DataFrame of raw rows; columns that no feature needs are ignored.
 
-        :returns: DataFrame with the column ``prediction``: probability (binary) or value (regression).
+        :returns: DataFrame with the column ``prediction``: probability (binary) or value (regression); of several
+            classes the likeliest one, and columns ``probability_<class>``.
         :raises InputError: if a column is missing or a value has the wrong type.
         """
-        return pd.DataFrame({"prediction": self.predict_frame(model_input)}, index=model_input.index)
+        answers = self.predict_frame(model_input)
+        if not self.classes:
+            return pd.DataFrame({"prediction": answers}, index=model_input.index)
+        answers = answers.reshape(len(model_input), len(self.classes))
+        columns: dict[str, Any] = {"prediction": np.array(self.classes, dtype=object)[likeliest(answers)]}
+        columns |= {f"probability_{name}": answers[:, place] for place, name in enumerate(self.classes)}
+        return pd.DataFrame(columns, index=model_input.index)
 
     def predict_frame(self, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Predictions for a DataFrame of raw rows, as an array in the same order; limits are not applied.
 
+        :returns: shape (rows,); of several classes their probabilities, shape (rows, classes).
         :raises InputError: if a column is missing or a value has the wrong type.
         """
         missing = [name for name in self.columns if name not in frame.columns]
@@ -444,9 +468,10 @@ class TabularModel(PythonModel):
             )
         return self._predict_columns({name: self._column(frame[name], name) for name in self.columns}, len(frame))
 
-    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Predictions for JSON rows: every input column must be there (null is allowed), entity columns may be.
 
+        :returns: for each row a float; of several classes the list of their probabilities.
         Numbers must be finite, values within the definition's limits.
 
         :raises InputError: names row and field, and says what is allowed.
@@ -458,7 +483,7 @@ class TabularModel(PythonModel):
                 return answers
         return self._answers(self._reader.read_rows(rows))
 
-    def predict_columns(self, columns: Mapping[str, Any], *, strict: bool = True) -> list[float]:
+    def predict_columns(self, columns: Mapping[str, Any], *, strict: bool = True) -> list[Any]:
         """Predictions for columns of equal length: lists of JSON values, or numpy arrays (there NaN and NaT are null).
 
         Many rows in typed arrays are never taken apart.
@@ -478,7 +503,7 @@ class TabularModel(PythonModel):
         arrays = {name: self._checked_column(values, name) for name, values in columns.items()}
         return _floats(self._predict_columns({name: arrays[name] for name in self.columns}, rows, strict=True))
 
-    def predict_typed(self, rows: Sequence[Sequence[Any]]) -> list[float]:
+    def predict_typed(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Predictions for rows of values in the columns' order that have their declared types (times as datetime).
 
         Neither limits nor unseen categories are refused; used to prove the short way against the long one.
@@ -494,7 +519,8 @@ class TabularModel(PythonModel):
 
         :returns: ``scale`` (``log-odds`` or ``value``), ``base`` (what the model answers on average, on that scale),
             ``contributions`` (for each row feature → number; with ``base`` they sum up to the answer on that scale)
-            and ``predictions``.
+            and ``predictions``. Of several classes the likeliest one of each row is explained: ``scale`` is
+            ``score`` (of that class before softmax), ``base`` is by class.
         :raises InputError: names row and field.
         """
         read = self._reader.read_rows(rows)
@@ -505,11 +531,20 @@ class TabularModel(PythonModel):
         kinds = ["c" if feature["type"] == "category" else "q" for feature in self.features]
         table = xgboost.DMatrix(matrix, feature_names=names, feature_types=kinds, enable_categorical=True, nthread=1)
         shares = self._booster.predict(table, pred_contribs=True).astype(np.float64)
+        answers = probability_or_value(self._booster, matrix)
+        scale = "log-odds" if self.description["task"] == "binary_classification" else "value"
+        base: Any = None
+        if self.classes:
+            bases = [float(shares[0, place, -1]) if len(read) else None for place in range(len(self.classes))]
+            scale, base = "score", dict(zip(self.classes, bases, strict=True))
+            shares = shares[np.arange(len(read)), likeliest(answers)] if len(read) else shares
+        elif len(read):
+            base = float(shares[0, -1])
         return {
-            "scale": "log-odds" if self.description["task"] == "binary_classification" else "value",
-            "base": float(shares[0, -1]) if len(read) else None,
+            "scale": scale,
+            "base": base,
             "contributions": [dict(zip(names, row[:-1].tolist(), strict=True)) for row in shares],
-            "predictions": probability_or_value(self._booster, matrix).tolist(),
+            "predictions": answers.tolist(),
         }
 
     @property
@@ -519,6 +554,17 @@ class TabularModel(PythonModel):
 
     def _explain_estimator(self, matrix: Matrix, names: list[str]) -> dict[str, Any]:
         base, shares = self._estimator.explain(matrix)
+        if self.classes:
+            answers = self._predict_matrix(matrix)
+            of_class = (
+                [row[:, place] for row, place in zip(shares, likeliest(answers), strict=True)] if len(matrix) else []
+            )
+            return {
+                "scale": "score",
+                "base": dict(zip(self.classes, base.tolist(), strict=True)),
+                "contributions": [dict(zip(names, row.tolist(), strict=True)) for row in of_class],
+                "predictions": _floats(answers),
+            }
         return {
             "scale": "log-odds" if self.description["task"] == "binary_classification" else "value",
             "base": float(base[0]) if len(matrix) else None,
@@ -538,12 +584,12 @@ class TabularModel(PythonModel):
     def _takes_batch(self, rows: int) -> bool:
         return self._batch is not None and FEW_ROWS < rows <= COMPILED_ROWS
 
-    def _batch_answers(self, columns: Sequence[Sequence[Any]], *, strict: bool = True) -> list[float] | None:
+    def _batch_answers(self, columns: Sequence[Sequence[Any]], *, strict: bool = True) -> list[Any] | None:
         """Predictions for typed columns by the loop over them; None if a row among them must go another way."""
         matrix = self._batch.encode(columns, refuse_unseen=strict and self._refuses_unseen)
         return None if matrix is None else list(self._direct.predict_matrix(matrix))
 
-    def _answers(self, rows: list[list[Any]], *, strict: bool = True) -> list[float]:
+    def _answers(self, rows: list[list[Any]], *, strict: bool = True) -> list[Any]:
         """Predictions for typed values: compiled for a few rows, by DuckDB where that is not to be had."""
         if self._compiled is not None and len(rows) <= COMPILED_ROWS:
             encoded = self._encode_compiled(rows, self._encode_strictly if strict else self._encode_any)
@@ -661,8 +707,9 @@ class TabularModel(PythonModel):
         return rows
 
 
-def _floats(predictions: npt.NDArray[np.float64]) -> list[float]:
-    return [float(value) for value in predictions]
+def _floats(predictions: npt.NDArray[np.float64]) -> list[Any]:
+    found: list[Any] = predictions.tolist()
+    return found
 
 
 def _plain_values(values: Any) -> list[Any]:

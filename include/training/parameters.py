@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import xgboost
 
 from include.errors import Refused
@@ -18,6 +20,7 @@ from include.training.matrices import Encoded
 #: The last metric of each decides on early stopping and between the trials of a search.
 OBJECTIVES: Final[dict[Task, dict[str, Any]]] = {
     "binary_classification": {"objective": "binary:logistic", "eval_metric": ["auc", "logloss"]},
+    "multiclass_classification": {"objective": "multi:softprob", "eval_metric": ["merror", "mlogloss"]},
     "regression": {"objective": "reg:squarederror", "eval_metric": ["mae", "rmse"]},
 }
 _DIRECTIONS: Final = {"increasing": 1, "decreasing": -1}
@@ -41,7 +44,8 @@ def parameters(definition: Definition) -> dict[str, Any]:
         if name in OWN_PARAMS:
             raise ParameterRefused(definition, f"Noria sets {name!r} itself. {OWN_PARAMS[name]}")
     fixed = {"tree_method": "hist", "device": "cpu", "seed": training.seed, "validate_parameters": True}
-    return {**OBJECTIVES[definition.task], **training.params, **_monotone(definition), **fixed}
+    classes = {"num_class": len(definition.label.class_names)} if definition.label.class_names else {}
+    return {**OBJECTIVES[definition.task], **classes, **training.params, **_monotone(definition), **fixed}
 
 
 def settings_besides(training: Training) -> dict[str, Any]:
@@ -53,12 +57,29 @@ def settings_besides(training: Training) -> dict[str, Any]:
 
 def class_weight(definition: Definition, train: Encoded) -> dict[str, float]:
     """The weight of the positive class with which both classes weigh the same in the training part, if that is asked
-    for; see XGBoost's documentation of ``scale_pos_weight``.
+    for; see XGBoost's documentation of ``scale_pos_weight``. More classes are weighted row by row, by ``row_weights``.
     """
-    if definition.training.class_weight == "none":
+    if definition.training.class_weight == "none" or definition.task != "binary_classification":
         return {}
     positive = float(train.labels.sum())
     return {"scale_pos_weight": (len(train.labels) - positive) / positive}
+
+
+def row_weights(definition: Definition, labels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+    """The rows' weights with which all classes of a multiclass classification weigh the same, if that is asked for.
+
+    A class of n of all N rows has the weight N / (K n), as scikit-learn's ``balanced`` has it: they sum up to N.
+
+    :param labels: places of the classes, shape (rows,).
+    :returns: shape (rows,); None if every row counts once.
+    """
+    if definition.training.class_weight == "none" or definition.task != "multiclass_classification":
+        return None
+    classes = len(definition.label.class_names)
+    counts = np.bincount(labels.astype(np.int64), minlength=classes)
+    by_class = len(labels) / (classes * np.maximum(counts, 1))
+    weights: npt.NDArray[np.float32] = by_class[labels.astype(np.int64)].astype(np.float32)
+    return weights
 
 
 @contextmanager

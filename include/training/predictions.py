@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from include.lake.class_columns import PREDICTED_CLASS, PROBABILITY_PREFIX
 from include.lake.columns import DATA_PARTITION, LABEL, PARTITION, PREDICTION, ROW
 from include.lake.digests import RowsDigest, code_checksum, file_checksum, inputs_digest
 from include.lake.paths import checked_key, from_store, relative_to_store, staging_folder
@@ -36,8 +37,8 @@ def stage_predictions(
 ) -> dict[str, Any]:
     """Stage the predictions of a training as one partition, and return the manifest's reference.
 
-    Rows: ``data_partition`` and ``_row`` (which row of the features table), ``label``, ``prediction``; in the
-    holdout's order.
+    Rows: ``data_partition`` and ``_row`` (which row of the features table), ``label``, ``prediction`` and
+    what goes with it of several classes; in the holdout's order.
 
     :param training: the training's outputs: fingerprint, artifact_digest, training_set, predictions (file).
     :param suite_digest: digest of the predictions suite, so that a new suite has them judged and published again.
@@ -72,8 +73,10 @@ def stage_predictions(
 def _rows(path: Path) -> pa.Table:
     """The predictions file's rows; its ``partition`` gets another name, as the table's own is the training."""
     with pq.ParquetFile(path) as file:
-        rows = file.read(columns=[PARTITION, ROW, LABEL, PREDICTION])
-    return rows.select([PARTITION, ROW, LABEL, PREDICTION]).rename_columns([DATA_PARTITION, ROW, LABEL, PREDICTION])
+        rows = file.read()
+    first = [PARTITION, ROW, LABEL, PREDICTION]
+    by_class = [name for name in rows.column_names if name == PREDICTED_CLASS or name.startswith(PROBABILITY_PREFIX)]
+    return rows.select([*first, *by_class]).rename_columns([DATA_PARTITION, *first[1:], *by_class])
 
 
 def _digest(rows: pa.Table) -> str:

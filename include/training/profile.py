@@ -6,15 +6,15 @@ and counts of several days add up (:func:`merge`). Monitoring reads it from ``pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from include.spec.definition import FeatureType
-from include.training.packaged_model import PREFIX, is_null
+from include.spec.definition import FeatureType, Task
+from include.training.packaged_model import PREFIX, is_null, likeliest
 
 Document = dict[str, Any]
 
@@ -24,23 +24,48 @@ TOP_CATEGORIES = 30
 
 
 def make_profile(
-    frame: pd.DataFrame, feature_types: Mapping[str, FeatureType], *, predictions: Any, labels: Any, binary: bool
+    frame: pd.DataFrame,
+    feature_types: Mapping[str, FeatureType],
+    *,
+    predictions: Any,
+    labels: Any,
+    task: Task,
+    classes: Sequence[str] = (),
 ) -> Document:
     """The profile of a model.
 
     :param frame: rows of the training part with a column ``feature_<name>`` for each feature.
     :param predictions: the model's predictions on the holdout part, which it never saw.
     :param labels: labels of the holdout part.
-    :param binary: whether the label is yes or no.
+    :param classes: of a multiclass classification. Its labels and predictions are profiled as categories.
     """
     return {
         "format": FORMAT,
         "rows": len(frame),
         "features": {name: profile_column(frame[PREFIX + name], kind) for name, kind in feature_types.items()},
-        "holdout_rows": len(predictions),
-        "prediction": profile_column(predictions, "numeric"),
-        "label": profile_column(np.asarray(labels) > 0 if binary else labels, "boolean" if binary else "numeric"),
+        "holdout_rows": len(labels),
+        "prediction": _profile_answers(predictions, classes),
+        "label": _profile_labels(labels, task, classes),
     }
+
+
+def _profile_answers(predictions: Any, classes: Sequence[str]) -> Document:
+    if not classes:
+        return profile_column(predictions, "numeric")
+    return _profile_classes(likeliest(np.reshape(predictions, (-1, len(classes)))), classes)
+
+
+def _profile_labels(labels: Any, task: Task, classes: Sequence[str]) -> Document:
+    if classes:
+        return _profile_classes(np.asarray(labels), classes)
+    binary = task == "binary_classification"
+    return profile_column(np.asarray(labels) > 0 if binary else labels, "boolean" if binary else "numeric")
+
+
+def _profile_classes(places: Any, classes: Sequence[str]) -> Document:
+    """Counts of all classes, in the order of the classes' names, also of those that no row has."""
+    names = [classes[int(place)] for place in places]
+    return count_like({"type": "category", "values": sorted(classes)}, names)
 
 
 def profile_column(values: Any, kind: FeatureType) -> Document:

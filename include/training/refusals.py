@@ -78,6 +78,17 @@ class LabelNotBinary(Refused):
         self.labels = tuple(others)
 
 
+class ClassMissing(Refused):
+    """A declared class has no row in the training part, or another part holds one class only."""
+
+    def __init__(self, definition: Definition, part: str, problem: str, window: str) -> None:
+        super().__init__(
+            f"{definition.model}: {problem} in the {part} part ({window}). Check label.expression "
+            f"({definition.label.expression!r}) and label.classes, or make training.{_KEYS[part]} longer."
+        )
+        self.part = part
+
+
 _KEYS: Final = {"train": "window", "validation": "validation", "holdout": "holdout"}
 
 
@@ -101,6 +112,7 @@ def check_parts(definition: Definition, tables: Mapping[str, pa.Table], windows:
     :raises PartTooSmall: if a part has too few rows.
     :raises LabelNotBinary: if a label is neither 0 nor 1 (binary classification).
     :raises OneClassOnly: if a part has one class only (binary classification).
+    :raises ClassMissing: if the training part lacks a class, or a part holds only one (multiclass classification).
     """
     import pyarrow.compute as pc
 
@@ -109,10 +121,25 @@ def check_parts(definition: Definition, tables: Mapping[str, pa.Table], windows:
         shown = f"{window.start.isoformat()} to {window.end.isoformat()}"
         if table.num_rows < FEWEST_ROWS[part]:
             raise PartTooSmall(definition, part, table.num_rows, shown)
-        if definition.task != "binary_classification":
+        if definition.task == "regression":
             continue
         labels = sorted(pc.unique(table["label"]).to_pylist())
+        if definition.task == "multiclass_classification":
+            _check_classes(definition, part, labels, shown)
+            continue
         if not {0.0, 1.0}.issuperset(labels):
             raise LabelNotBinary(definition, part, labels)
         if len(labels) < 2:
             raise OneClassOnly(definition, part, labels, table.num_rows, shown)
+
+
+def _check_classes(definition: Definition, part: str, labels: Sequence[float], window: str) -> None:
+    """Every class must be there to be learned; to be judged, at least two."""
+    names = definition.label.class_names
+    missing = [name for place, name in enumerate(names) if place not in labels]
+    if part == "train" and missing:
+        several = len(missing) > 1
+        what = f"the class{'es' if several else ''} {', '.join(missing)} {'have' if several else 'has'} no row"
+        raise ClassMissing(definition, part, what, window)
+    if len(labels) < 2:
+        raise ClassMissing(definition, part, f"all labels are the class {names[int(labels[0])]}", window)

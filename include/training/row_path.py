@@ -141,9 +141,10 @@ class DirectBooster:
 
     :param booster: the loaded model.
     :param features: number of its features.
+    :param outputs: numbers of an answer: 1, or one for each of several classes.
     """
 
-    def __init__(self, booster: xgboost.Booster, features: int) -> None:
+    def __init__(self, booster: xgboost.Booster, features: int, outputs: int = 1) -> None:
         self._booster = booster  # keeps the handle alive
         self._handle = booster.handle
         self._predict = xgboost.core._LIB.XGBoosterPredictFromDense
@@ -159,10 +160,11 @@ class DirectBooster:
         self._config = json.dumps(config).encode()
         self._pack = struct.Struct(f"={features}f").pack_into
         self._features = features
+        self._outputs = outputs
         self._local = threading.local()
 
-    def predict(self, values: Sequence[float]) -> float:
-        """The answer for one encoded row, the float of the exact float32 value."""
+    def predict(self, values: Sequence[float]) -> Any:
+        """The answer for one encoded row, the float of the exact float32 value; of several outputs the list of them."""
         try:
             buffer, call, result, _ = self._local.row
         except AttributeError:
@@ -170,9 +172,11 @@ class DirectBooster:
         self._pack(buffer, 0, *values)
         if self._predict(*call) != 0:
             raise xgboost.core.XGBoostError(xgboost.core._LIB.XGBGetLastError().decode())
+        if self._outputs > 1:
+            return result[: self._outputs]
         return float(result[0])
 
-    def predict_matrix(self, matrix: npt.NDArray[np.float32]) -> list[float]:
+    def predict_matrix(self, matrix: npt.NDArray[np.float32]) -> list[Any]:
         """The answers for encoded rows, the floats of the exact float32 values.
 
         :param matrix: contiguous, rows by features, at least one row.
@@ -184,7 +188,10 @@ class DirectBooster:
         interface = self._interface(matrix.ctypes.data, len(matrix))
         if self._predict(call[0], interface, *call[2:]) != 0:
             raise xgboost.core.XGBoostError(xgboost.core._LIB.XGBGetLastError().decode())
-        answers: list[float] = result[: len(matrix)]
+        outputs = self._outputs
+        answers: list[float] = result[: len(matrix) * outputs]
+        if outputs > 1:
+            return [answers[place : place + outputs] for place in range(0, len(answers), outputs)]
         return answers
 
     def _interface(self, address: int, rows: int) -> bytes:
@@ -219,10 +226,10 @@ class DirectBooster:
 def direct_booster(booster: xgboost.Booster, features: Sequence[Mapping[str, Any]]) -> DirectBooster | None:
     """The direct way to a booster, or None if this XGBoost has it not or answers otherwise there."""
     try:
-        direct = DirectBooster(booster, len(features))
         probes = _probes(features)
+        direct = DirectBooster(booster, len(features), booster.inplace_predict(probes[0].reshape(1, -1)).size)
         for probe in probes:
-            if direct.predict(probe.tolist()) != float(booster.inplace_predict(probe.reshape(1, -1))[0]):
+            if direct.predict(probe.tolist()) != booster.inplace_predict(probe.reshape(1, -1))[0].tolist():
                 return None
         together = np.stack(probes * 20)
         if direct.predict_matrix(together) != booster.inplace_predict(together).tolist():

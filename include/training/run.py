@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.errors import NoriaError
+from include.lake.class_columns import answer_columns
 from include.lake.paths import relative_to_store
 from include.lake.store import store_of
 from include.settings import Settings
@@ -210,7 +211,8 @@ def _package(job: Job, trained: Trained, description: Document, holdout: pd.Data
         feature_types(job.definition),
         predictions=predictions,
         labels=holdout["label"],
-        binary=job.definition.task == "binary_classification",
+        task=job.definition.task,
+        classes=job.definition.label.class_names,
     )
     write_package(
         package,
@@ -223,12 +225,16 @@ def _package(job: Job, trained: Trained, description: Document, holdout: pd.Data
 
 
 def _check_equal(job: Job, holdout: pd.DataFrame, expected: Predictions, answers: Predictions) -> None:
-    different = np.flatnonzero(expected != answers)
+    different = np.flatnonzero((expected != answers).reshape(len(expected), -1).any(axis=1))
     if len(different):
         first = int(different[0])
         row = {name: str(holdout[name].iloc[first]) for name in ("partition", "_row")}
-        row |= {"trained": f"{expected[first]:.9g}", "packaged": f"{answers[first]:.9g}"}
+        row |= {"trained": _nine_digits(expected[first]), "packaged": _nine_digits(answers[first])}
         raise PackagedModelDiffers(job.definition.model, len(expected), len(different), row)
+
+
+def _nine_digits(answer: Any) -> str:
+    return " ".join(f"{value:.9g}" for value in np.atleast_1d(answer))
 
 
 def _write_predictions(job: Job, holdout: pd.DataFrame, predictions: Predictions) -> None:
@@ -237,7 +243,7 @@ def _write_predictions(job: Job, holdout: pd.DataFrame, predictions: Predictions
             "partition": pa.array(holdout["partition"].astype(str), pa.string()),
             "_row": pa.array(holdout["_row"], pa.int64()),
             "label": pa.array(holdout["label"], pa.float64()),
-            "prediction": pa.array(predictions, pa.float64()),
+            **answer_columns(predictions, job.definition.label.class_names),
         }
     )
     with tempfile.TemporaryDirectory(prefix="noria-predictions-") as folder:
@@ -315,7 +321,9 @@ def _log_model(
         back = tracker.download_model(logged.model_uri, Path(folder))
         if artifact_digest(back) != logged.artifact_digest:
             raise PackageIncomplete(back, ["the bytes that were logged"])
-        answers = mlflow.pyfunc.load_model(str(back)).predict(inputs)["prediction"].to_numpy()
+        found = mlflow.pyfunc.load_model(str(back)).predict(inputs)
+        names = [f"probability_{name}" for name in job.definition.label.class_names]
+        answers = found[names or "prediction"].to_numpy()
         _check_equal(job, holdout, predictions, answers)
         rows = Path(folder) / "rows.parquet"
         pq.write_table(_verification_rows(job, predictions), rows, compression="zstd")
@@ -328,7 +336,9 @@ def _log_model(
 
 def _verification_rows(job: Job, predictions: Predictions) -> pa.Table:
     """Raw input columns and prediction of holdout rows, spread evenly over the holdout."""
-    table = pq.read_table(job.directory / INPUTS_FILE).append_column("prediction", pa.array(predictions, pa.float64()))
+    table = pq.read_table(job.directory / INPUTS_FILE)
+    expected = pa.array(predictions.tolist(), pa.list_(pa.float64())) if predictions.ndim == 2 else predictions
+    table = table.append_column("prediction", pa.array(expected))
     count = min(job.definition.deployment.verify_rows, table.num_rows)
     places = np.unique(np.linspace(0, table.num_rows - 1, count).astype(np.int64))
     return table.take(pa.array(places))

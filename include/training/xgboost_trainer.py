@@ -6,7 +6,7 @@ Bytes depend on rows, their order, parameters, seed and library versions, and no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from include.training.calibration import Sigmoid, calibrated, fit_sigmoid
 from include.training.folds import Fold
 from include.training.matrices import Encoded
 from include.training.packaged_model import probability_or_value
-from include.training.parameters import class_weight, parameters, refusals_said
+from include.training.parameters import class_weight, parameters, refusals_said, row_weights
 from include.training.search import Found, search_parameters
 
 
@@ -64,6 +64,7 @@ def train_model(
     training = definition.training
     nthread = threads or training.resources.cpu
     params = {**parameters(definition), **class_weight(definition, train)}
+    train, older_folds = _weighted(definition, train), [_fold(definition, fold) for fold in older_folds]
     with refusals_said(definition):
         found = None
         if training.search is not None:
@@ -80,6 +81,7 @@ def train_model(
                 matrix=np.concatenate([train.matrix, validation.matrix]),
                 labels=np.concatenate([train.labels, validation.labels]),
             )
+            both = _weighted(definition, both)
             booster = xgboost.train({**params, "nthread": nthread}, both.dmatrix(features), best, verbose_eval=False)
     model = booster[:best]
     return Trained(
@@ -92,6 +94,16 @@ def train_model(
         sigmoid=sigmoid,
         judged=judged,
     )
+
+
+def _weighted(definition: Definition, part: Encoded) -> Encoded:
+    """The part with the weights of its rows, if classes are to weigh the same; what is judged on stays as it is."""
+    weights = row_weights(definition, part.labels)
+    return part if weights is None else replace(part, weights=weights)
+
+
+def _fold(definition: Definition, fold: Fold) -> Fold:
+    return replace(fold, train=_weighted(definition, fold.train))
 
 
 def _early_stopped(

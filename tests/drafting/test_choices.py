@@ -177,3 +177,24 @@ def test_the_command_says_what_it_drafted_and_what_to_do_next(
     assert "make run MODEL=late_parcels" in said
     assert main(arguments) == 10
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_label_of_a_few_texts_becomes_classes_and_its_draft_is_sound(project: Settings, tmp_path: Path) -> None:
+    frame = parcels()
+    damage = np.where(frame["weight"] > frame["weight"].median(), "none", "some")
+    frame["outcome"] = np.where(np.arange(len(frame)) % 7 == 0, "lost", damage)
+    draft = drafted(project, frame.drop(columns="late"), tmp_path)
+    assert (draft.label.task, draft.label.classes) == ("multiclass_classification", ("lost", "none", "some"))
+    write_draft(project, draft)
+    definition = load_definition(project.models / "late_parcels.yaml")
+    assert definition.label.class_names == ("lost", "none", "some")
+    assert definition.evaluation.metrics == ["log_loss", "roc_auc", "macro_f1"]
+    predictions = (project.expectations / "late_parcels" / "predictions.json").read_text()
+    assert "probability_lost" in predictions
+    assert "[0, 1, 2]" in " ".join(predictions.split())
+
+
+def test_a_text_column_is_a_label_only_if_it_is_named_so(project: Settings, tmp_path: Path) -> None:
+    assert drafted(project, parcels(), tmp_path, label="service").label.task == "multiclass_classification"
+    frame = parcels()[["parcel", "sent_at", "weight", "service"]]
+    assert drafted(project, frame, tmp_path).label.column != "service"

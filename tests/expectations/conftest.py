@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -18,7 +18,8 @@ from include.spec.columns import input_columns
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
 
-MODELS = ("bike_demand", "flight_delay")
+MODELS = ("bike_demand", "flight_delay", "flight_outcome")
+ROWS = {"flight_delay": 100_000, "flight_outcome": 73_000, "bike_demand": 9_700}
 Frames = dict[str, pd.DataFrame]
 
 
@@ -42,18 +43,31 @@ def _frames(settings: Settings, model: str) -> Frames:
     features = connection.sql(features_sql(definition, "raw", extra="partition, ")).df()
     known = features[features.label.notna()]
     last = known.partition.iloc[-1] if model == "bike_demand" else "2013-11-30"
-    known = known[known.partition <= last].tail(100_000 if model == "flight_delay" else 9_700)
+    known = known[known.partition <= last].tail(ROWS[model])
     part = np.where(np.arange(len(known)) < 0.8 * len(known), "train", "validation")
     training = known.assign(part=np.where(np.arange(len(known)) >= 0.9 * len(known), "holdout", part))
     holdout = training[training.part == "holdout"].reset_index(drop=True)
     noise = np.random.default_rng(7).uniform(size=len(holdout))
+    classes = definition.label.class_names
     guess = 0.2 * holdout.label + 0.3 * noise if model == "flight_delay" else 0.8 * holdout.label + 40 * noise
     predictions = holdout[["partition", "label"]].assign(_row=np.arange(len(holdout)), prediction=guess)
+    if classes:
+        predictions = predictions.assign(**_of_classes(holdout.label.to_numpy(), noise, classes))
     return {
         "raw": raw, "features": features, "training": training, "predictions": predictions,
-        "inference": _inference(raw, definition, 0.2 if model == "flight_delay" else 120.0),
+        "inference": _inference(raw, definition, 0.0 if classes else 0.2 if model == "flight_delay" else 120.0),
         "feedback": features[["label", "partition"]].dropna().assign(request_id="r", row=0, entity=None),
     }  # fmt: skip
+
+
+def _of_classes(labels: np.ndarray, noise: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Answers of a model that knows the shares of the classes, and something of the truth."""
+    shares = np.bincount(labels.astype(int), minlength=len(classes)) / len(labels)
+    truth = np.eye(len(classes))[labels.astype(int)]
+    answers = 0.7 * shares + 0.2 * truth + 0.1 * np.column_stack([noise, 1 - noise, *[0 * noise] * (len(classes) - 2)])
+    places = answers.argmax(axis=1)
+    probabilities = {f"probability_{name}": answers[:, place] for place, name in enumerate(classes)}
+    return {"prediction": places.astype(float), "predicted_class": np.array(classes)[places], **probabilities}
 
 
 def _inference(raw: pd.DataFrame, definition: Definition, prediction: float) -> pd.DataFrame:
@@ -66,6 +80,7 @@ def _inference(raw: pd.DataFrame, definition: Definition, prediction: float) -> 
         version=1,
         role="champion",
         prediction=prediction,
+        **({"predicted_class": definition.label.class_names[0]} if definition.label.class_names else {}),
         latency_us=np.arange(len(raw)) % 400 + 90,
     )
 

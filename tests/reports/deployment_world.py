@@ -200,6 +200,7 @@ def traffic(shift: float = 0.6) -> Traffic:
                          challenger=np.histogram(random.gamma(9, 0.052, 300), slow)[0].tolist(), beyond=26),
         predictions=Shares(edges=edges.tolist(), champion=np.histogram(said, edges)[0].tolist(),
                            challenger=np.histogram(np.clip(said + shift * said.std(), 0, 1), edges)[0].tolist()),
+        of_classes=False,
         medians={"challenger": (0.46, 0.97), "champion": (0.44, 0.93)},
         errors=(("ValueError: could not convert string to float: '–'", 2),),
     )  # fmt: skip

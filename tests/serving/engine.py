@@ -37,9 +37,12 @@ def save_model(
     :param estimator: trees trained here if left out; else ``offered`` says its kind.
     """
     draw = np.random.default_rng(seed)
+    classes = len(offered.get("classes") or ())
+    several = {"objective": "multi:softprob", "num_class": classes} if classes else {}
+    values, labels = draw.random((300, len(offered["features"]))) * 10, draw.random(300)
     booster = xgboost.train(
-        {"max_depth": 3, "seed": seed, "nthread": 1},
-        xgboost.DMatrix(draw.random((300, len(offered["features"]))) * 10, draw.random(300)),
+        {"max_depth": 3, "seed": seed, "nthread": 1, **several},
+        xgboost.DMatrix(values, np.floor(labels * classes) if classes else labels),
         num_boost_round=5,
     )
     types = {name: SQL_TYPES[kind] for name, kind in offered["columns"].items()}

@@ -30,7 +30,7 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
     "missing key": (("owner: ops\n", ""), 1, "owner", "Add `owner`: Who answers for it"),
     "missing inner key": (("  starts: 2013-01-01\n", ""), 5, "source.starts", "Add `starts`: First day with data."),
     "wrong choice": (("partition: day", "partition: dya"), 8, "source.partition", "Did you mean `day`?"),
-    "wrong task": (("task: binary_classification", "task: binary"), 4, "task", "binary_classification, regression"),
+    "wrong task": (("task: binary_classification", "task: binary"), 4, "task", "multiclass_classification, regression"),
     "text for a number": (("window: 90d", "window: 90d\n  rounds: many"), 28, "training.rounds", "a whole number"),
     "truth for a number": (("window: 90d", "window: 90d\n  seed: true"), 28, "training.seed", "Write a whole number."),
     "quoted number": (("window: 90d", 'window: 90d\n  seed: "7"'), 28, "training.seed", "the text '7'"),

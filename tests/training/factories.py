@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from include.features.select import label_sql
 from include.spec.columns import feature_types, input_columns
 from include.spec.definition import Definition
 from include.training.cleaning import kept_rows, learn_cleaning
@@ -67,6 +68,22 @@ def make_definition(**changes: Any) -> Definition:
         merged = isinstance(change, dict) and key != "features"
         document[key] = {**document.get(key, {}), **change} if merged else change
     return Definition.model_validate(document)
+
+
+CLASSES = ("early", "late", "very late")
+
+
+def make_class_definition(**changes: Any) -> Definition:
+    """The same with three classes for a label."""
+    expression = "CASE WHEN delay > 30 THEN 'very late' WHEN delay > 10 THEN 'late' ELSE 'early' END"
+    document: dict[str, Any] = {
+        "task": "multiclass_classification",
+        "label": {"expression": expression, "classes": list(CLASSES)},
+        "evaluation": {"metrics": ["log_loss", "roc_auc"], "gates": [{"metric": "roc_auc", "at_least": 0.5}]},
+    }
+    for key, change in changes.items():
+        document[key] = {**document.get(key, {}), **change} if isinstance(change, dict) else change
+    return make_definition(**document)
 
 
 def make_rows(count: int, *, seed: int = 1, start: str = "2013-01-01", days: int = 16) -> pd.DataFrame:
@@ -143,5 +160,5 @@ def featured(rows: pd.DataFrame, definition: Definition, description: dict[str, 
 
     connection = duckdb.connect()
     connection.register("raw", rows)
-    label = f"CAST(({definition.label.expression}) AS DOUBLE) AS label"
+    label = f"CAST(({label_sql(definition)}) AS DOUBLE) AS label"
     return connection.execute(f"SELECT {description['select']}, {label} FROM raw").df()

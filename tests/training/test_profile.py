@@ -63,7 +63,10 @@ def test_the_order_of_rows_and_empty_columns_leave_json_that_is_the_same() -> No
     )
     types = {"n": "numeric", "c": "category", "e": "category", "b": "boolean"}
     made = [
-        json.dumps(make_profile(f, types, predictions=np.array([0.5]), labels=[1.0], binary=True), allow_nan=False)  # type: ignore[arg-type]
+        json.dumps(
+            make_profile(f, types, predictions=np.array([0.5]), labels=[1.0], task="binary_classification"),
+            allow_nan=False,
+        )  # type: ignore[arg-type]
         for f in (frame, frame[::-1])
     ]
     assert made[0] == made[1]

@@ -104,8 +104,21 @@ class Protocol(typing.Protocol):
         """
         ...
 
-    def encode(self, call: Call, predictions: Sequence[float], *, model: str, version: int, request_id: str) -> Encoded:
-        """The answer to a call that :meth:`decode` made."""
+    def encode(
+        self,
+        call: Call,
+        predictions: Sequence[Any],
+        *,
+        model: str,
+        version: int,
+        request_id: str,
+        classes: Sequence[str] = (),
+    ) -> Encoded:
+        """The answer to a call that :meth:`decode` made.
+
+        :param predictions: for each row a number, or the probabilities of the classes.
+        :param classes: in the order of the probabilities; none if a prediction is one number.
+        """
         ...
 
     def refuse(self, refused: RequestRefused, request_id: str) -> Encoded:

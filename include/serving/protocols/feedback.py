@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -26,12 +26,18 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def decode(
-    body: bytes, headers: Headers, entity: Mapping[str, str], limits: Limits, time_zone: str = "UTC"
+    body: bytes,
+    headers: Headers,
+    entity: Mapping[str, str],
+    limits: Limits,
+    time_zone: str = "UTC",
+    classes: Sequence[str] = (),
 ) -> list[Label]:
     """Read labels; several for the same row or entity are fine, the later one counts.
 
     :param entity: the model's entity columns with their types, empty if it has none.
     :param time_zone: the source's, in which an entity's time without zone is meant.
+    :param classes: which a label names one of; it is kept as its place among them. None: labels are numbers.
     :raises RequestRefused: 415 for another content type, 400 for no JSON, 413 for too much, 422 for the rest, with
         the label's number as row.
     """
@@ -44,7 +50,7 @@ def decode(
     if not isinstance(labels, list):
         raise RequestRefused(422, '"labels" must be a list.', field="labels")
     check_rows(len(labels), limits, "labels")
-    return [_label(number, label, entity, time_zone) for number, label in enumerate(labels)]
+    return [_label(number, label, entity, time_zone, classes) for number, label in enumerate(labels)]
 
 
 def encode(accepted: int, request_id: str) -> Encoded:
@@ -52,11 +58,11 @@ def encode(accepted: int, request_id: str) -> Encoded:
     return Encoded(orjson.dumps({"accepted": accepted, "request_id": request_id}))
 
 
-def _label(number: int, given: object, entity: Mapping[str, str], time_zone: str) -> Label:
+def _label(number: int, given: object, entity: Mapping[str, str], time_zone: str, classes: Sequence[str]) -> Label:
     if not isinstance(given, dict):
         raise RequestRefused(422, f"A label must be an object, this is {kind_of(given)}.", row=number)
     check_keys(given, _KEYS, row=number)
-    value = given.get("label")
+    value = _class(given.get("label"), classes, number) if classes else given.get("label")
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise RequestRefused(422, "A label must be a finite number, true or false.", field="label", row=number)
     at = None if given.get("at") is None else _instant(given["at"], number)
@@ -73,6 +79,17 @@ def _label(number: int, given: object, entity: Mapping[str, str], time_zone: str
     if type(row) is not int or not 0 <= row < 2**31:
         raise RequestRefused(422, "A row is a number from 0.", field="row", row=number)
     return Label(label=float(value), request_id=request_id, row=row, at_us=at)
+
+
+def _class(given: object, classes: Sequence[str], number: int) -> int:
+    """The class's place; numbers and truth values are known by the text that the label's expression makes of them."""
+    text = str(given).lower() if isinstance(given, bool) else str(given) if isinstance(given, str | int) else None
+    if text not in classes:
+        shown = f"{given!r:.80}" if text is not None else kind_of(given)
+        raise RequestRefused(
+            422, f"A label must be one of {', '.join(classes)}; this is {shown}.", field="label", row=number
+        )
+    return classes.index(text)
 
 
 def _entity(given: object, columns: Mapping[str, str], number: int, time_zone: str) -> str:

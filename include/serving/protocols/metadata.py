@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from include.serving.protocols.v2 import OUTPUT
+from include.serving.protocols.v2_outputs import output_metadata
 
 DATATYPES = {"string": "BYTES", "integer": "INT64", "number": "FP64", "boolean": "BOOL", "timestamp": "BYTES"}
 """The datatype that a column of each type is told to have; others that hold its values are read too."""
@@ -34,6 +34,7 @@ def model_metadata(
     entity: Mapping[str, str] | None = None,
     *,
     trainer: str = "xgboost",
+    classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """``GET /v2/models/{model}`` and ``…/versions/{version}``.
 
@@ -41,6 +42,7 @@ def model_metadata(
     :param columns: the inputs and their types, all required.
     :param entity: the entity columns; those that are no inputs are listed as optional.
     :param trainer: the kind of trainer that the model is of.
+    :param classes: whose probabilities it answers, in order.
     """
     extra = {name: kind for name, kind in (entity or {}).items() if name not in columns}
     return {
@@ -49,7 +51,7 @@ def model_metadata(
         "platform": f"noria_{trainer}",
         "inputs": [_tensor(name, kind) for name, kind in columns.items()]
         + [{**_tensor(name, kind), "parameters": {"optional": True}} for name, kind in extra.items()],
-        "outputs": [{"name": OUTPUT, "datatype": "FP64", "shape": [-1]}],
+        "outputs": output_metadata(classes),
     }
 
 

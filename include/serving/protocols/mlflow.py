@@ -13,6 +13,7 @@ import orjson
 
 from include.serving.limits import Limits
 from include.serving.protocols.calls import SMALL, Call, Encoded, Headers, Row, from_columns
+from include.serving.protocols.classes import likeliest, named
 from include.serving.protocols.compression import compress
 from include.serving.protocols.mlflow_csv import csv_columns
 from include.serving.validation import (
@@ -68,15 +69,24 @@ class MlflowProtocol:
     def encode(
         self,
         call: Call,
-        predictions: Sequence[float],
+        predictions: Sequence[Any],
         *,
         model: str,  # noqa: ARG002
         version: int,  # noqa: ARG002
         request_id: str,  # noqa: ARG002
+        classes: Sequence[str] = (),
     ) -> Encoded:
-        """``{"predictions": [{"prediction": …}, …]}``; version and request id are in the headers."""
+        """``{"predictions": [{"prediction": …}, …]}``, of several classes with ``probability_<class>`` besides.
+
+        Version and request id are in the headers.
+        """
         values = predictions if isinstance(predictions, list) else np.asarray(predictions).tolist()
-        document = {"predictions": [{"prediction": value} for value in values]}
+        if classes:
+            names = [f"probability_{name}" for name in classes]
+            answers = [{"prediction": likeliest(row, classes), **named(row, names)} for row in values]
+        else:
+            answers = [{"prediction": value} for value in values]
+        document = {"predictions": answers}
         return compress(Encoded(orjson.dumps(document)), call.options)
 
     def refuse(self, refused: RequestRefused, request_id: str) -> Encoded:

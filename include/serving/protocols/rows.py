@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
 from include.serving.limits import Limits
 from include.serving.protocols.calls import Call, Encoded, Headers
+from include.serving.protocols.classes import likeliest, named
 from include.serving.validation import RequestRefused, check_content_type, inflate, parse_rows
 
 
@@ -28,14 +30,19 @@ class RowsProtocol:
     def encode(
         self,
         call: Call,  # noqa: ARG002
-        predictions: Sequence[float],
+        predictions: Sequence[Any],
         *,
         model: str,
         version: int,
         request_id: str,
+        classes: Sequence[str] = (),
     ) -> Encoded:
-        """``{"model", "version", "predictions", "request_id"}``."""
-        document = {"model": model, "version": version, "predictions": predictions, "request_id": request_id}
+        """``{"model", "version", "predictions", "request_id"}``; of several classes also ``probabilities`` by name."""
+        document: dict[str, Any] = {"model": model, "version": version, "predictions": predictions}
+        if classes:
+            document["predictions"] = [likeliest(row, classes) for row in predictions]
+            document["probabilities"] = [named(row, classes) for row in predictions]
+        document["request_id"] = request_id
         return Encoded(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
 
     def refuse(self, refused: RequestRefused, request_id: str) -> Encoded:

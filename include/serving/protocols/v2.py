@@ -13,11 +13,11 @@ import orjson
 from include.serving.limits import Limits
 from include.serving.protocols.calls import SMALL, Call, Encoded, Headers, from_columns
 from include.serving.protocols.compression import compress
-from include.serving.protocols.v2_binary import DATATYPES, NUMERIC, Reader, check_finite, doubles, split
+from include.serving.protocols.v2_binary import DATATYPES, NUMERIC, Reader, check_finite, split
 from include.serving.protocols.v2_json import json_values
+from include.serving.protocols.v2_outputs import OUTPUT, PROBABILITIES, Tensor, class_tensors
 from include.serving.validation import RequestRefused, check_keys, check_rows, inflate, kind_of, media_type, parse_json
 
-OUTPUT = "prediction"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _LONGEST_ID = 1024
 _TYPES = frozenset({"", "application/json", "application/octet-stream"})
@@ -32,13 +32,15 @@ class V2Options:
     """What the answer has to look like.
 
     :param id: the request's own id, echoed; None if it has none (tritonclient says so with an empty one).
-    :param binary: whether the predictions go as bytes after the JSON.
+    :param binary: whether the outputs go as bytes after the JSON.
+    :param outputs: the outputs that are asked for, in that order, and whether each goes as bytes; None: all.
     :param accepted: the header Accept-Encoding.
     """
 
     id: str | None = None
     binary: bool = False
     accepted: bytes | None = None
+    outputs: Mapping[str, bool] | None = None
 
 
 class V2Protocol:
@@ -66,25 +68,46 @@ class V2Protocol:
         request_id = options.id if options.id is not None and _PLAIN_ID.fullmatch(options.id) else None
         return from_columns(tensors, count, request_id=request_id, options=options)
 
-    def encode(self, call: Call, predictions: Sequence[float], *, model: str, version: int, request_id: str) -> Encoded:
-        """One output tensor ``prediction``, FP64 of shape [n]; null (in bytes: NaN) where the model has no answer."""
+    def encode(
+        self,
+        call: Call,
+        predictions: Sequence[Any],
+        *,
+        model: str,
+        version: int,
+        request_id: str,
+        classes: Sequence[str] = (),
+    ) -> Encoded:
+        """One output tensor ``prediction``, FP64 of shape [n]; null (in bytes: NaN) where the model has no answer.
+
+        Of several classes it is BYTES (the likeliest class), beside ``probabilities``, FP64 of shape [n, classes].
+
+        :raises RequestRefused: 422 for an output that this model has not.
+        """
         options = call.options if isinstance(call.options, V2Options) else V2Options()
-        output: dict[str, Any] = {"name": OUTPUT, "datatype": "FP64", "shape": [len(predictions)]}
+        made = class_tensors(predictions, classes) if classes else [Tensor.of_numbers(OUTPUT, predictions)]
+        by_name = {tensor.name: tensor for tensor in made}
+        asked = dict.fromkeys(by_name, options.binary) if options.outputs is None else options.outputs
+        missing = next((name for name in asked if name not in by_name), None)
+        if missing is not None:
+            raise RequestRefused(422, f'There is no such output; the only one is "{OUTPUT}".', field=missing)
+        described, chunks = [], []
+        for name, binary in asked.items():
+            output, data = by_name[name].described(binary=binary)
+            described.append(output)
+            chunks.append(data)
         document = {
             "model_name": model,
             "model_version": str(version),
             "id": request_id if options.id is None else options.id,
-            "outputs": [output],
+            "outputs": described,
         }
-        if options.binary:
-            data = doubles(predictions)
-            output["parameters"] = {"binary_data_size": len(data)}
-            header = orjson.dumps(document)
+        header = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        if any(asked.values()):
             length = (b"inference-header-content-length", str(len(header)).encode())
-            answer = Encoded(header + data, b"application/octet-stream", [length])
+            answer = Encoded(header + b"".join(chunks), b"application/octet-stream", [length])
         else:
-            output["data"] = predictions
-            answer = Encoded(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+            answer = Encoded(header)
         return compress(answer, options.accepted)
 
     def refuse(self, refused: RequestRefused, request_id: str) -> Encoded:
@@ -104,30 +127,32 @@ def _options(document: dict[str, Any], headers: Headers) -> V2Options:
         raise RequestRefused(422, f"The id must be a text of at most {_LONGEST_ID} characters.", field="id")
     parameters = _parameters(document, "parameters")
     binary = _flag(parameters, "binary_data_output", False, "parameters")
-    outputs = document.get("outputs")
+    outputs, asked = document.get("outputs"), None
     if outputs:
-        binary = _requested(outputs, binary)
+        asked = _requested(outputs, binary)
     elif outputs is not None and not isinstance(outputs, list):
         raise RequestRefused(422, f'"outputs" must be a list, this is {kind_of(outputs)}.', field="outputs")
-    return V2Options(own_id or None, binary, headers.get(b"accept-encoding"))
+    return V2Options(own_id or None, binary, headers.get(b"accept-encoding"), asked)
 
 
-def _requested(outputs: object, binary: bool) -> bool:
-    """Whether the one output that there is shall be binary."""
+def _requested(outputs: object, default: bool) -> dict[str, bool]:
+    """The outputs that are asked for, and whether each shall be binary."""
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise RequestRefused(422, '"outputs" must be a list of objects.', field="outputs")
+    asked: dict[str, bool] = {}
     for output in outputs:
         check_keys(output, ("name", "parameters"))
-        if output.get("name") != OUTPUT:
+        if output.get("name") not in {OUTPUT, PROBABILITIES}:
             named = output["name"] if isinstance(output.get("name"), str) else "outputs"
             raise RequestRefused(422, f'There is no such output; the only one is "{OUTPUT}".', field=named)
-        parameters = _parameters(output, OUTPUT)
+        name = output["name"]
+        parameters = _parameters(output, name)
         if "classification" in parameters:
-            raise RequestRefused(422, "The classification extension is not supported.", field=OUTPUT)
-        binary = _flag(parameters, "binary_data", binary, OUTPUT)
-    if len(outputs) > 1:
-        raise RequestRefused(422, "The output is asked for more than once.", field=OUTPUT)
-    return binary
+            raise RequestRefused(422, "The classification extension is not supported.", field=name)
+        if name in asked:
+            raise RequestRefused(422, "The output is asked for more than once.", field=name)
+        asked[name] = _flag(parameters, "binary_data", default, name)
+    return asked
 
 
 def _parameters(holder: dict[str, Any], field: str) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class ReplayRow:
     partition: str
     number: int
     values: dict[str, Any]
-    label: float | None
+    label: float | str | None
 
 
 @dataclass
@@ -127,10 +127,16 @@ class LaterRows:
         items.append(label_item(self.definition) if self.labels else f"NULL AS {LABEL}")
         table = query_table(connection, f"SELECT {', '.join(items)} FROM rows ORDER BY {ROW}")  # noqa: S608
         columns = [table.column(index).to_pylist() for index in range(table.num_columns)]
+        classes = self.definition.label.class_names
         return [
-            ReplayRow(key, number, dict(zip(names, values, strict=True)), label)
+            ReplayRow(key, number, dict(zip(names, values, strict=True)), _named(label, classes))
             for number, *values, label in zip(*columns, strict=True)
         ]
+
+
+def _named(label: float | None, classes: Sequence[str]) -> float | str | None:
+    """The label as a caller sends it: of several classes its name."""
+    return classes[int(label)] if classes and label is not None else label
 
 
 def request_columns(definition: Definition) -> list[str]:

@@ -54,7 +54,7 @@ class ReplayRequest:
 
     request_id: str
     rows: list[dict[str, Any]]
-    labels: Sequence[float | None] = ()
+    labels: Sequence[float | str | None] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

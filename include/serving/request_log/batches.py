@@ -13,9 +13,10 @@ import pyarrow as pa
 from include.serving.request_log import records
 from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import Shape
-from include.serving.request_log.tables import DAY, FEEDBACK, INFERENCE, INPUT_PREFIX, INPUT_TYPES
+from include.serving.request_log.tables import CLASS_COLUMNS, DAY, FEEDBACK, INFERENCE, INPUT_PREFIX, INPUT_TYPES
 from include.serving.routing import entity_key
 
+_BY_CLASS: Final = tuple(field.name for field in CLASS_COLUMNS)
 _DAY_US: Final = 86_400_000_000
 Record = Mapping[str, Any]
 
@@ -66,7 +67,7 @@ def inference_tables(logged: Iterable[Logged], hashing: Hashing, types: Mapping[
     for item in logged:
         shape = item.shape if item.record["kind"] != records.SHADOW else None
         identity = (item.record.get("version", 0), tuple(shape.columns.items()) if shape else ())
-        _, gathered = groups.setdefault(identity, (shape, _Rows({name: [] for name in INFERENCE.names})))
+        _, gathered = groups.setdefault(identity, (shape, _Rows({name: [] for name in (*INFERENCE.names, *_BY_CLASS)})))
         try:
             _gather(gathered, item, hashing)
         except ValueError as error:
@@ -113,6 +114,9 @@ def input_column(name: str, kind: str, types: Mapping[str, pa.DataType]) -> str:
 
 def _inference_table(gathered: _Rows, shape: Shape | None, types: Mapping[str, pa.DataType]) -> pa.Table:
     columns = {f.name: pa.array(gathered.fixed[f.name], f.type) for f in INFERENCE}
+    for f in CLASS_COLUMNS:
+        if any(value is not None for value in gathered.fixed[f.name]):
+            columns[f.name] = pa.array(gathered.fixed[f.name], f.type)
     if shape is not None and shape.columns:
         by_column = list(zip(*gathered.inputs, strict=True)) if gathered.inputs else [()] * len(shape.columns)
         for (name, given), values in zip(shape.columns.items(), by_column, strict=False):
@@ -135,7 +139,7 @@ def _answered_rows(item: Logged, hashing: Hashing) -> _Part:
         "asked": [record["asked"]] * count,
         "entity": _entities(record, rows, shape, hashing),
         "protocol": [record["protocol"]] * count,
-        "prediction": [_prediction(value) for value in record["predictions"]] if answered else [None] * count,
+        **_said(record["predictions"] if answered else [None] * count, shape.classes),
         "latency_us": [record["latency"]] * count,
         "champion_latency_us": [None] * count,
         "error": [record.get("error")] * count,
@@ -144,6 +148,39 @@ def _answered_rows(item: Logged, hashing: Hashing) -> _Part:
     if any(len(row) < wide for row in rows):
         raise ValueError("a row is too short")
     return _Part(count, columns, [row[:wide] for row in rows])
+
+
+def _said(values: Sequence[Any], classes: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Answers by column: numbers as they are; of several classes the place and the name of the likeliest one too.
+
+    :raises ValueError: one is none.
+    """
+    if not classes:
+        return {
+            "prediction": [_prediction(value) for value in values],
+            **dict.fromkeys(_BY_CLASS, [None] * len(values)),
+        }
+    answers = [_probabilities(value, classes) for value in values]
+    places = [None if row is None else max(range(len(classes)), key=row.__getitem__) for row in answers]
+    return {
+        "prediction": [None if place is None else float(place) for place in places],
+        "predicted_class": [None if place is None else classes[place] for place in places],
+        "probabilities": answers,
+    }
+
+
+def _probabilities(value: Any, classes: Sequence[str]) -> list[float] | None:
+    """One answer; None if one of its numbers is NaN, which was written as null.
+
+    :raises ValueError: it is none, which must not hold the other records up.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != len(classes):
+        raise ValueError(f"its prediction {value!r:.80} is not one probability for each of {len(classes)} classes")
+    numbers = [_prediction(number) for number in value]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(numbers) else None
 
 
 def _prediction(value: Any) -> float | None:
@@ -167,7 +204,7 @@ def _scored_rows(item: Logged, _: Hashing) -> _Part:
         "asked": [False] * count,
         "entity": [None] * count,
         "protocol": [None] * count,
-        "prediction": predictions,
+        **_said(predictions, item.record.get("classes") or ()),
         "latency_us": latencies,
         "champion_latency_us": champions,
         "error": errors,

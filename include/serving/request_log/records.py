@@ -39,6 +39,7 @@ class Shape:
     :param entity: entity columns and their types, in order; those that are no inputs are optional fields of a row.
     :param personal: columns that are hashed.
     :param time_zone: the source's time zone, in which timestamps without one are meant.
+    :param classes: whose probabilities its answers hold, in order; none if an answer is one number.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Shape:
     entity: Mapping[str, str] = field(default_factory=dict)
     personal: frozenset[str] = frozenset()
     time_zone: str = "UTC"
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: str, version: int, description: Mapping[str, Any]) -> Shape:
@@ -59,6 +61,7 @@ class Shape:
             entity=dict(serving.get("entity") or {}),
             personal=frozenset(serving.get("personal") or ()),
             time_zone=description.get("time_zone", "UTC"),
+            classes=tuple(description.get("classes") or ()),
         )
 
     @classmethod
@@ -71,6 +74,7 @@ class Shape:
             entity=record["entity"],
             personal=frozenset(record["personal"]),
             time_zone=record["time_zone"],
+            classes=tuple(record.get("classes") or ()),
         )
 
     @cached_property
@@ -85,6 +89,7 @@ class Shape:
                 "entity": dict(self.entity),
                 "personal": sorted(self.personal),
                 "time_zone": self.time_zone,
+                **({"classes": list(self.classes)} if self.classes else {}),
             }
         )
 

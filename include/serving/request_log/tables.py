@@ -24,6 +24,12 @@ LogTable = Literal["inference", "feedback"]
 DAY: Final = "day"
 INPUT_PREFIX: Final = "input_"
 _INSTANT: Final = pa.timestamp("us", "UTC")
+CLASS_COLUMNS: Final = (
+    pa.field("predicted_class", pa.string()),
+    pa.field("probabilities", pa.list_(pa.float64())),
+)
+"""What ``inference`` has besides for a model of several classes: the answer's name, and the probabilities in the
+classes' order. Its ``prediction`` is the class's place among them, as a feedback's ``label`` is."""
 
 INFERENCE: Final = pa.schema(
     [

@@ -90,7 +90,7 @@ class RequestLog:
         asked: bool,
         protocol: str,
         call: Call,
-        predictions: Sequence[float],
+        predictions: Sequence[Any],
         latency_us: int,
         deployment: str | None = None,
     ) -> bool:

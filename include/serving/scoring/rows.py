@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from include.lake.columns import PREDICTION, ROW
+from include.lake.class_columns import answer_columns, padded
+from include.lake.columns import ROW
 from include.lake.score_columns import AS_OF, DATA_SOURCE, MODEL_VERSION, TABLE, kept_columns, scores_schema
 from include.lake.score_sources import Part
 from include.lake.writer import GROUP, StagingWriter, WrittenPartition
@@ -80,7 +81,7 @@ class Scorer:
         }
         columns: Mapping[str, pa.Array] = {
             **{name: batch.column(name) for name in kept},
-            PREDICTION: pa.array(predictions, pa.float64()),
+            **answer_columns(predictions, self._classes),
             **{name: pa.repeat(value, count) for name, value in constants.items()},
         }
         return pa.RecordBatch.from_pydict(columns)
@@ -93,12 +94,30 @@ class Scorer:
             raise
         except Exception as error:
             raise PartNotScored(self._failure(part, batch, error)) from error
-        if answers.shape != (batch.num_rows,):
+        if self._classes:
+            answers = self._by_class(part, answers.reshape(batch.num_rows, -1))
+        elif answers.shape != (batch.num_rows,):
             raise PartNotScored(
                 f"Version {self.version} gave {answers.size} answers for {batch.num_rows} rows of {part.name}. "
                 "Score with another version."
             )
         return answers
+
+    @property
+    def _classes(self) -> tuple[str, ...]:
+        return self.definition.label.class_names
+
+    def _by_class(self, part: Part, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities of the definition's classes; those that came after the version have none in it."""
+        known = tuple(getattr(self.packaged, "classes", ()))
+        if not known or self._classes[: len(known)] != known or answers.shape[1] != len(known):
+            raise PartNotScored(
+                f"Version {self.version} cannot score {part.name}: it knows the classes "
+                f"{', '.join(known) or '(none)'}, and label.classes does not begin with them. "
+                "Score with another version."
+            )
+        found: NDArray[np.float64] = padded(answers, len(self._classes))
+        return found
 
     def _failure(self, part: Part, batch: pa.RecordBatch, error: Exception) -> str:
         row = getattr(error, "row", None)
@@ -114,15 +133,16 @@ class Scorer:
 
     def _check(self, part: Part, batch: pa.RecordBatch, predictions: NDArray[np.float64]) -> None:
         """Whatever the suites say, a score is a finite number, and a probability lies between 0 and 1."""
-        bad = ~np.isfinite(predictions)
+        answers = predictions.reshape(len(predictions), -1)
+        bad = ~np.isfinite(answers).all(axis=1)
         meant = "finite"
-        if self.definition.task == "binary_classification":
-            bad |= ~((predictions >= 0) & (predictions <= 1))
+        if self.definition.task != "regression":
+            bad |= ~((answers >= 0) & (answers <= 1)).all(axis=1)
             meant = "a probability"
         if bad.any():
             place = int(np.flatnonzero(bad)[0])
             row = batch.column(ROW)[place].as_py()
             raise PartNotScored(
                 f"Version {self.version} gave answers for {part.name} that are not {meant}: {int(bad.sum())} of "
-                f"{predictions.size} rows, first row {row}: {predictions[place]}. Score with another version."
+                f"{len(predictions)} rows, first row {row}: {predictions[place]}. Score with another version."
             )
