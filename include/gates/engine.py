@@ -12,20 +12,21 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from include.gates.checks import SAMPLES, absent_check, check_of, lists_in
 from include.gates.errors import GateBroken, SuiteError
 from include.gates.plain import to_plain
 from include.gates.result import Check, GateResult
-from include.gates.suite import Expectation, Suite
+from include.gates.suite import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SAMPLES: Final = 20
-"""Most rows that a failed expectation shows."""
-
 _BATCH: Final = "frame"
+_NOTHING: Final[Mapping[int, Check]] = MappingProxyType({})
+_ROW_COUNT: Final = "table.row_count"
 _QUICK: Final[dict[str, Any]] = {"result_format": {"result_format": "BOOLEAN_ONLY"}}
 
 
@@ -40,13 +41,19 @@ class Evaluator:
         _quiet()
         from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 
-        self._suite = suite
+        self.suite = self._suite = suite
         self._engine = PandasExecutionEngine()
         self._configurations = [_configuration(suite, number) for number in range(len(suite.expectations))]
         self._plans: dict[tuple[int, ...], _Plan] = {}
 
     def judge(
-        self, frame: pd.DataFrame, *, subject: str, identify: Sequence[str] = (), brief: bool = False
+        self,
+        frame: pd.DataFrame,
+        *,
+        subject: str,
+        identify: Sequence[str] = (),
+        brief: bool = False,
+        known: Mapping[int, Check] = _NOTHING,
     ) -> GateResult:
         """Judge a frame.
 
@@ -55,15 +62,18 @@ class Evaluator:
         :param identify: columns that tell a reader which row it is (the entity).
         :param brief: show no sample rows of failed expectations that only warn; looking for them takes longer than all
             the judging.
+        :param known: outcomes that are known already, by the number of their expectation.
         :raises GateBroken: if an expectation could not be evaluated.
         """
         present = set(frame.columns)
-        checks: dict[int, Check] = {}
+        checks: dict[int, Check] = dict(known)
         numbers = []
         for number, expectation in enumerate(self._suite.expectations):
+            if number in known:
+                continue
             absent = [column for column in expectation.columns if column not in present]
             if absent:
-                checks[number] = _absent(expectation, absent)
+                checks[number] = absent_check(expectation, absent)
             else:
                 numbers.append(number)
         narrow = frame[[column for column in self._suite.columns if column in present]]
@@ -82,14 +92,16 @@ class Evaluator:
         )
 
     def _evaluate(self, numbers: tuple[int, ...], narrow: pd.DataFrame, subject: str) -> dict[int, Check]:
+        if not numbers:
+            return {}
         self._engine.load_batch_data(_BATCH, narrow)
         if numbers not in self._plans:
             self._plans[numbers] = self._plan(numbers, subject)
-        outcomes = self._plans[numbers].run(self, subject)
+        outcomes = self._plans[numbers].run(self, subject, len(narrow))
         checks = {}
         for number, (success, observed, metrics) in outcomes.items():
             expectation = self._suite.expectations[number]
-            checks[number] = _check(expectation, success, observed, metrics)
+            checks[number] = check_of(expectation, success, observed, metrics)
         return checks
 
     def _plan(self, numbers: tuple[int, ...], subject: str) -> _Plan:
@@ -107,15 +119,18 @@ class Evaluator:
         found: set[int] = set()
         for number, expectation in enumerate(self._suite.expectations):
             if expectation.severity == "critical" and expectation.form.kind == "rows":
-                found.update(self._unexpected(number, frame))
+                found.update(self.unexpected(number, frame))
         return found
 
-    def _unexpected(self, number: int, frame: pd.DataFrame) -> list[int]:
-        """Labels of the rows that do not meet an expectation on each row, in the frame's order."""
+    def unexpected(self, number: int, frame: pd.DataFrame, *, tolerated: bool = False) -> list[int]:
+        """Labels of the rows that do not meet an expectation on each row, in the frame's order.
+
+        :param tolerated: also those that its ``mostly`` tolerates in this frame.
+        """
         # Without unexpected_index_column_names, for which Great Expectations goes from cell to cell: 0.1 ms a row.
         columns = list(self._suite.expectations[number].columns)
         outcome = self._look_again(number, frame[columns], {"result_format": "COMPLETE"})
-        return [] if outcome.success else list(outcome.result.get("unexpected_index_list") or [])
+        return [] if outcome.success and not tolerated else list(outcome.result.get("unexpected_index_list") or [])
 
     def _look_again(self, number: int, frame: pd.DataFrame, layout: dict[str, Any]) -> Any:
         """Great Expectations' own result of one expectation."""
@@ -135,12 +150,12 @@ class Evaluator:
         if expectation.form.kind == "rows":
             return replace(check, samples=self._samples(number, frame, identify))
         outcome = self._look_again(number, frame[list(expectation.columns)], {"result_format": "SUMMARY"})
-        return replace(check, observed=_lists(outcome.result or {}) or check.observed)
+        return replace(check, observed=lists_in(outcome.result or {}) or check.observed)
 
     def _samples(self, number: int, frame: pd.DataFrame, identify: list[str]) -> tuple[dict[str, Any], ...]:
         """The first rows that do not meet an expectation on each row: the entity's columns, then its own."""
         shown = list(dict.fromkeys([*identify, *self._suite.expectations[number].columns]))
-        rows = frame.loc[self._unexpected(number, frame)[:SAMPLES], shown]
+        rows = frame.loc[self.unexpected(number, frame)[:SAMPLES], shown]
         return tuple({name: to_plain(row[name]) for name in shown} for row in rows.to_dict("records"))
 
 
@@ -163,11 +178,15 @@ class _Plan:
             own = _collect(graph.edges, needed)
             named = {name: metric.id for name, metric in dependencies.metric_configurations.items()}
             self._expectations[number] = (expectation, named, own)
-        self._levels = _levels(needed)
+        self._row_counts = [name for name, (metric, _) in needed.items() if metric.metric_name == _ROW_COUNT]
+        self._levels = _levels(needed, self._row_counts)
 
-    def run(self, evaluator: Evaluator, subject: str) -> dict[int, tuple[bool, Any, dict[str, Any]]]:
-        """Compute the metrics of the loaded frame and let each expectation judge its own."""
-        metrics: dict[Any, Any] = {}
+    def run(self, evaluator: Evaluator, subject: str, rows: int) -> dict[int, tuple[bool, Any, dict[str, Any]]]:
+        """Compute the metrics of the loaded frame and let each expectation judge its own.
+
+        :param rows: number of the frame's rows, the one metric that needs no computing.
+        """
+        metrics: dict[Any, Any] = dict.fromkeys(self._row_counts, rows)
         for level in self._levels:
             try:
                 metrics.update(self._engine.resolve_metrics(metrics_to_resolve=level, metrics=metrics))
@@ -222,9 +241,9 @@ def _collect(edges: Sequence[Any], needed: dict[Any, tuple[Any, set[Any]]]) -> f
     return frozenset(own)
 
 
-def _levels(needed: Mapping[Any, tuple[Any, set[Any]]]) -> list[list[Any]]:
+def _levels(needed: Mapping[Any, tuple[Any, set[Any]]], known: Sequence[Any]) -> list[list[Any]]:
     levels: list[list[Any]] = []
-    done: set[Any] = set()
+    done: set[Any] = set(known)
     while len(done) < len(needed):
         ready = {name: metric for name, (metric, after) in needed.items() if name not in done and after <= done}
         if not ready:
@@ -232,61 +251,6 @@ def _levels(needed: Mapping[Any, tuple[Any, set[Any]]]) -> list[list[Any]]:
         levels.append(list(ready.values()))
         done |= set(ready)
     return levels
-
-
-def _absent(expectation: Expectation, absent: Sequence[str]) -> Check:
-    """A column that the suite relies on is missing: this refuses the data, whatever the expectation's severity."""
-    names = ", ".join(absent)
-    word = "column" if len(absent) == 1 else "columns"
-    return Check(
-        type=expectation.type,
-        column=", ".join(expectation.columns),
-        kwargs=to_plain(expectation.kwargs),
-        severity="critical",
-        notes=expectation.notes,
-        success=False,
-        problem=f"the {word} {names} is missing" if len(absent) == 1 else f"the {word} {names} are missing",
-    )
-
-
-def _check(expectation: Expectation, success: bool, observed: object, metrics: Mapping[str, Any]) -> Check:
-    unexpected = judged = None
-    if expectation.form.kind == "rows":
-        unexpected, judged = _row_counts(expectation, metrics)
-        observed = None
-    elif expectation.type == "expect_column_to_exist":
-        observed = success
-    return Check(
-        type=expectation.type,
-        column=", ".join(expectation.columns) or None,
-        kwargs=to_plain(expectation.kwargs),
-        severity=expectation.severity,
-        notes=expectation.notes,
-        success=success,
-        observed=observed,
-        unexpected=unexpected,
-        judged=judged,
-    )
-
-
-def _row_counts(expectation: Expectation, metrics: Mapping[str, Any]) -> tuple[int, int]:
-    """Rows that do not meet it, and rows that it was judged on."""
-    nulls = int(metrics.get("column_values.nonnull.unexpected_count", 0))
-    if expectation.type == "expect_column_values_to_not_be_null":
-        return nulls, int(metrics["table.row_count"])
-    own = [value for name, value in metrics.items()
-           if name.endswith(".unexpected_count") and name != "column_values.nonnull.unexpected_count"]  # fmt: skip
-    filtered = [value for name, value in metrics.items() if name.endswith(".filtered_row_count")]
-    total = int(filtered[0]) if filtered else int(metrics["table.row_count"])
-    if expectation.type == "expect_column_values_to_be_null":
-        return int(own[0]) if own else total - nulls, total
-    return int(own[0]), total - nulls
-
-
-def _lists(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What a failed expectation on a column's set of values found: values too many, values missing."""
-    names = {"unexpected": "partial_unexpected_list", "missing": "partial_missing_list"}
-    return {name: to_plain(found[key])[:SAMPLES] for name, key in names.items() if found.get(key)}
 
 
 def _reason(error: Exception) -> str:

@@ -116,6 +116,7 @@ def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[Gat
     from include.gates.engine import Evaluator
     from include.gates.frames import read_frame
     from include.gates.result import unreadable
+    from include.gates.together import at_once, judge_each
     from include.lake.paths import from_store
     from include.lake.store import store_of
 
@@ -124,16 +125,21 @@ def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[Gat
     started = time.monotonic()
     evaluator = Evaluator(suite) if staged else None
     entity = call.definition.source.entity
-    results = []
-    for partition in manifest.of_status("staged", "refused"):
-        if partition.status == "refused" or evaluator is None or partition.path is None:
-            problem = partition.problem or "no rows were staged for it"
-            results.append(unreadable(suite, partition.key, problem, partition.rows or None))
-            continue
-        frame = read_frame(_rows_file(call, manifest, partition), suite, partition.key, entity)
-        results.append(evaluator.judge(frame, subject=partition.key, identify=entity))
+    results: dict[str, GateResult] = {}
+    for some in at_once(staged, [partition.rows for partition in staged]):
+        frames = {
+            partition.key: read_frame(_rows_file(call, manifest, partition), suite, partition.key, entity)
+            for partition in some
+            if partition.path is not None
+        }
+        judged = judge_each(evaluator, frames, entity) if evaluator else []
+        results |= {result.subject: result for result in judged}
     log.info("judged %d partitions by %s in %.1f s", len(staged), suite.name, time.monotonic() - started)
-    return results
+    for partition in manifest.of_status("staged", "refused"):
+        if partition.key not in results:
+            problem = partition.problem or "no rows were staged for it"
+            results[partition.key] = unreadable(suite, partition.key, problem, partition.rows or None)
+    return [results[partition.key] for partition in manifest.of_status("staged", "refused")]
 
 
 def _write_pages(

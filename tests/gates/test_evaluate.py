@@ -13,7 +13,8 @@ import pytest
 
 from include.errors import Refused
 from include.gates import GateBroken, GateResult, Suite, evaluate, read_suite
-from include.gates.engine import SAMPLES, Evaluator
+from include.gates.checks import SAMPLES
+from include.gates.engine import Evaluator
 from include.gates.plain import to_plain
 from include.gates.vocabulary import FORMS
 
