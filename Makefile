@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving reference images new-model
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-source reference images new-model
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,9 @@ bench: setup bench-serving ## Measure speed, as ratios: the server beside its pe
 
 bench-serving: setup ## Only the server, beside its peers and a bare floor
 	@$(BIN)/python -m tests.bench.serving
+
+bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resumed
+	@$(BIN)/python -m tests.bench.source $(ARGS)
 
 new-model: setup ## Draft a definition and suites from a file (NAME=late_parcels FROM=parcels.csv LABEL=… TIME=… ZONE=Europe/Berlin)
 	@$(BIN)/python -m include.drafting --name "$(or $(NAME),$(error $(NEW_MODEL)))" --from "$(or $(FROM),$(error $(NEW_MODEL)))" $(if $(LABEL),--label "$(LABEL)") $(if $(TIME),--time "$(TIME)") $(if $(ZONE),--time-zone "$(ZONE)")
