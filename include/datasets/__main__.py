@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = ", ".join(packaged_models())
         print(f"No package ships data for the model {options.model!r}; for these one does: {known}.", file=sys.stderr)
         return NothingToDo.exit_code
-    print(f"{options.model}: {landed.rows:,} rows in {landed.files} files in {settings.store_address}/landing", end="")
+    place = f"{settings.store_address}/landing" if landed.kind == "files" else "the database that the model reads"
+    print(f"{options.model}: {landed} in {place}", end="")
     print(f", {landed.written} of them written now." if landed.written else ", already there.")
     return 0
 

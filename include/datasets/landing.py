@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from include.errors import NoriaError
 from include.lake.store import Store
@@ -37,14 +37,19 @@ class DatasetMissing(NoriaError):
 class Landed:
     """What lies in the landing zone.
 
-    :param files: number of files of this data set.
+    :param files: number of files (or tables) of this data set.
     :param rows: number of rows in all of them.
     :param written: number of files that this call wrote; 0 if everything was already there.
+    :param kind: files or tables.
     """
 
     files: int
     rows: int
     written: int
+    kind: Literal["files", "tables"] = "files"
+
+    def __str__(self) -> str:
+        return f"{self.files:,} {self.kind if self.files > 1 else self.kind[:-1]}, {self.rows:,} rows"
 
 
 @dataclass(frozen=True)

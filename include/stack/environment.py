@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 
-from include.settings import PROJECT, Settings
+from include.settings import PROJECT, Settings, connection_variable
 from include.stack.instance import Instance
 from include.stack.postgres import Postgres
 from include.steps.environment import QUIET
@@ -19,6 +19,10 @@ from include.steps.environment import QUIET
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SSL_CERT_FILE", "TERM")
 # The same with a cluster: where it is, and what Airflow is to know of it.
 _INHERITED_OF_A_CLUSTER = ("KUBECONFIG", "AIRFLOW_CONN_NORIA_KUBERNETES")
+
+WAREHOUSE = "warehouse"
+WAREHOUSE_CONNECTION = "noria_warehouse"
+"""The database of the stack's own PostgreSQL that models may read by SQL, and its connection."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Stack:
             database_url=postgres.url("noria"),
             tracking_url=f"http://127.0.0.1:{instance.ports['mlflow']}",
             server_url=f"http://127.0.0.1:{instance.ports['server']}",
+            connections=_with_warehouse(settings, postgres.url(WAREHOUSE)),
         )
         return cls(settings=located, instance=instance, postgres=postgres)
 
@@ -80,6 +85,7 @@ class Stack:
             "NORIA_SERVER_URL": settings.server_url,
             "NORIA_STEP_MODE": settings.step_mode,
             **({"NORIA_SERVER_TOKEN": settings.server_token} if settings.server_token else {}),
+            **{connection_variable(name): url for name, url in settings.connections},
         }
 
     def _libraries(self) -> dict[str, str]:
@@ -143,15 +149,19 @@ class Stack:
         settings = self.settings
         connections = {
             "NORIA_DATABASE": self._database(),
+            **({} if self.in_pods else {WAREHOUSE_CONNECTION.upper(): self._socket(WAREHOUSE)}),
             "NORIA_MLFLOW": _http(settings.tracking_url),
             "NORIA_SERVER": {**_http(settings.server_url), "password": settings.server_token},
         }
         return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in connections.items()}
 
+    def _socket(self, database: str) -> dict[str, object]:
+        extra = {"host": str(self.postgres.socket)}
+        return {"conn_type": "postgres", "login": "postgres", "schema": database, "extra": extra}
+
     def _database(self) -> dict[str, object]:
         if not self.in_pods:
-            extra = {"host": str(self.postgres.socket)}
-            return {"conn_type": "postgres", "login": "postgres", "schema": "noria", "extra": extra}
+            return self._socket("noria")
         url = make_url(self.settings.database_url)
         return {
             "conn_type": "postgres",
@@ -162,6 +172,11 @@ class Stack:
             "schema": url.database,
             "extra": dict(url.query),
         }
+
+
+def _with_warehouse(settings: Settings, url: str) -> tuple[tuple[str, str], ...]:
+    """The connections that are known, and the stack's own database for data that a model reads by SQL."""
+    return tuple(sorted({**dict(settings.connections), WAREHOUSE_CONNECTION: url}.items()))
 
 
 def _http(url: str) -> dict[str, object]:

@@ -110,9 +110,8 @@ def _land(settings: Settings, model: str, say: Callable[[str], None]) -> str:
     landing = land(settings, model)
     if landing is None:
         return "read from the definition's own source"
-    text = f"{landing.files:,} files, {landing.rows:,} rows"
-    say(f"Landed {text}")
-    return text
+    say(f"Landed {landing}")
+    return str(landing)
 
 
 def _wait_for_dags(api: AirflowApi, model: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from include.errors import NoriaError
 from include.registry.database import ensure_schema
 from include.settings import PROJECT, Settings
-from include.stack.environment import Stack
+from include.stack.environment import WAREHOUSE, Stack
 from include.stack.instance import Instance, load_instance, new_instance, save_instance, with_free_ports
 from include.stack.processes import is_alive, start, stop, wait_until_ready
 from include.stack.services import BIN, services
@@ -152,7 +152,7 @@ def _prepare_databases(stack: Stack, say: Say) -> None:
     if marker.exists() and marker.read_text() == wanted:
         return
     new = not marker.exists()
-    for database in ("airflow",) if stack.in_pods else ("airflow", "mlflow", "noria"):
+    for database in ("airflow",) if stack.in_pods else ("airflow", "mlflow", "noria", WAREHOUSE):
         stack.postgres.create_database(database)
     say("Preparing the databases of Airflow, MLflow and Noria")
     ensure_schema(stack.settings.database_url)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import pytest
 
+from include.registry.versions import list_versions
 from tests.e2e.line import Line
 
 pytestmark = pytest.mark.e2e
@@ -29,6 +32,25 @@ def test_flight_outcome_is_served_after_its_run(line: Line) -> None:
     assert list(answered) == ["on_time", "late", "very_late", "cancelled"]
     assert summary["served"]["predictions"] == [max(answered, key=answered.__getitem__)]
     assert summary["evaluation"]["challenger"]["roc_auc"]["value"] > 0.55
+
+
+def test_airport_temperature_goes_hour_by_hour_from_a_database(line: Line) -> None:
+    done = line.command("run", "--model", "airport_temperature")
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = line.summary("airport_temperature")
+    assert summary["served"]["version"] == summary["version"]
+    scores = {name: one["rmse"]["value"] for name, one in summary["evaluation"]["baselines"].items()}
+    assert summary["evaluation"]["challenger"]["rmse"]["value"] < scores["naive"]
+    hours = ["2013-12-30T21", "2013-12-30T22", "2013-12-30T23"]
+    as_of = [f"{hour}:00:00+00:00" for hour in hours]
+    for number, instant in enumerate(as_of):
+        line.trigger("airport_temperature.train", f"hour-{number}", {"as_of": instant})
+    for number in range(len(as_of)):
+        assert line.finish("airport_temperature.train", f"hour-{number}") == "success"
+    ends = {
+        version.as_of.astimezone(UTC).isoformat() for version in list_versions(line.settings, "airport_temperature")
+    }
+    assert set(as_of) <= ends
 
 
 def test_an_unknown_model_is_one_clear_error(line: Line) -> None:

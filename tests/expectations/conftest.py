@@ -1,14 +1,14 @@
-"""Real rows of both packaged data sets, in the form that each stage's gate sees."""
+"""Real rows of all packaged data sets, in the form that each stage's gate sees."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from include.datasets import land
 from include.features.select import features_sql
@@ -17,15 +17,18 @@ from include.settings import Settings
 from include.spec.columns import input_columns
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
+from include.stack.postgres import Postgres
 
-MODELS = ("bike_demand", "flight_delay", "flight_outcome")
-ROWS = {"flight_delay": 100_000, "flight_outcome": 73_000, "bike_demand": 9_700}
+ROWS = {"flight_delay": 100_000, "flight_outcome": 73_000, "bike_demand": 9_700, "airport_temperature": 4_300}
+_ANSWERS = {"flight_delay": 0.2, "flight_outcome": 0.0, "bike_demand": 120.0, "airport_temperature": 3.0}
 Frames = dict[str, pd.DataFrame]
 
 
-def _raw(connection: duckdb.DuckDBPyConnection, definition: Definition, store: Path) -> pd.DataFrame:
+def _raw(connection: duckdb.DuckDBPyConnection, definition: Definition, settings: Settings) -> pd.DataFrame:
     source = definition.source
-    path = source.path.replace("{store}", str(store)).replace("{partition}", "*")
+    if source.type == "sql":
+        return _read_by_sql(settings, definition)
+    path = source.path.replace("{store}", str(settings.store)).replace("{partition}", "*")
     items = [f'CAST("{name}" AS {DUCKDB_TYPES[kind]}) AS "{name}"' for name, kind in source.columns.items()]
     reader = "read_csv" if path.endswith(".csv") else "read_parquet"
     query = f"SELECT {', '.join(items)} FROM {reader}('{path}')"
@@ -33,16 +36,28 @@ def _raw(connection: duckdb.DuckDBPyConnection, definition: Definition, store: P
     return frame.assign(partition=frame[source.event_time].dt.strftime("%Y-%m-%d"))
 
 
+def _read_by_sql(settings: Settings, definition: Definition) -> pd.DataFrame:
+    source = definition.source
+    statement = sa.text(f"SELECT {', '.join(source.columns)} FROM ({source.query}) q ORDER BY hour_at, origin")
+    with sa.create_engine(settings.connection(source.connection or "")).connect() as connection:
+        frame = pd.DataFrame(connection.execute(statement).mappings().all(), columns=list(source.columns))
+    frame["hour_at"] = pd.to_datetime(frame["hour_at"], utc=True).dt.tz_localize(None)
+    numbers = [name for name, kind in source.columns.items() if kind == "number"]
+    frame = frame.astype(dict.fromkeys(numbers, "float64"))
+    frame = frame[frame.hour_at >= "2013-10-20"].reset_index(drop=True)
+    return frame.assign(partition=frame.hour_at.dt.strftime("%Y-%m-%dT%H"))
+
+
 def _frames(settings: Settings, model: str) -> Frames:
     """Raw, features, requests and labels of all days; a training set; predictions of a good but not perfect model."""
     definition = find_definition(settings, model)
     land(settings, model)
     connection = duckdb.connect()
-    raw = _raw(connection, definition, settings.store)
+    raw = _raw(connection, definition, settings)
     connection.register("raw", raw)
     features = connection.sql(features_sql(definition, "raw", extra="partition, ")).df()
     known = features[features.label.notna()]
-    last = known.partition.iloc[-1] if model == "bike_demand" else "2013-11-30"
+    last = "2013-11-30" if model.startswith("flight") else known.partition.iloc[-1]
     known = known[known.partition <= last].tail(ROWS[model])
     part = np.where(np.arange(len(known)) < 0.8 * len(known), "train", "validation")
     training = known.assign(part=np.where(np.arange(len(known)) >= 0.9 * len(known), "holdout", part))
@@ -50,12 +65,14 @@ def _frames(settings: Settings, model: str) -> Frames:
     noise = np.random.default_rng(7).uniform(size=len(holdout))
     classes = definition.label.class_names
     guess = 0.2 * holdout.label + 0.3 * noise if model == "flight_delay" else 0.8 * holdout.label + 40 * noise
+    if model == "airport_temperature":
+        guess = 0.8 * holdout.label + noise
     predictions = holdout[["partition", "label"]].assign(_row=np.arange(len(holdout)), prediction=guess)
     if classes:
         predictions = predictions.assign(**_of_classes(holdout.label.to_numpy(), noise, classes))
     return {
         "raw": raw, "features": features, "training": training, "predictions": predictions,
-        "inference": _inference(raw, definition, 0.0 if classes else 0.2 if model == "flight_delay" else 120.0),
+        "inference": _inference(raw, definition, _ANSWERS[model]),
         "feedback": features[["label", "partition"]].dropna().assign(request_id="r", row=0, entity=None),
     }  # fmt: skip
 
@@ -86,8 +103,10 @@ def _inference(raw: pd.DataFrame, definition: Definition, prediction: float) -> 
 
 
 @pytest.fixture(scope="session")
-def all_frames(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Frames]:
-    settings = Settings.from_environment({"NORIA_HOME": str(tmp_path_factory.mktemp("landing"))})
+def all_frames(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Callable[[str], Frames]:
+    postgres.create_database("suites")
+    variables = {"NORIA_CONNECTION_NORIA_WAREHOUSE": postgres.url("suites")}
+    settings = Settings.from_environment({"NORIA_HOME": str(tmp_path_factory.mktemp("landing")), **variables})
     made: dict[str, Frames] = {}
 
     def frames(model: str) -> Frames:
