@@ -18,6 +18,7 @@ from include.training.compiling import compile_package
 from include.training.describe import describe
 from include.training.package import write_package
 from include.training.packaged_model import TabularModel, encode, probability_or_value
+from include.training.trainers.xgboost_trees import Trees
 from tests.training.factories import json_rows, make_definition, make_rows
 
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -56,7 +57,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     draw = np.random.default_rng(1)
     features, labels = draw.random((400, len(FEATURES))) * 900, draw.random(400)
     booster = xgboost.train({"max_depth": 4, "nthread": 1}, xgboost.DMatrix(features, labels), 8)
-    write_package(package, booster=booster, description=description, profile={"format": 1})
+    write_package(package, estimator=Trees(booster), description=description, profile={"format": 1})
     inputs = make_rows(300, seed=3)[list(description["columns"])]
     compile_package(package, description, inputs)
     return TabularModel.open(package)
