@@ -49,7 +49,7 @@ def frame(
         f"Definition: `include/models/{definition.model}.yaml`.",
         schedule=_timetable(cron, definition.source.time_zone) if cron else None,
         catchup=False,
-        params={"as_of": as_of_param(), **params},
+        params={"as_of": as_of_param(definition), **params},
         tags=[definition.model, family, *definition.tags],
         max_active_runs=max_active_runs,
         default_args={
@@ -112,15 +112,22 @@ def step(
     )
 
 
-def as_of_param() -> Param:
+def _otherwise(definition: Definition) -> str:
+    """What the run's instant is if nobody names one."""
+    if definition.source.has_time:
+        return "the end of the run's partition or data interval; for an archive its end"
+    return "the end of the run's data interval, else the moment at which the run was asked for"
+
+
+def as_of_param(definition: Definition) -> Param:
     """The run's instant."""
     return Param(
         None,
         type=["null", "string"],
         pattern=_INSTANT,
         title="As of",
-        description_md="Instant with offset, such as `2013-10-01T00:00:00-04:00`: nothing newer is used. Empty: the "
-        "end of the run's partition or data interval; for an archive its end.",
+        description_md="Instant with offset, such as `2013-10-01T00:00:00-04:00`: nothing newer is used. Empty: "
+        f"{_otherwise(definition)}.",
     )
 
 
@@ -134,6 +141,16 @@ def key_param(definition: Definition, title: str, otherwise: str) -> Param:
         title=title,
         description_md=f"A {definition.source.partition}, such as `{example}`. Empty: {otherwise}.",
     )
+
+
+def range_params(definition: Definition, otherwise: str) -> dict[str, Param]:
+    """The fields for a range of partitions; data without time is one whole and has none."""
+    if not definition.source.has_time:
+        return {}
+    return {
+        "first": key_param(definition, "First partition", otherwise),
+        "last": key_param(definition, "Last partition", otherwise),
+    }
 
 
 def force_param(what: str) -> Param:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule
 
-from dags.families.common import AS_OF, force_param, frame, key_param, resolve_as_of, step, wait_param
+from dags.families.common import AS_OF, force_param, frame, range_params, resolve_as_of, step, wait_param
 from include.spec.definition import Definition
 from plugins.sensors.partitions import PartitionArrivedSensor
 
@@ -12,19 +12,22 @@ _DOC = """Every partition is judged whole by Great Expectations; a refused one g
 and the run ends red. Run it again as often as you like: what is the same is not written again.
 Without *first* and *last* the run takes the partition that ends at its as-of instant, and waits for its file."""
 
+_WHOLE_DOC = """The data has no time: the run takes all that the source holds, waits for its file, and replaces what
+was published if it differs; older versions of the tables keep it. It is judged whole by Great Expectations; refused, it
+goes to quarantine and is not published, and the run ends red. What is the same is not written again."""
+
 
 def build_data(definition: Definition) -> DAG:
     """The DAG that ingests partitions."""
     dag = frame(
         definition,
         "data",
-        description=f"Ingests {definition.model}'s data, one {definition.source.partition} at a time or a range.",
-        doc=_DOC,
+        description=f"Ingests {definition.model}'s data, {_portion(definition)}.",
+        doc=_DOC if definition.source.has_time else _WHOLE_DOC,
         cron=definition.schedule.data,
         max_active_runs=2,
         params={
-            "first": key_param(definition, "First partition", "the run's own partition"),
-            "last": key_param(definition, "Last partition", "the run's own partition"),
+            **range_params(definition, "the run's own partition"),
             "force": force_param("Ingest again even if the source file is the same."),
             "wait_minutes": wait_param(),
         },
@@ -67,3 +70,8 @@ def build_data(definition: Definition) -> DAG:
     )
     resolved >> arrived >> ingest
     return dag
+
+
+def _portion(definition: Definition) -> str:
+    """How much of it a run takes, in words."""
+    return f"one {definition.source.partition} at a time or a range" if definition.source.has_time else "all at once"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 
-from dags.families.common import force_param, frame, key_param, resolve_as_of, step
+from dags.families.common import force_param, frame, range_params, resolve_as_of, step
 from include.spec.definition import Definition
 
 _DOC = """*choose* settles the version, and a retry keeps it: the one named here, else the champion of that moment.
@@ -31,8 +31,7 @@ def build_score(definition: Definition) -> DAG:
                 title="Version",
                 description_md="A registered version. Empty: the champion.",
             ),
-            "first": key_param(definition, "First partition", _OTHERWISE),
-            "last": key_param(definition, "Last partition", _OTHERWISE),
+            **range_params(definition, _OTHERWISE),
             "path": Param(
                 None,
                 type=["null", "string"],

@@ -10,7 +10,7 @@ __all__ = ["DatasetMissing", "Landed", "land", "packaged_models"]
 
 def packaged_models() -> list[str]:
     """The models whose data set a package ships."""
-    return ["airport_temperature", "bike_demand", "flight_delay", "flight_outcome"]
+    return ["airport_temperature", "bike_demand", "flight_delay", "flight_outcome", "tumor_malignant"]
 
 
 def land(settings: Settings, model: str, *, force: bool = False) -> Landed | None:
@@ -25,6 +25,7 @@ def land(settings: Settings, model: str, *, force: bool = False) -> Landed | Non
     """
     from include.datasets.bikes import land_bikes
     from include.datasets.flights import land_flights
+    from include.datasets.tumors import land_tumors
     from include.datasets.weather import CONNECTION, land_weather
     from include.lake.store import store_of
 
@@ -35,4 +36,6 @@ def land(settings: Settings, model: str, *, force: bool = False) -> Landed | Non
         return land_bikes(store, landing, force=force)
     if model == "airport_temperature":
         return land_weather(settings.connection(CONNECTION), force=force)
+    if model == "tumor_malignant":
+        return land_tumors(store, landing, force=force)
     return None

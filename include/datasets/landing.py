@@ -59,15 +59,18 @@ class Recipe:
     :param name: name of the data set.
     :param revision: raised when the code that makes the files changes what they hold.
     :param package: package that ships the data.
+    :param distribution: its name when it is installed, if that is another than the one by which it is imported.
     """
 
     name: str
     revision: int
     package: str
+    distribution: str | None = None
 
     def identity(self) -> dict[str, str | int]:
         """Everything that the files' bytes follow from."""
-        versions = {name: importlib.metadata.version(name) for name in (self.package, "duckdb")}
+        distribution = self.distribution or self.package
+        versions = {name: importlib.metadata.version(name) for name in (distribution, "duckdb")}
         return {"name": self.name, "revision": self.revision, **versions}
 
 

@@ -16,7 +16,7 @@ from include.drafting.choices import choose_entity, choose_features, choose_labe
 from include.drafting.definition_text import Draft, definition_text
 from include.drafting.sample import open_sample
 from include.drafting.suites import draft_suites
-from include.drafting.windows import cut_time
+from include.drafting.windows import check_size, cut_time
 from include.errors import NoriaError, Refused
 from include.settings import Settings
 
@@ -93,8 +93,11 @@ def make_draft(
         raise ZoneRefused(zone)
     sample = open_sample(settings, source, zone)
     event_time = choose_time(sample, time)
-    target = choose_label(sample, label, event_time.name)
-    leaks = list(find_leaks(sample, event_time.name, target))
+    if event_time is None:
+        check_size(sample)
+    name_of_time = event_time.name if event_time else None
+    target = choose_label(sample, label, name_of_time)
+    leaks = list(find_leaks(sample, name_of_time, target))
     features, without = choose_features(sample, event_time, target, {leak.column for leak in leaks})
     return Draft(
         model=name,
@@ -102,9 +105,9 @@ def make_draft(
         sample=sample,
         time=event_time,
         time_zone=zone,
-        entity=choose_entity(sample, event_time.name, target.column),
+        entity=choose_entity(sample, name_of_time, target.column),
         label=target,
-        cut=cut_time(sample, event_time),
+        cut=cut_time(sample, event_time) if event_time else None,
         features=features,
         leaks=leaks,
         without=without,
@@ -134,7 +137,7 @@ def summary(draft: Draft, files: list[Path]) -> str:
     lines += [f"  {path}" for path in files]
     lines += [
         f"It predicts {draft.label.expression} ({draft.label.task}) from {len(draft.features)} features.",
-        f"Time: {draft.time.name}, by {draft.cut.size}; a row is known by {', '.join(draft.entity)}.",
+        f"{_time(draft)}; a row is known by {', '.join(draft.entity)}.",
     ]
     if draft.leaks:
         lines.append("These would give the answer away, and are left out:")
@@ -145,6 +148,12 @@ def summary(draft: Draft, files: list[Path]) -> str:
         f"  make run MODEL={draft.model}",
     ]
     return "\n".join(lines)
+
+
+def _time(draft: Draft) -> str:
+    if draft.time is None or draft.cut is None:
+        return "Time: none, so a hash of the entity splits the rows"
+    return f"Time: {draft.time.name}, by {draft.cut.size}"
 
 
 def _json(suite: Mapping[str, Any]) -> str:

@@ -58,17 +58,20 @@ class DraftFeature:
     column: str
 
 
-def choose_time(sample: Sample, wanted: str | None) -> Column:
+def choose_time(sample: Sample, wanted: str | None) -> Column | None:
     """The column with the event's time: the one that is asked for, or the likeliest of the timestamps.
 
-    :raises SampleUnusable: if there is none, or it has gaps.
+    :returns: None if no column holds times: then the rows have none.
+    :raises SampleUnusable: if the one that is asked for is none, or all have gaps.
     """
     times = [column for column in sample.columns.values() if column.type == "timestamp" and not column.is_constant]
     if wanted is not None:
         times = [column for column in times if column.name == wanted]
+    if not times and wanted is None:
+        return None
     if not times:
-        problem = f"{wanted!r} is no column with times" if wanted else "no column holds times"
-        raise SampleUnusable(sample.path, problem, "A model needs the time of each row: add it, or name it with TIME=…")
+        cure = "Name one that holds them, or leave TIME out if the rows have no time."
+        raise SampleUnusable(sample.path, f"{wanted!r} is no column with times", cure)
     complete = [column for column in times if column.nulls == 0]
     if not complete:
         names = ", ".join(column.name for column in times)
@@ -78,8 +81,11 @@ def choose_time(sample: Sample, wanted: str | None) -> Column:
     return max(complete, key=lambda column: (_points(column.name, _TIME_WORDS), column.distinct))
 
 
-def choose_entity(sample: Sample, time: str, label: str) -> list[str]:
-    """The fewest columns that together tell every row from every other; all that may, if none do."""
+def choose_entity(sample: Sample, time: str | None, label: str) -> list[str]:
+    """The fewest columns that together tell every row from every other; all that may, if none do.
+
+    :raises SampleUnusable: if no column may.
+    """
     kinds = {"string", "integer", "timestamp", "boolean"}
     usable = [c for c in sample.columns.values() if c.type in kinds and c.nulls == 0 and c.name != label]
     names = [c.name for c in sorted(usable, key=lambda c: (c.name != time, -c.distinct))][:8]
@@ -87,6 +93,9 @@ def choose_entity(sample: Sample, time: str, label: str) -> list[str]:
         for key in combinations(names, size):
             if _is_unique(sample, key):
                 return list(key)
+    if not names:
+        problem = "no column names its rows: none without gaps holds whole numbers, texts or times"
+        raise SampleUnusable(sample.path, problem, "Add one, such as a number of each row's customer or case.")
     return names
 
 
@@ -96,7 +105,7 @@ def _is_unique(sample: Sample, key: tuple[str, ...]) -> bool:
     return int(distinct) == sample.rows
 
 
-def choose_label(sample: Sample, wanted: str | None, time: str) -> Label:
+def choose_label(sample: Sample, wanted: str | None, time: str | None) -> Label:
     """What is likeliest to be predicted: what is named like it, else the last column, else a yes or no.
 
     :raises SampleUnusable: if nothing can be, or what is asked for cannot.
@@ -147,14 +156,14 @@ def _positive(column: Column) -> str:
     return f"{name} = {column.high}"
 
 
-def find_leaks(sample: Sample, time: str, label: Label) -> Iterator[LeftOut]:
+def find_leaks(sample: Sample, time: str | None, label: Label) -> Iterator[LeftOut]:
     """Columns that say what is to be predicted, or were not known when it was."""
     truth = _truth(sample, label)
     for column in sample.columns.values():
         if column.name in {time, label.column} or column.is_constant:
             continue
         if column.type == "timestamp":
-            if (share := _later(sample, column.name, time)) > 0:
+            if time is not None and (share := _later(sample, column.name, time)) > 0:
                 yield LeftOut(column.name, f"in {share:.0%} of the rows it lies after {time}, so it was not known then")
             continue
         strength, gaps = _strength(sample, column, label, truth)
@@ -214,14 +223,14 @@ def _separation(values: pd.Series[float], truth: pd.Series[float], task: Task) -
 
 
 def choose_features(
-    sample: Sample, time: Column, label: Label, left_out: set[str]
+    sample: Sample, time: Column | None, label: Label, left_out: set[str]
 ) -> tuple[list[DraftFeature], list[LeftOut]]:
     """Inputs, and columns that are none with the reason."""
-    features = _of_time(sample, time)
+    features = [] if time is None else _of_time(sample, time)
     without = [LeftOut(name, "its values are of no type that a definition has") for name in sample.unreadable]
     taken = {feature.name for feature in features}
     for column in sample.columns.values():
-        if column.name in {time.name, label.column} | left_out:
+        if column.name in {time.name if time else None, label.column} | left_out:
             continue
         reason = _no_input(column, sample.rows)
         if reason:

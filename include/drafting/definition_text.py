@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from include.drafting.choices import DraftFeature, Label, LeftOut
 from include.drafting.sample import Column, Sample
-from include.drafting.windows import Cut
+from include.drafting.windows import WHOLE_PARTS, Cut
 from include.spec.duration import format_duration
 
 
@@ -16,6 +16,7 @@ from include.spec.duration import format_duration
 class Draft:
     """Everything that a draft says.
 
+    :param time: None if the rows have no time; then there is no ``cut`` either.
     :param leaks: columns that must not be inputs.
     :param without: columns that cannot be inputs as they are.
     """
@@ -23,11 +24,11 @@ class Draft:
     model: str
     owner: str
     sample: Sample
-    time: Column
+    time: Column | None
     time_zone: str
     entity: Sequence[str]
     label: Label
-    cut: Cut
+    cut: Cut | None
     features: Sequence[DraftFeature]
     leaks: Sequence[LeftOut]
     without: Sequence[LeftOut]
@@ -35,7 +36,8 @@ class Draft:
     @property
     def columns(self) -> list[Column]:
         """The columns that are taken from the source: those that anything is made of."""
-        used = {self.time.name, self.label.column, *self.entity, *(feature.column for feature in self.features)}
+        used = {self.label.column, *self.entity, *(feature.column for feature in self.features)}
+        used |= {self.time.name} if self.time else set()
         return [column for column in self.sample.columns.values() if column.name in used]
 
 
@@ -56,8 +58,19 @@ task: {draft.label.task}
 
 
 def _source(draft: Draft) -> str:
-    cut = draft.cut
     columns = "\n".join(f"    {_text(column.name)}: {column.type}" for column in draft.columns)
+    entity = ", ".join(map(_text, draft.entity))
+    if draft.time is None or draft.cut is None:
+        return f"""\
+source:
+  type: files
+  path: {_text(str(draft.sample.path))}   # ? one file; a new delivery replaces it
+  # No event_time: the sample has no column with times, so a hash of the entity splits its rows.
+  entity: [{entity}]   # ? together they tell every row of the sample from every other
+  columns:
+{columns}
+"""
+    cut = draft.cut
     return f"""\
 source:
   type: files
@@ -67,13 +80,18 @@ source:
   starts: {cut.starts}
   ends: {cut.ends}                  # ? the sample's end; remove this line when data keeps coming
   event_time: {_text(draft.time.name)}
-  entity: [{", ".join(map(_text, draft.entity))}]   # ? together they tell every row of the sample from every other
+  entity: [{entity}]   # ? together they tell every row of the sample from every other
   columns:
 {columns}
 """
 
 
 def _label(draft: Draft) -> str:
+    if draft.cut is None:
+        return f"""\
+label:
+  expression: {_text(draft.label.expression)}   # ? what is to be predicted
+"""
     return f"""\
 label:
   expression: {_text(draft.label.expression)}   # ? what is to be predicted
@@ -105,7 +123,9 @@ def _features(draft: Draft) -> str:
 
 
 def _training(draft: Draft) -> str:
-    windows = "\n".join(f"  {name}: {length}" for name, length in draft.cut.windows.items())
+    windows = "\n".join(
+        f"  {name}: {length}" for name, length in (draft.cut.windows if draft.cut else WHOLE_PARTS).items()
+    )
     return f"""\
 training:
 {windows}
@@ -120,17 +140,22 @@ def _evaluation(draft: Draft) -> str:
         metrics, metric = "[log_loss, roc_auc, macro_f1]", "log_loss"
     else:
         metrics, metric = "[roc_auc, log_loss, f1]", "log_loss"
-    drift = "24h" if draft.cut.size == "hour" else "7d"
+    drift = (
+        ""
+        if draft.cut is None
+        else f"""\
+
+monitoring:
+  drift: {{window: {"24h" if draft.cut.size == "hour" else "7d"}}}
+"""
+    )
     return f"""\
 evaluation:
   metrics: {metrics}
   gates:
     - {{metric: {metric}, against: naive}}
     - {{metric: {metric}, against: champion}}
-
-monitoring:
-  drift: {{window: {drift}}}
-
+{drift}
 # schedule: {{data: "0 1 * * *", train: "0 2 * * *", monitor: "0 6 * * *"}}
 """
 

@@ -44,7 +44,7 @@ def _features(draft: Draft) -> Iterator[Document]:
     for feature in draft.features:
         column = draft.sample.columns[feature.column]
         name = f"feature_{feature.name}"
-        if feature.column == draft.time.name:
+        if draft.time and feature.column == draft.time.name:
             yield _expect("values_to_not_be_null", name, notes="It follows from the time, which every row has.")
         else:
             yield from _of_column(draft, column, name)
@@ -85,7 +85,16 @@ def _varies(column: str, notes: str) -> Document:
 
 
 def _partition_rows(draft: Draft) -> Iterator[Document]:
-    kind, (least, most) = "expect_table_row_count_to_be_between", draft.cut.rows
+    kind = "expect_table_row_count_to_be_between"
+    if draft.cut is None:
+        rows = draft.sample.rows
+        yield _expect(
+            kind, min_value=max(1, rows // 10), notes=f"The sample has {rows:,} rows; a tenth is no delivery."
+        )
+        notes = "Far fewer than the sample has is odd, but may be true."
+        yield _expect(kind, severity="warning", min_value=max(1, rows // 2), notes=notes)
+        return
+    least, most = draft.cut.rows
     notes = f"The sample's {draft.cut.size}s have {least:,} to {most:,} rows; three times as many are two deliveries."
     yield _expect(kind, min_value=1, max_value=most * 3, notes=notes)
     notes = "Outside of what is usual it is odd, but may be true."
@@ -119,15 +128,19 @@ def _gaps(draft: Draft, column: Column, name: str) -> Iterator[Document]:
         return
     worst = _worst_partition(draft, column)
     if worst > 0.02:
-        notes = (
-            f"In the sample at least {worst:.0%} of a {draft.cut.size}'s values are there; far fewer weaken the model."
-        )
+        notes = f"In the sample at least {worst:.0%} of {_portion(draft)} values are there; far fewer weaken the model."
         mostly = round(worst / 2, 3)
         yield _expect("values_to_not_be_null", name, severity="warning", mostly=mostly, notes=notes)
 
 
+def _portion(draft: Draft) -> str:
+    return "the" if draft.cut is None else f"a {draft.cut.size}'s"
+
+
 def _worst_partition(draft: Draft, column: Column) -> float:
     """The smallest share of present values in any partition of the sample."""
+    if draft.time is None or draft.cut is None:
+        return 1 - column.nulls
     label = f"date_trunc({quote_text(draft.cut.size)}, {quote_name(draft.time.name)})"
     quoted = quote_name(column.name)
     share = f"SELECT count({quoted}) / count(*) AS share FROM {TABLE} GROUP BY {label}"  # noqa: S608

@@ -13,6 +13,9 @@ from include.spec.duration import format_duration
 
 _FEWEST_PARTITIONS: Final = 8
 _ROWS_OF_A_DAY: Final = 5
+_FEWEST_ROWS: Final = 200
+WHOLE_PARTS: Final = {"validation": "15%", "holdout": "20%"}
+"""How a sample without time is split, as it is written."""
 _STEPS: Final[dict[PartitionSize, timedelta]] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -44,6 +47,16 @@ class Cut:
         """As they are written."""
         parts = {"window": self.window, "validation": self.validation, "holdout": self.holdout}
         return {name: _plain(length) for name, length in parts.items()}
+
+
+def check_size(sample: Sample) -> None:
+    """Whether a sample without time has rows enough to be split; there is nothing to cut.
+
+    :raises SampleUnusable: if not.
+    """
+    if sample.rows < _FEWEST_ROWS:
+        problem = f"it has no column with times, and its {sample.rows} rows are too few to be split"
+        raise SampleUnusable(sample.path, problem, f"Give a sample of at least {_FEWEST_ROWS} rows.")
 
 
 def cut_time(sample: Sample, time: Column) -> Cut:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from include.errors import NoriaError
 from include.evaluation.scoring import Floats
 from include.spec.definition import Task
+from include.spec.share import parse_parts
 
 #: Fewest rows on which two models are compared, and fewest rows of each class of two classes.
 FEWEST_ROWS: Final = 100
 FEWEST_OF_A_CLASS: Final = 10
+
+_BY_TIME: Final = "their event time"
 
 #: none: no champion. self: the challenger is the champion. fair: all rows. part: the rows that the champion has not
 #: seen. unfair: too few such rows, so no comparison.
@@ -75,6 +78,35 @@ def seen_windows(version: int, windows: Mapping[str, Any]) -> list[Seen]:
     return found
 
 
+@dataclass(frozen=True)
+class SeenPlaces:
+    """Places that a model was trained or validated on: [start, end); ``by`` is None if its rows were split by time."""
+
+    start: int
+    end: int
+    by: str | None
+
+
+def seen_places(version: int, windows: Mapping[str, Any]) -> list[SeenPlaces]:
+    """What a version was trained and validated on, if its rows had no time.
+
+    :param windows: ``{"train": {"start", "end", "by"}, …}``, shares in percent.
+    :raises WindowsUnknown: if they are missing or cannot be read.
+    """
+    found = []
+    for part in ("train", "validation"):
+        try:
+            window = windows[part]
+            if "by" not in window:
+                found.append(SeenPlaces(0, 0, None))
+                continue
+            start, end = (parse_parts(window[key]) for key in ("start", "end"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WindowsUnknown(version, windows, f"no readable start and end of {part!r}: {error!r}") from error
+        found.append(SeenPlaces(start, end, str(window["by"])))
+    return found
+
+
 def judge_fairness(
     task: Task,
     event_times: NDArray[np.datetime64],
@@ -91,6 +123,53 @@ def judge_fairness(
     overlap = np.zeros(event_times.shape, dtype=bool)
     for start, end in seen:
         overlap |= (event_times >= np.datetime64(start)) & (event_times < np.datetime64(end))
+    return judge_rows(task, overlap, labels, version=version)
+
+
+def judge_places(
+    task: Task,
+    places: NDArray[np.int64],
+    labels: Floats,
+    windows: Mapping[str, Any],
+    *,
+    by: str,
+    version: int,
+) -> Fairness:
+    """The same for data without time, whose rows are split by the hash of their entity.
+
+    An entity has the same place for every version, so the champion has not seen the rows outside of its own training
+    and validation shares, whatever was delivered when. If it was split by anything else, nothing is known of any row.
+
+    :param places: of the holdout rows, shape (rows,).
+    :param windows: the champion's registered ones.
+    :param by: the columns that give these rows their place.
+    """
+    seen = seen_places(version, windows)
+    if any(one.by != by for one in seen):
+        return split_otherwise(int(places.size), version=version, was=seen[0].by or _BY_TIME, now=by)
+    overlap = np.zeros(places.shape, dtype=bool)
+    for one in seen:
+        overlap |= (places >= one.start) & (places < one.end)
+    return judge_rows(task, overlap, labels, version=version)
+
+
+def split_otherwise(rows: int, *, version: int, was: str, now: str = _BY_TIME) -> Fairness:
+    """No comparison: the champion's rows were split by something else than these.
+
+    :param was: what its rows were split by; ``now`` likewise.
+    """
+    reason = (
+        f"Champion version {version} was trained on rows split by {was}, and these are split by {now}, so it is not "
+        "known which of them it has seen. Deploy this version by hand if it is to take its place."
+    )
+    return Fairness("unfair", np.zeros(rows, dtype=bool), reason)
+
+
+def judge_rows(task: Task, overlap: NDArray[np.bool_], labels: Floats, *, version: int) -> Fairness:
+    """Whether the rows that the champion has not seen are enough.
+
+    :param overlap: shape (rows,): rows that it has seen.
+    """
     usable = ~overlap
     total, left = int(usable.size), int(usable.sum())
     if left == total:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.evaluation.scoring import Floats
+from include.spec.partitions import WHOLE_KEY
 
 #: Fewest groups that are resampled whole. With fewer the resamples are too much alike, and intervals far too narrow.
 FEWEST_GROUPS: Final = 10
@@ -48,9 +49,13 @@ class Resampling:
     def of_partitions(cls, partitions: Sequence[str] | NDArray[Any]) -> Resampling:
         """Whole partitions, hours together as their days; rows if there are fewer than :data:`FEWEST_GROUPS`.
 
+        Data without time has no partitions: its rows, an entity each, have nothing to do with each other.
+
         :param partitions: each row's partition key, shape (rows,).
         """
         keys = np.asarray(partitions, dtype=str)
+        if keys.size and np.all(keys == WHOLE_KEY):
+            return cls.of_rows(int(keys.size))
         days = np.asarray(keys, dtype=f"<U{_DAY}") if keys.size else keys
         names, groups = np.unique(keys, return_inverse=True)
         day_names, day_groups = np.unique(days, return_inverse=True)

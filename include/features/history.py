@@ -202,7 +202,7 @@ def _wanted(history: History, columns: Mapping[str, ColumnType]) -> list[tuple[s
 def _tiles_sql(history: History, columns: Mapping[str, ColumnType], view: str) -> str:
     """One row for each partition and key, with the parts of each value (``v<n>_…``)."""
     keys = [quote_name(name) for name in history.by]
-    time = quote_name(history.owner.source.event_time)
+    time = quote_name(history.owner.source.time_column)
     wanted = _wanted(history, columns)
     inner = [f"{_value(history, aggregate, sql)} AS x{place}" for place, (_, aggregate, sql) in enumerate(wanted)]
     parts: list[str] = []

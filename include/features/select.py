@@ -5,7 +5,7 @@ from __future__ import annotations
 from include.lake.columns import DUCKDB_TYPES, FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
 from include.lake.connections import quote_name, quote_text
 from include.spec.cleaned import cleaned
-from include.spec.columns import feature_types, used_history_columns
+from include.spec.columns import feature_types, naming_columns, used_history_columns
 from include.spec.definition import Definition
 
 
@@ -58,8 +58,7 @@ def carried_columns(definition: Definition) -> list[str]:
 
     :raises ReservedColumn: if one has a name that the features table uses for something else.
     """
-    source = definition.source
-    names = list(dict.fromkeys([*source.entity, source.event_time, *definition.evaluation.slices]))
+    names = list(dict.fromkeys([*naming_columns(definition), *definition.evaluation.slices]))
     taken = [n for n in names if n.lower() in RESERVED or n.lower() == LABEL or n.lower().startswith(FEATURE_PREFIX)]
     if taken:
         raise ReservedColumn(definition.model, taken, "features")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.gates.suite import Stage
-from include.spec.columns import input_columns, used_history_columns
+from include.spec.columns import input_columns, naming_columns, used_history_columns
 from include.spec.definition import Definition
 
 _INFERENCE = (
@@ -21,12 +21,11 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
         return ("_row", *definition.source.columns)
     if stage == "predictions":
         return ("_row", "partition", "label", *_answers(definition))
-    source = definition.source
     if stage == "scoring":
-        return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, *input_columns(definition)]))
+        return tuple(dict.fromkeys(["_row", *naming_columns(definition), *input_columns(definition)]))
     if stage == "scores":
         added = (*_answers(definition), "model_version", "as_of", "data_source")
-        return tuple(dict.fromkeys(["_row", *source.entity, source.event_time, *added]))
+        return tuple(dict.fromkeys(["_row", *naming_columns(definition), *added]))
     if stage == "inference":
         classes = ("predicted_class", "probabilities") if definition.label.class_names else ()
         return (*_INFERENCE, *classes, *(f"input_{name}" for name in input_columns(definition)))
@@ -34,7 +33,7 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
         return _FEEDBACK
     module = definition.feature_module
     features = module.columns if module else definition.features
-    named = [*source.entity, source.event_time, *definition.evaluation.slices]
+    named = [*naming_columns(definition), *definition.evaluation.slices]
     named += used_history_columns(definition)
     columns = dict.fromkeys(["_row", *named, *(f"feature_{name}" for name in features), "label"])
     return (*columns, "part") if stage == "training" else tuple(columns)

@@ -89,16 +89,17 @@ def _kept(definition: Definition) -> str:
     Rows with a null in their entity are nobody's duplicates, and all stay.
     """
     rule, source = definition.clean.duplicates, definition.source
-    by = source.event_time if rule is None or rule.order_by is None else rule.order_by
+    time = [] if source.event_time is None else [source.event_time]
+    by = time if rule is None or rule.order_by is None else [rule.order_by]
     direction = "ASC" if rule is not None and rule.keep == "first" else "DESC"
     same = ", ".join(map(quote_name, source.entity))
     nobody = " OR ".join(f"{quote_name(name)} IS NULL" for name in source.entity)
-    rank = f"row_number() OVER (PARTITION BY {GROUP}, {same} ORDER BY {_sorting(definition, [by], direction)})"
+    rank = f"row_number() OVER (PARTITION BY {GROUP}, {same} ORDER BY {_sorting(definition, by, direction)})"
     kept = (
         f"SELECT * EXCLUDE ({_RANK}) FROM (SELECT *, {rank} AS {_RANK} FROM {_VIEW}) "  # noqa: S608
         f"WHERE {_RANK} = 1 OR {nobody}"
     )
-    order = _sorting(definition, [source.event_time, *source.entity], "ASC")
+    order = _sorting(definition, [*time, *source.entity], "ASC")
     return f"{kept} ORDER BY {GROUP}, {order}"
 
 

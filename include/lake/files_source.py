@@ -41,6 +41,7 @@ from include.lake.table import PartitionRecord
 from include.lake.writer import GROUP, WrittenPartition
 from include.settings import Settings
 from include.spec.definition import Definition
+from include.spec.partitions import WHOLE_KEY
 
 _FILES_AT_ONCE: Final = 64
 _BYTES_AT_ONCE: Final = 256 << 20
@@ -85,7 +86,7 @@ class FilesSource:
         :param force: stage them all the same.
         """
         known = {} if force else published
-        if is_file_per_partition(self.definition):
+        if is_file_per_partition(self.definition) or not self.definition.source.has_time:
             return self._stage_files(keys, known)
         return self._stage_cut(keys, known)
 
@@ -100,7 +101,7 @@ class FilesSource:
     def _inputs(self, content: str) -> str:
         return raw_inputs(self.definition, content, self._suite_digest)
 
-    # --- a file for each partition -----------------------------------------------------------------------------
+    # --- a file for each partition, or for the whole of data without time -----------------------------------
 
     def _stage_files(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
         results: list[StagedPartition] = []
@@ -286,7 +287,7 @@ def _register_files(connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arri
         connection,
         {
             GROUP: list(range(len(batch))),
-            "_label": [partition_label(arrival.key) for arrival in batch],
+            "_label": [None if arrival.key == WHOLE_KEY else partition_label(arrival.key) for arrival in batch],
             "_path": [str(arrival.file.path) for arrival in batch],
         },
     )

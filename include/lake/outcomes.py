@@ -8,6 +8,7 @@ from include.lake.source_files import SourceFile
 from include.lake.staging import StagedPartition
 from include.lake.table import PartitionRecord
 from include.lake.writer import WrittenPartition
+from include.spec.partitions import WHOLE_KEY
 
 
 def staged(
@@ -53,9 +54,8 @@ def missing(key: str, source: str, *, is_there: bool, newest: datetime | None = 
     there = f"{source} holds nothing as new as that yet" if is_there else f"there is no file {source}"
     if newest is not None:
         there += f" (its newest rows are of {newest})"
-    return StagedPartition(
-        key=key, status="missing", problem=f"Partition {key} has not arrived: {there}.", source=source
-    )
+    what = "The data has" if key == WHOLE_KEY else f"Partition {key} has"
+    return StagedPartition(key=key, status="missing", problem=f"{what} not arrived: {there}.", source=source)
 
 
 def absent(key: str, source: str, why: str) -> StagedPartition:

@@ -12,9 +12,10 @@ from typing import Final
 
 from include.errors import Refused
 from include.settings import Settings
+from include.spec.partitions import WHOLE_KEY
 
 _MODEL: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_KEY: Final = re.compile(r"\d{4}-\d{2}(-\d{2}(T\d{2}(\+1)?)?)?|[0-9a-f]{16}")
+_KEY: Final = re.compile(rf"\d{{4}}-\d{{2}}(-\d{{2}}(T\d{{2}}(\+1)?)?)?|[0-9a-f]{{16}}|{WHOLE_KEY}")
 _GROUP: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 TABLES: Final = ("raw", "features", "predictions", "scores", "inference", "feedback")
@@ -50,12 +51,12 @@ def checked_table(table: str) -> str:
 
 
 def checked_key(key: str) -> str:
-    """The partition key, if it has the form of one: of time, or 16 hex digits that name a training or a file.
+    """The partition key, if it has the form of one: of time, the whole, or 16 hex digits (a training, a file).
 
     :raises UnsafeName: if not.
     """
     if not _KEY.fullmatch(key):
-        raise UnsafeName("partition key", key, "2013-10, 2013-10-01, 2013-10-01T05 or 16 hex digits")
+        raise UnsafeName("partition key", key, f"2013-10, 2013-10-01, 2013-10-01T05, {WHOLE_KEY} or 16 hex digits")
     return key
 
 

@@ -29,7 +29,7 @@ def raw_inputs(definition: Definition, content: str, suite_digest: str) -> str:
         format=RAW_FORMAT,
         content=content,
         columns=list(source.columns.items()),
-        order=[source.event_time, *source.entity],
+        order=_order(definition),
         partition=source.partition,
         time_zone=source.time_zone,
         suite=suite_digest,
@@ -50,7 +50,7 @@ def write_sorted(
     """
     source = definition.source
     items = ", ".join(item.selected for item in read)
-    first = [source.event_time, *source.entity]
+    first = _order(definition)
     order = [*first, *(name for name in source.columns if name not in first)]
     sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
     rows = query_batches(
@@ -58,6 +58,12 @@ def write_sorted(
         f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation}) ORDER BY {GROUP}, {sorting}",  # noqa: S608
     )
     return writer.write(rows, keys)
+
+
+def _order(definition: Definition) -> list[str]:
+    """The columns by which rows are sorted first."""
+    source = definition.source
+    return [*([source.event_time] if source.event_time is not None else []), *source.entity]
 
 
 def partition_label(key: str) -> datetime:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from include.lake.class_columns import answer_fields
 from include.lake.columns import DUCKDB_TYPES, PARTITION_COLUMNS, PREDICTION, ReservedColumn, arrow_schema
+from include.spec.columns import naming_columns
 from include.spec.definition import ColumnType, Definition
 
 TABLE: Final = "scores"
@@ -23,13 +24,12 @@ def kept_columns(definition: Definition) -> dict[str, ColumnType]:
 
     :raises ReservedColumn: if one has a name that the scores table uses for something else.
     """
-    source = definition.source
-    names = dict.fromkeys([*source.entity, source.event_time])
+    names = naming_columns(definition)
     answers = [field.name for field in answer_fields(definition.label.class_names)]
     taken = {name.lower() for name in (*answers, *ADDED, *PARTITION_COLUMNS)} & {name.lower() for name in names}
     if taken:
         raise ReservedColumn(definition.model, taken, TABLE)
-    return {name: source.columns[name] for name in names}
+    return {name: definition.source.columns[name] for name in names}
 
 
 def scored_columns(definition: Definition, inputs: Mapping[str, ColumnType]) -> dict[str, ColumnType]:

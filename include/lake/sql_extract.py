@@ -120,7 +120,7 @@ class SqlReader:
     @property
     def _folder(self) -> Path:
         source = self._source
-        request = [_FORMAT, source.connection, source.table, source.query, source.filter, source.event_time]
+        request = [_FORMAT, source.connection, source.table, source.query, source.filter, source.time_column]
         text = json.dumps([*request, list(source.columns)])
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         return staging_folder(self._settings, self._definition.model, "raw", f"extract-{digest}")

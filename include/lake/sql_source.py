@@ -113,7 +113,7 @@ class SqlSource:
         counts = count_faults(scan.connection, scan.of(keys), scan.read, self.definition)
         astray = scan.rows() - sum(one.rows for one in counts.values())
         if astray:
-            raise RowsWithoutPartition(self._reader.shown, astray, self.definition.source.event_time)
+            raise RowsWithoutPartition(self._reader.shown, astray, self.definition.source.time_column)
         results: list[StagedPartition] = []
         good: list[str] = []
         for index, key in enumerate(keys):
@@ -188,12 +188,12 @@ class _Scan:
             GROUP: list(range(len(keys))),
             "_label": [partition_label(key) for key in keys],
         }
-        time = next(item.value for item in self.read if item.name == source.event_time)
+        time = next(item.value for item in self.read if item.name == source.time_column)
         condition = f"g._label = date_trunc({quote_text(source.partition)}, {time})"
         if self._clock == "instant":  # where a clock goes back, two hours have one label
             spans = [span for key in keys if (span := self._spans[key]) is not None]
             columns |= {"_low": [span.low for span in spans], "_high": [span.high for span in spans]}
-            instant = f"TRY_CAST(trim({quote_name(source.event_time)}) AS TIMESTAMP WITH TIME ZONE)"
+            instant = f"TRY_CAST(trim({quote_name(source.time_column)}) AS TIMESTAMP WITH TIME ZONE)"
             condition += f" AND {instant} >= g._low AND {instant} < g._high"
         register_groups(self.connection, columns)
         return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan_sql(self.files)} s JOIN groups g ON {condition})"  # noqa: S608

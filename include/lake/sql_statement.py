@@ -74,15 +74,15 @@ def time_form(connection: Connection, source: Source) -> TimeForm:
 
     :raises TimesAsText: it is text with offsets, or in no ISO form.
     """
-    asked: sa.Select[Any] = sa.select(sa.column(source.event_time)).select_from(_rows(source))
+    asked: sa.Select[Any] = sa.select(sa.column(source.time_column)).select_from(_rows(source))
     if connection.dialect.name == "postgresql" and connection.dialect.driver == "psycopg2":
         cursor: Any = connection.execute(asked.limit(0)).cursor
         if cursor.description[0].type_code == _WITH_ZONE:
             return TimeForm("instant")
-    value = connection.execute(asked.where(sa.column(source.event_time).is_not(None)).limit(1)).scalar()
+    value = connection.execute(asked.where(sa.column(source.time_column).is_not(None)).limit(1)).scalar()
     if isinstance(value, str):
         if _OFFSET.search(value) or not _is_iso(value):
-            raise TimesAsText(source.event_time, value)
+            raise TimesAsText(source.time_column, value)
         return TimeForm("text", value)
     if isinstance(value, datetime) and value.tzinfo is not None:
         return TimeForm("instant")
@@ -90,7 +90,7 @@ def time_form(connection: Connection, source: Source) -> TimeForm:
 
 
 def _within(statement: sa.Select[Any], source: Source, form: TimeForm, low: datetime, high: datetime) -> sa.Select[Any]:
-    at: sa.ColumnElement[Any] = sa.column(source.event_time)
+    at: sa.ColumnElement[Any] = sa.column(source.time_column)
     statement = statement.select_from(_rows(source)).where(at >= form.bound(low), at < form.bound(high))
     return statement if source.filter is None else statement.where(sa.text(f"({_literal(source.filter)})"))
 

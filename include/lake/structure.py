@@ -63,8 +63,10 @@ def count_faults(
         the group's partition on the local clock).
     """
     time = _event_time(read, definition)
-    outside = f"date_trunc({quote_text(definition.source.partition)}, {time}) <> _label"
-    filters = [f"({time}) IS NULL", outside, *(item.bad for item in read)]
+    filters = ["false", "false", *(item.bad for item in read)]
+    if time is not None:
+        outside = f"date_trunc({quote_text(definition.source.partition)}, {time}) <> _label"
+        filters[:2] = [f"({time}) IS NULL", outside]
     counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in filters)
     rows = connection.execute(f"SELECT _group, count(*), {counts} FROM {relation} GROUP BY _group").fetchall()  # noqa: S608
     return {
@@ -94,6 +96,8 @@ def fault_problem(
         return f"{_wrong_types(connection, file, relation, read, definition, counts)} Repair the {thing} and {again}."
     time = _event_time(read, definition)
     name = definition.source.event_time
+    if time is None:
+        return None
     if counts.without_time:
         rows = _examples(connection, relation, f"({time}) IS NULL", "NULL")
         return (
@@ -128,8 +132,9 @@ def _wrong_types(
     return f"{file.shown} has wrongly typed values: {'; '.join(parts)}."
 
 
-def _event_time(read: Sequence[Conversion], definition: Definition) -> str:
-    return next(item.value for item in read if item.name == definition.source.event_time)
+def _event_time(read: Sequence[Conversion], definition: Definition) -> str | None:
+    """The expression for the event time; None for data without time."""
+    return next((item.value for item in read if item.name == definition.source.event_time), None)
 
 
 def _examples(

@@ -13,7 +13,7 @@ import pandas as pd
 from include.lake.connections import open_duckdb, quote_name
 from include.lake.table import LakeTable
 from include.settings import Settings
-from include.spec.partitions import Partition, PartitionCalendar
+from include.spec.partitions import WHOLE_KEY, Partition, PartitionCalendar, WholeCalendar
 from include.training.packaged_model import PREFIX
 from include.training.profile import count_like, merge
 
@@ -40,8 +40,11 @@ def newest_partitions(
     calendar: PartitionCalendar, published: Iterable[str], as_of: datetime, length: timedelta
 ) -> list[Partition]:
     """Published partitions of the newest stretch of data: the last one that ended by ``as_of``, and those before it
-    that start within ``length`` of its end. Oldest first; empty if nothing had been published by then.
+    that start within ``length`` of its end. Oldest first; empty if nothing had been published by then. Of data without
+    time it is the whole.
     """
+    if isinstance(calendar, WholeCalendar):
+        return [calendar.last_complete(as_of)] if WHOLE_KEY in published else []
     ended = sorted(one for one in map(calendar.from_key, published) if one.end <= as_of)
     if not ended:
         return []
@@ -52,14 +55,20 @@ def newest_partitions(
 
 
 def count_window(
-    settings: Settings, model: str, partitions: Sequence[Partition], reference: Mapping[str, Any]
+    settings: Settings,
+    model: str,
+    partitions: Sequence[Partition],
+    reference: Mapping[str, Any],
+    *,
+    version: int | None = None,
 ) -> CountedWindow:
     """Count the features of published partitions over the bins of a profile, one partition in memory at a time.
 
     :param reference: by feature: column profile of the training part.
+    :param version: of the features table; None: the newest.
     """
     table = LakeTable(settings, model, "features")
-    version = table.version()
+    version = table.version() if version is None else version
     keys = [one.key for one in partitions]
     there = set(table.open(version).schema().to_arrow().names)
     wanted = [name for name in reference if PREFIX + name in there]

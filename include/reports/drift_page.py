@@ -8,6 +8,7 @@ from typing import Any
 
 from include.reports.charts import paired_bars
 from include.reports.layout import format_percent, format_value, write_page
+from include.spec.partitions import WHOLE_KEY
 
 Document = Mapping[str, Any]
 _HEADS = {
@@ -48,7 +49,7 @@ def _todo(report: Document) -> str:
 
 def _facts(report: Document) -> list[tuple[str, object]]:
     window = report["window"]
-    days = f"{window['first']} to {window['last']}" if window["first"] else "none"
+    days = "none" if not window["first"] else _span(window["first"], window["last"])
     return [
         ("Model", report["model"]),
         ("Champion", f"version {report['champion_version']}"),
@@ -59,6 +60,16 @@ def _facts(report: Document) -> list[tuple[str, object]]:
         ("Limit", f"{format_percent(report['limits']['share_of_features'], 0)} at PSI {report['limits']['psi']:g}"),
         ("Retraining", "started" if report["retrain"] else "not started"),
     ]
+
+
+def _span(first: str, last: str) -> str:
+    return first if first == last == WHOLE_KEY else f"{first} to {last}"
+
+
+def _window(window: Document) -> str:
+    if window["first"] == WHOLE_KEY:
+        return f"the whole data as of {window['end']}"
+    return f"{window['start']} to {window['end']}, {window['partitions']} partitions"
 
 
 def _feature(feature: Document, limit: float) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def _origin(report: Document) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         ("Reference", f"training part of version {report['champion_version']}, {source['reference_rows']:,} rows"),
         ("Champion as of", report["champion_as_of"]),
-        ("Window", f"{window['start']} to {window['end']}, {window['partitions']} partitions"),
+        ("Window", _window(window)),
         ("Features table", f"version {source['features_version']}, digest {source['features_digest']}"),
     ]
     if source["absent"]:

@@ -286,7 +286,8 @@ def _origin(report: Document) -> list[tuple[str, object]]:
 
 
 def _span(span: Mapping[str, Any]) -> str:
-    return f"{span.get('start')} to {span.get('end')}"
+    by = f" of the hash of {span['by']}" if "by" in span else ""
+    return f"{span.get('start')} to {span.get('end')}{by}"
 
 
 def _versioned(made: Mapping[str, Any], table: str) -> str | None:

@@ -27,7 +27,8 @@ def resolve_as_of(
     """The end of the newest partition that a run may know of. The wall clock is never read.
 
     The first of these that is given decides; without any, an archive's end does. The result is then brought down to
-    the end of a partition, and to the end of the archive.
+    the end of a partition, and to the end of the archive. Of data without time every instant can be one: it says up to
+    when a delivery must have been published (ADR-data-without-time.md); a partition's key says nothing there.
 
     :param requested: what a person or a trigger asked for: ISO 8601 with offset.
     :param partition_key: key of the newest partition that the run is about.
@@ -38,12 +39,15 @@ def resolve_as_of(
     """
     calendar = PartitionCalendar.of(definition)
     limit = calendar.end_of_data
-    moment = _moment(calendar, requested, partition_key, data_interval_end) or limit
+    key = partition_key if definition.source.has_time else None
+    moment = _moment(calendar, requested, key, data_interval_end) or limit
     if moment is None:
         raise AsOfError(
             f"The model {definition.model} has no as_of for this run: nothing was requested, there is no partition key "
             "and no data interval. Give as_of, such as 2013-10-01T00:00:00-04:00."
         )
+    if not definition.source.has_time:
+        return calendar.stamp(moment.replace(microsecond=0))
     moment = moment if limit is None or moment < limit else limit
     floored = calendar.containing(moment).start
     if floored < calendar.first.end:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from include.spec.definition import Definition
+from include.spec.lengths import Lengths, Shares
 from include.spec.parameters import PARAMS, WHOLE, param_findings
 from include.spec.problems import Finding
 from include.spec.search import Search
+from include.spec.share import Share
 
 
 def search_findings(definition: Definition) -> Iterator[Finding]:
@@ -38,11 +40,27 @@ def _space(definition: Definition, search: Search) -> Iterator[Finding]:
 
 
 def _folds(definition: Definition, search: Search) -> Iterator[Finding]:
-    training = definition.training
-    back = (search.folds - 1) * training.validation
-    shortest = training.window if training.shortest_window is None else training.shortest_window
-    if back > shortest / 2:
-        most = int(shortest / 2 / training.validation) + 1
+    if (fits := _fits(definition)) is None:
+        return
+    validation, shortest = fits
+    if (search.folds - 1) * validation > shortest / 2:
+        most = int(shortest / 2 / validation) + 1
         what = f"{search.folds} folds leave the oldest one less than half of the training window to train on"
         cure = f"At most {most} folds fit; take fewer, shorten training.validation or lengthen the window."
         yield Finding(("training", "search", "folds"), what, cure)
+
+
+def _fits(definition: Definition) -> tuple[float, float] | None:
+    """The validation part and the shortest training part, in one measure; None if other checks refuse them."""
+    training = definition.training
+    if (
+        not definition.source.has_time
+        and isinstance(training.validation, Share)
+        and isinstance(training.holdout, Share)
+    ):
+        shares = Shares.of(definition)
+        return training.validation.parts, max(shares.train.end - shares.train.start, 0)
+    if isinstance(training.validation, Share) or isinstance(training.holdout, Share) or training.window is None:
+        return None
+    lengths = Lengths.of(definition)
+    return lengths.validation.total_seconds(), lengths.shortest.total_seconds()

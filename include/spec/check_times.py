@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from include.spec.check_whole import whole_findings
 from include.spec.definition import Definition, PartitionSize
 from include.spec.duration import format_duration
+from include.spec.lengths import Lengths
 from include.spec.problems import Finding, KeyPath, choose
-from include.spec.windows import shortest_window
+from include.spec.share import Share
 
 _DAY: Final = timedelta(days=1)
 _STEPS: Final[dict[PartitionSize, timedelta]] = {"hour": timedelta(hours=1), "day": _DAY, "month": _DAY}
@@ -24,8 +26,14 @@ _CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*,/\-#L]+")
 def time_findings(definition: Definition) -> Iterator[Finding]:
     """What is wrong with the times of a definition."""
     yield from _zone(definition)
-    yield from _archive(definition)
-    yield from _windows(definition)
+    if definition.source.has_time:
+        needs = list(_needs(definition))
+        yield from needs
+        if not needs:
+            yield from _archive(definition)
+            yield from _windows(definition)
+    else:
+        yield from whole_findings(definition)
     yield from _execution(definition)
     yield from _schedules(definition)
 
@@ -40,18 +48,32 @@ def _zone(definition: Definition) -> Iterator[Finding]:
         yield Finding(("source", "time_zone"), f"there is no time zone {name!r}", cure)
 
 
+def _needs(definition: Definition) -> Iterator[Finding]:
+    """What data with time must say, and what only data without time may."""
+    training = definition.training
+    if definition.source.starts is None:
+        cure = "Add `starts`: First day with data."
+        yield Finding(("source", "starts"), "this key is missing, and the source has an event_time", cure)
+    if training.window is None:
+        cure = "Add `window`: Length of the training part, such as 90d."
+        yield Finding(("training", "window"), "this key is missing, and the source has an event_time", cure)
+    for name, value in (("validation", training.validation), ("holdout", training.holdout)):
+        if isinstance(value, Share):
+            what = f"{value} is a share of the rows, but the source has an event_time, by which rows are split"
+            yield Finding(("training", name), what, "Write how long the part is, such as 14d.")
+
+
 def _archive(definition: Definition) -> Iterator[Finding]:
     source = definition.source
-    if source.ends is None:
+    if source.ends is None or source.starts is None:
         return
     if source.ends < source.starts:
         yield Finding(
             ("source", "ends"), f"the data ends before it starts ({source.starts})", "Correct one of the two."
         )
         return
-    training = definition.training
     span = source.ends - source.starts + _DAY
-    asked = shortest_window(definition) + training.validation + training.holdout + definition.label.known_after
+    asked = Lengths.of(definition).needed + definition.label.known_after
     if asked > span:
         what = (
             f"window, validation, holdout and label.known_after need {asked / _DAY:g}d, "
@@ -61,17 +83,17 @@ def _archive(definition: Definition) -> Iterator[Finding]:
 
 
 def _windows(definition: Definition) -> Iterator[Finding]:
-    size, training = definition.source.partition, definition.training
+    size, training, lengths = definition.source.partition, definition.training, Lengths.of(definition)
     places: list[tuple[KeyPath, timedelta]] = [
-        (("training", "window"), training.window),
-        (("training", "validation"), training.validation),
-        (("training", "holdout"), training.holdout),
+        (("training", "window"), lengths.window),
+        (("training", "validation"), lengths.validation),
+        (("training", "holdout"), lengths.holdout),
         (("monitoring", "drift", "window"), definition.monitoring.drift.window),
     ]
     if training.shortest_window is not None:
         places.append((("training", "shortest_window"), training.shortest_window))
-        if training.shortest_window > training.window:
-            what = f"it is longer than training.window ({format_duration(training.window)})"
+        if training.shortest_window > lengths.window:
+            what = f"it is longer than training.window ({format_duration(lengths.window)})"
             yield Finding(("training", "shortest_window"), what, "Write a shorter time, or remove it.")
     step = _STEPS[size]
     for keys, value in places:

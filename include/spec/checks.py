@@ -71,7 +71,7 @@ def _source_columns(definition: Definition) -> Iterator[Finding]:
 
 def _named_columns(definition: Definition) -> Iterator[Finding]:
     source, columns = definition.source, definition.source.columns
-    places: list[tuple[KeyPath, str]] = [(("source", "event_time"), source.event_time)]
+    places: list[tuple[KeyPath, str]] = [(("source", "event_time"), source.event_time)] if source.event_time else []
     places += [(("source", "entity", i), name) for i, name in enumerate(source.entity)]
     places += [(("evaluation", "slices", i), name) for i, name in enumerate(definition.evaluation.slices)]
     for keys, name in places:
@@ -86,7 +86,7 @@ def _named_columns(definition: Definition) -> Iterator[Finding]:
     ):
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Finding(keys, f"{name!r} is listed twice", "List it once.")
-    kind = columns.get(source.event_time)
+    kind = columns.get(source.event_time) if source.event_time else None
     if kind is not None and kind != "timestamp":
         what = f"the column {source.event_time!r} has the type {kind}"
         yield Finding(("source", "event_time"), what, "The event time must have the type timestamp in source.columns.")

@@ -43,6 +43,13 @@ def used_history_columns(definition: Definition) -> dict[str, ColumnType]:
     return {name: kind for _, columns in used_histories(definition) for name, kind in columns.items()}
 
 
+def naming_columns(definition: Definition) -> list[str]:
+    """The source columns that say which row it is: entity, and the event time if there is one."""
+    source = definition.source
+    names = [*source.entity, *([source.event_time] if source.event_time is not None else [])]
+    return list(dict.fromkeys(names))
+
+
 def feature_types(definition: Definition) -> dict[str, FeatureType]:
     """The features and their types, in the definition's order."""
     if definition.feature_module is not None:

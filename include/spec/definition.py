@@ -20,6 +20,7 @@ from include.spec.production import Deployment, Serving
 from include.spec.robustness import Disturbance
 from include.spec.search import Search
 from include.spec.section import Day, Duration, Scalar, Section
+from include.spec.share import DurationOrShare
 from include.spec.trainers import Candidate, Trainer
 
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
@@ -38,7 +39,7 @@ class Source(Section):
     path: str = Field(
         "",
         description="files: path of the files. `{store}` is the store's root. With `{partition}` there is one file for "
-        "each partition; without it one file holds everything and is cut by `event_time`.",
+        "each partition; without it one file holds everything and is cut by `event_time`, if there is one.",
     )
     format: Literal["parquet", "csv"] | None = Field(
         None, description="files: taken from the path's ending if left out."
@@ -69,15 +70,34 @@ class Source(Section):
     parallel: int = Field(4, ge=1, le=64, description="sql: how many queries run at once.")
     partition: PartitionSize = Field("day", description="Size of a partition.")
     time_zone: str = Field("UTC", description="Time zone in which partitions are cut and schedules run.")
-    starts: Day = Field(description="First day with data.")
+    starts: Day | None = Field(None, description="First day with data; needed with `event_time`.")
     ends: Day | None = Field(
         None, description="Last day with data, for an archive: a run in the present then works at the archive's end."
     )
-    event_time: str = Field(description="Timestamp column that says when a row happened (local to `time_zone`).")
+    event_time: str | None = Field(
+        None,
+        description="Timestamp column that says when a row happened (local to `time_zone`). Left out: "
+        "[data without time](#data-without-time), which is one whole and is split by a hash of its `entity`.",
+    )
     entity: list[str] = Field(description="Columns that together identify a row.", min_length=1)
     columns: dict[str, ColumnType] = Field(
         description="Columns taken from the source and their types: string, integer, number, boolean, timestamp."
     )
+
+    @property
+    def has_time(self) -> bool:
+        """Whether its rows happened at a time; if not, it is one whole without partitions."""
+        return self.event_time is not None
+
+    @property
+    def time_column(self) -> str:
+        """The column with the event time, of a source that has one.
+
+        :raises TypeError: if it has none.
+        """
+        if self.event_time is None:
+            raise TypeError("this source has no event time")
+        return self.event_time
 
 
 class Label(Section):
@@ -131,14 +151,21 @@ class Resources(Section):
 class Training(Section):
     """How the model is trained, on what windows of the past."""
 
-    window: Duration = Field(description="Length of the training part.")
+    window: Duration | None = Field(
+        None, description="Length of the training part. Needed with `event_time`; without, it is what the others leave."
+    )
     shortest_window: Duration | None = Field(
         None,
         description="While the source's past is shorter than `window`, train on what there is, if it is at least this "
         "long. Left out: never on less than `window`.",
     )
-    validation: Duration = Field(description="Length of the validation part, which follows it (early stopping).")
-    holdout: Duration = Field(description="Length of the holdout part, which follows that (evaluation only).")
+    validation: DurationOrShare = Field(
+        description="Length of the validation part, which follows it (early stopping). Without `event_time`: its share "
+        "of the rows, such as `15%`."
+    )
+    holdout: DurationOrShare = Field(
+        description="Length of the holdout part, which follows that (evaluation only). Without `event_time`: its share."
+    )
     seed: int = Field(7, ge=0, description="Seed of everything random.")
     rounds: int = Field(300, ge=1, description="Most boosting rounds.")
     early_stopping_rounds: int = Field(20, ge=1, description="Rounds without gain on validation before stopping.")
@@ -221,7 +248,10 @@ class Retrain(Section):
     """What drift starts."""
 
     on_drift: bool = Field(True, description="Start a training run when drift is found.")
-    cooldown: Duration = Field(timedelta(days=3), description="Data time between two starts by drift.")
+    cooldown: Duration = Field(
+        timedelta(days=3),
+        description="Data time between two starts by drift; without `event_time`, time between the runs' as_of.",
+    )
 
 
 class Monitoring(Section):

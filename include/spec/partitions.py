@@ -1,7 +1,8 @@
 """How a source's time is cut into partitions: hours, days or months of its own time zone.
 
 A partition is every instant whose local clock shows its hour, day or month, so a day may last 23 or 25 hours. Where
-the clock goes back over midnight, a day begins when its date is first reached.
+the clock goes back over midnight, a day begins when its date is first reached. Data without time is one partition, the
+whole (:class:`WholeCalendar`): nothing else has to ask whether there is a time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from include.errors import Refused
 from include.spec.definition import Definition, PartitionSize
 
 MOST_PARTITIONS: Final = 100_000
+WHOLE_KEY: Final = "all"
+"""Key of the one partition of data without time."""
+BEGINNING: Final = datetime(1900, 1, 1, tzinfo=UTC)
+"""Where that partition begins."""
 
 _KEY_FORMS: Final[dict[PartitionSize, tuple[re.Pattern[str], str]]] = {
     "hour": (re.compile(r"(\d{4})-(\d{2})-(\d{2})T(\d{2})(\+1)?"), "2013-10-01T05"),
@@ -75,6 +80,8 @@ class PartitionCalendar:
     def of(cls, definition: Definition) -> PartitionCalendar:
         """The calendar of a definition's source."""
         source = definition.source
+        if not source.has_time or source.starts is None:
+            return WholeCalendar("day", ZoneInfo(source.time_zone), BEGINNING.date(), None)
         return cls(source.partition, ZoneInfo(source.time_zone), source.starts, source.ends)
 
     @property
@@ -168,6 +175,13 @@ class PartitionCalendar:
             raise PartitionError(f"{first_key}..{last_key}", "the last partition lies before the first; swap them.")
         return self.covering(first.start, last.end)
 
+    def due(self, key: str, as_of: datetime) -> datetime:  # noqa: ARG002 - the whole is due at as_of
+        """When a partition was complete: at its end, whatever the instant of the run that wants it.
+
+        :raises PartitionError: if the key is none.
+        """
+        return self.from_key(key).end
+
     def covering(self, start: datetime, end: datetime) -> list[Partition]:
         """All partitions that overlap ``start <= instant < end``, oldest first."""
         _require_zone(start)
@@ -220,6 +234,55 @@ class PartitionCalendar:
             end = _earliest(lambda x: self._hour_label(x) != label, start, start + 3 * _HOUR)
         key = label[0].strftime("%Y-%m-%dT%H") + ("+1" if label[1] else "")
         return Partition(start=self.stamp(start), end=self.stamp(end), key=key)
+
+
+@dataclass(frozen=True)
+class WholeCalendar(PartitionCalendar):
+    """The one partition of data without time. It is always complete; as of an instant it ends at that instant."""
+
+    @property
+    def first(self) -> Partition:
+        """The whole, before anything was delivered."""
+        return self.from_key(WHOLE_KEY)
+
+    def containing(self, instant: datetime) -> Partition:
+        """The whole as of an instant."""
+        _require_zone(instant)
+        return Partition(start=BEGINNING, end=max(self.stamp(instant), BEGINNING), key=WHOLE_KEY)
+
+    def from_key(self, key: str) -> Partition:
+        """Read the key ``all``.
+
+        :raises PartitionError: if it is another.
+        """
+        if key != WHOLE_KEY:
+            raise PartitionError(str(key)[:80], f"this data has no time; its only partition is {WHOLE_KEY}.")
+        return Partition(start=BEGINNING, end=BEGINNING, key=WHOLE_KEY)
+
+    def last_complete(self, as_of: datetime) -> Partition:
+        """The whole as of an instant."""
+        return self.containing(as_of)
+
+    def before(self, instant: datetime) -> Partition:
+        """The whole: there is no other."""
+        return self.containing(instant)
+
+    def range(self, first_key: str, last_key: str) -> list[Partition]:
+        """The whole, which both keys must name.
+
+        :raises PartitionError: if one does not.
+        """
+        return [self.from_key(key) for key in dict.fromkeys((first_key, last_key))]
+
+    def due(self, key: str, as_of: datetime) -> datetime:
+        """The run's own instant."""
+        self.from_key(key)
+        return as_of
+
+    def covering(self, start: datetime, end: datetime) -> list[Partition]:
+        """The whole as of the end, if anything is asked for."""
+        _require_zone(start)
+        return [self.containing(end)] if start < end else []
 
 
 def _earliest(holds: Callable[[datetime], bool], lower: datetime, upper: datetime) -> datetime:

@@ -17,6 +17,7 @@ from include.spec.definition import Definition
 from include.spec.duration import format_duration
 from include.spec.expressions import FUNCTIONS
 from include.spec.parameters import OWN_PARAMS, PARAMS
+from include.spec.share import Share
 from include.spec.trainers import Trainer, linear_parameters
 
 REFERENCE: Final = Path(__file__).resolve().parent.parent / "models" / "README.md"
@@ -28,6 +29,7 @@ _PLAIN: Final[dict[Any, str]] = {
     bool: "true or false",
     timedelta: "duration",
     date: "day",
+    Share: "share",
 }
 
 _HEAD: Final = """\
@@ -70,6 +72,22 @@ evaluation:
     - {metric: roc_auc, at_least: 0.65}
     - {metric: log_loss, against: champion}
 schedule: {data: "0 1 * * *", train: "0 3 * * *"}
+```
+
+## Data without time
+
+Without `source.event_time` the data is one whole, which a new delivery replaces. `source` has then no `starts`, `ends`
+and `partition`, and its path no `{partition}`; `training.validation` and `training.holdout` are shares of the rows,
+such as `15%` or `12.5%`, and the rest is trained on. A hash of `source.entity` says into which part a row falls; it is
+the same in every delivery. `known_after` counts from the request then.
+
+```yaml
+source:
+  type: files
+  path: "{store}/landing/tumors.csv"
+  entity: [sample]
+  columns: {sample: integer, mean_radius: number, diagnosis: string}
+training: {validation: 15%, holdout: 20%}
 ```
 """
 

@@ -78,7 +78,8 @@ class Search(Section):
         ge=1,
         le=20,
         description="On how many windows each trial is judged. 1: the validation part; each further one moves the "
-        "origin back by `training.validation` and trains on what was before (rolling-origin cross-validation).",
+        "origin back by `training.validation` and trains on what was before (rolling-origin cross-validation); without "
+        "`event_time` it is judged on other rows of the training part and trains on the rest.",
     )
     prune: bool = Field(
         True, description="Break off a trial that is worse than half of the earlier ones were after as many rounds."

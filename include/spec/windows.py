@@ -8,6 +8,7 @@ from typing import Final
 
 from include.errors import Refused
 from include.spec.definition import Definition
+from include.spec.lengths import Lengths
 from include.spec.partitions import Partition, PartitionCalendar
 
 _DAY: Final = timedelta(days=1)
@@ -48,25 +49,27 @@ def training_windows(definition: Definition, as_of: datetime) -> TrainingWindows
 
     While the source is young the training part begins with it, if that is at least ``training.shortest_window``.
     """
-    calendar, training = PartitionCalendar.of(definition), definition.training
+    calendar, lengths = PartitionCalendar.of(definition), Lengths.of(definition)
     end = earlier(calendar, as_of, definition.label.known_after)
-    holdout = earlier(calendar, end, training.holdout)
-    validation = earlier(calendar, holdout, training.validation)
-    start = earlier(calendar, validation, training.window)
-    if start < calendar.first.start <= earlier(calendar, validation, shortest_window(definition)):
+    holdout = earlier(calendar, end, lengths.holdout)
+    validation = earlier(calendar, holdout, lengths.validation)
+    start = earlier(calendar, validation, lengths.window)
+    if start < calendar.first.start <= earlier(calendar, validation, lengths.shortest):
         start = calendar.first.start
     return TrainingWindows(Window(start, validation), Window(validation, holdout), Window(holdout, end))
 
 
 def needed_partitions(definition: Definition, as_of: datetime) -> list[Partition]:
-    """The partitions that hold the windows, oldest first.
+    """The partitions that hold the windows, oldest first; of data without time, the whole.
 
     Partitions before the source's first can never come: they are left out if the definition lets as many be missing.
 
     :raises NotEnoughPast: if they are more than ``training.max_missing_partitions``.
     """
-    windows = training_windows(definition, as_of)
     calendar = PartitionCalendar.of(definition)
+    if not definition.source.has_time:
+        return [calendar.last_complete(as_of)]
+    windows = training_windows(definition, as_of)
     wanted = calendar.covering(windows.train.start, windows.holdout.end)
     there = [partition for partition in wanted if partition.start >= calendar.first.start]
     if len(wanted) - len(there) > definition.training.max_missing_partitions:
@@ -76,17 +79,11 @@ def needed_partitions(definition: Definition, as_of: datetime) -> list[Partition
 
 def first_trainable(definition: Definition) -> datetime:
     """The first ``as_of`` at which the source reaches as far back as the windows do."""
-    calendar, training = PartitionCalendar.of(definition), definition.training
-    span = shortest_window(definition) + training.validation + training.holdout + definition.label.known_after
+    calendar = PartitionCalendar.of(definition)
+    span = Lengths.of(definition).needed + definition.label.known_after
     moment = calendar.instant(calendar.local(calendar.first.start) + span)
     partition = calendar.containing(moment)
     return moment if partition.start == moment else partition.end
-
-
-def shortest_window(definition: Definition) -> timedelta:
-    """The shortest training part that the definition accepts."""
-    training = definition.training
-    return training.window if training.shortest_window is None else training.shortest_window
 
 
 def earlier(calendar: PartitionCalendar, instant: datetime, duration: timedelta) -> datetime:

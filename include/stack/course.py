@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from include.spec.as_of import resolve_as_of
 from include.spec.definition import Definition
@@ -21,15 +21,15 @@ class Course:
     :param as_of: of the model that is to answer in the end.
     :param earlier_as_of: of a first champion, against which that model passes its stages; None: there are no stages.
     :param data_as_of: up to where data is ingested.
-    :param first: key of the first partition that any of it needs.
-    :param last: key of the last one.
+    :param first: key of the first partition that any of it needs; None: the data has no time.
+    :param last: key of the last one, likewise.
     """
 
     as_of: datetime
     earlier_as_of: datetime | None
     data_as_of: datetime
-    first: str
-    last: str
+    first: str | None
+    last: str | None
 
 
 def plan_course(definition: Definition, requested: str | None) -> Course:
@@ -38,8 +38,10 @@ def plan_course(definition: Definition, requested: str | None) -> Course:
     With stages that need traffic, and an archive to take it from, the last :data:`REPLAYED` is kept back as traffic;
     the first champion is as of the first start of a month at which there is enough past.
 
-    :param requested: the as_of that a person asks for; the archive's end if None.
+    :param requested: the as_of that a person asks for; the archive's end if None; of data without time, this moment.
     """
+    if not definition.source.has_time:
+        return _course_of_the_whole(definition, requested)
     calendar = PartitionCalendar.of(definition)
     as_of = resolve_as_of(definition, requested=requested, partition_key=None, data_interval_end=None)
     data_as_of, champion = as_of, None
@@ -62,6 +64,12 @@ def plan_course(definition: Definition, requested: str | None) -> Course:
         first=min(starts, key=lambda partition: partition.start).key,
         last=calendar.last_complete(data_as_of).key,
     )
+
+
+def _course_of_the_whole(definition: Definition, requested: str | None) -> Course:
+    """Data without time has no past to begin with and no later days that could be traffic."""
+    as_of = resolve_as_of(definition, requested=requested, partition_key=None, data_interval_end=datetime.now(UTC))
+    return Course(as_of=as_of, earlier_as_of=None, data_as_of=as_of, first=None, last=None)
 
 
 def _needs_traffic(definition: Definition) -> bool:

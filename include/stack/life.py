@@ -20,7 +20,7 @@ from include.settings import PROJECT, Settings
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
 from include.stack.airflow_api import AirflowApi, DagBroken
-from include.stack.course import plan_course
+from include.stack.course import Course, plan_course
 from include.stack.environment import Stack
 from include.stack.follow import FollowedRun, Follower
 from include.stack.processes import wait_for
@@ -71,7 +71,7 @@ def live(stack: Stack, model: str, requested_as_of: str | None, say: Callable[[s
     api = AirflowApi(stack.airflow_url)
     _wait_for_dags(api, model)
     follower = Follower(api)
-    _turn(life, follower, "data", {"as_of": course.data_as_of.isoformat(), "first": course.first, "last": course.last})
+    _turn(life, follower, "data", _range(course))
     if course.earlier_as_of is not None and champion(stack.settings, model) is None:
         say(f"\n{model} begins with a champion as of {course.earlier_as_of:%Y-%m-%d}, which a later one has to beat")
         _train(life, follower, api, course.earlier_as_of, nullcontext(), "first ")
@@ -81,6 +81,12 @@ def live(stack: Stack, model: str, requested_as_of: str | None, say: Callable[[s
     life.served = _ask(stack, definition, life)
     _turn(life, follower, "monitor", {"as_of": course.as_of.isoformat()})
     return life
+
+
+def _range(course: Course) -> dict[str, object]:
+    """What the data DAG is asked for."""
+    keys = {"first": course.first, "last": course.last} if course.first else {}
+    return {"as_of": course.data_as_of.isoformat(), **keys}
 
 
 def _train(

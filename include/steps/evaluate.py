@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
+    from include.evaluation.fairness import Fairness
     from include.evaluation.holdout import Holdout
     from include.evaluation.report import Rival
     from include.registry.state import DeployedVersion
@@ -68,24 +69,16 @@ def run(call: StepCall) -> Document:
 
 def _meet(call: StepCall, training: Document, holdout: Holdout, champion: DeployedVersion | None) -> Rival:
     """The champion's predictions on the holdout rows, unless there is none or it has seen them."""
-    from include.evaluation.fairness import judge_fairness, seen_windows
     from include.evaluation.logged_models import open_model
     from include.evaluation.report import Rival
     from include.registry.mlflow_client import connect
-    from include.spec.partitions import PartitionCalendar
 
     rows = len(holdout.frame)
     if champion is None:
         return Rival.nobody(rows)
     if training["fingerprint"] == champion.fingerprint or training["artifact_digest"] == champion.artifact_digest:
         return Rival.itself(champion.version, rows)
-    calendar = PartitionCalendar.of(call.definition)
-    seen = [
-        (calendar.local(window.start), calendar.local(window.end))
-        for window in seen_windows(champion.version, champion.windows)
-    ]
-    times = holdout.event_times(call.definition.source.event_time)
-    fairness = judge_fairness(call.definition.task, times, holdout.labels, seen, version=champion.version)
+    fairness = _fairness(call, holdout, champion)
     if fairness.status == "unfair":
         log.warning("no comparison: %s", fairness.reason)
         return Rival(champion.version, fairness, None)
@@ -98,6 +91,27 @@ def _meet(call: StepCall, training: Document, holdout: Holdout, champion: Deploy
         classes=call.definition.label.class_names,
     ) as predict:
         return Rival(champion.version, fairness, predict(holdout.inputs))
+
+
+def _fairness(call: StepCall, holdout: Holdout, champion: DeployedVersion) -> Fairness:
+    """Which holdout rows the champion has not seen."""
+    from include.evaluation.fairness import judge_fairness, judge_places, seen_windows, split_otherwise
+    from include.lake.places import row_places, split_columns
+    from include.spec.partitions import PartitionCalendar
+
+    definition, version = call.definition, champion.version
+    if definition.source.event_time is None:
+        places = row_places(definition, holdout.frame)
+        by = ", ".join(split_columns(definition))
+        return judge_places(definition.task, places, holdout.labels, champion.windows, by=by, version=version)
+    if by := champion.windows.get("train", {}).get("by"):
+        return split_otherwise(len(holdout.frame), version=version, was=by)
+    calendar = PartitionCalendar.of(definition)
+    seen = [
+        (calendar.local(window.start), calendar.local(window.end)) for window in seen_windows(version, champion.windows)
+    ]
+    times = holdout.event_times(definition.source.event_time)
+    return judge_fairness(definition.task, times, holdout.labels, seen, version=version)
 
 
 def _disturb(call: StepCall, training: Document, holdout: Holdout) -> list[Document]:

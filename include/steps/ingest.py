@@ -1,6 +1,7 @@
 """Step ``ingest``: reads the partitions of a range from the source and stages them as raw rows.
 
-Inputs: ``first``, ``last`` (keys; default: the last complete partition as of the run's instant) and ``force``.
+Inputs: ``first``, ``last`` (keys; default: the last complete partition as of the run's instant) and ``force``. Data
+without time is one partition, all that the source holds now.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ def run(call: StepCall) -> Document:
 
     :raises NothingToDo: if the range holds nothing that is complete as of the run's instant.
     :raises PartitionNotThere: if a single partition was asked for and its data is not there.
+    :raises NewerDelivery: if data without time would be ingested as older than what is published.
     """
     from include.gates.suite import load_suite
     from include.lake.cleaning import clean_staging
+    from include.lake.deliveries import refuse_the_past
     from include.lake.digests import code_checksum
     from include.lake.sources import open_source
     from include.lake.staging import new_manifest, write_manifest
@@ -43,7 +46,10 @@ def run(call: StepCall) -> Document:
     keys = [partition.key for partition in chosen_partitions(call)]
     suite = load_suite(call.settings, definition.model, "raw")
     clean_staging(call.settings, definition.model)
-    published = LakeTable(call.settings, definition.model, "raw").partitions()
+    table = LakeTable(call.settings, definition.model, "raw")
+    if not definition.source.has_time:
+        refuse_the_past(table, call.as_of)
+    published = table.partitions()
     source = open_source(call.settings, definition, call.attempt, suite.digest)
     staged = source.stage(keys, published, force=bool(call.inputs.get("force")))
     manifest = new_manifest(

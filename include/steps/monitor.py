@@ -28,12 +28,24 @@ class NoChampion(NothingToDo):
         super().__init__(f"{model} has no champion, so there is nothing to compare the newest data with. Train first.")
 
 
+class NothingNew(NothingToDo):
+    """Data without time: no other delivery than the one that the champion was trained on."""
+
+    def __init__(self, model: str, champion: DeployedVersion) -> None:
+        self.model = model
+        super().__init__(
+            f"{model} has no newer delivery than the one that champion version {champion.version} was trained on, so "
+            "nothing can have drifted."
+        )
+
+
 def run(call: StepCall) -> Document:
     """Check for drift; writes the page and a check result, which is also the memory of what drift has started.
 
     :returns: ``drift``, ``retrain``, ``start_id``, ``reason``, ``verdict``, ``window`` (first, last, start, end,
         partitions, rows), ``share``, ``features`` (name, psi, drifted), ``page``, ``champion_version``.
     :raises NoChampion: if nothing is in production.
+    :raises NothingNew: of data without time, if there is no newer delivery than the champion's.
     :raises ModelAway: if the champion's profile cannot be had.
     """
     from include.registry.state import champion as find_champion
@@ -41,6 +53,8 @@ def run(call: StepCall) -> Document:
     champion = find_champion(call.settings, call.definition.model)
     if champion is None:
         raise NoChampion(call.definition.model)
+    if not call.definition.source.has_time:
+        _require_new_delivery(call, champion)
     partitions = _window(call)
     result, source = _judge(call, champion, partitions)
     window = _describe(partitions, result.rows)
@@ -61,6 +75,32 @@ def run(call: StepCall) -> Document:
         "features": [feature.to_document() for feature in result.features],
     }
     return _answer_and_record(call, champion, partitions, result, report)
+
+
+def _require_new_delivery(call: StepCall, champion: DeployedVersion) -> None:
+    """A champion's own data cannot have drifted from its profile, whatever chance has put into which part.
+
+    :raises NothingNew: if there is no other.
+    """
+    from include.lake.deliveries import version_as_of
+    from include.lake.table import LakeTable
+
+    table = LakeTable(call.settings, call.definition.model, "features")
+    if not table.exists():
+        return
+    now, then = (table.digest(version_as_of(table, instant)) for instant in (call.as_of, champion.as_of))
+    if now == then:
+        raise NothingNew(call.definition.model, champion)
+
+
+def _version(call: StepCall) -> int | None:
+    """The version of the features table that is looked at; None: the newest."""
+    if call.definition.source.has_time:
+        return None
+    from include.lake.deliveries import version_as_of
+    from include.lake.table import LakeTable
+
+    return version_as_of(LakeTable(call.settings, call.definition.model, "features"), call.as_of)
 
 
 def _window(call: StepCall) -> list[Partition]:
@@ -91,7 +131,9 @@ def _judge(
         expected_digest=champion.artifact_digest,
     ) as directory:
         profile = json.loads((directory / "artifacts" / "profile.json").read_text(encoding="utf-8"))
-    counted = count_window(call.settings, call.definition.model, partitions, profile["features"])
+    counted = count_window(
+        call.settings, call.definition.model, partitions, profile["features"], version=_version(call)
+    )
     if counted.absent:
         log.warning("the features table no longer has what the champion reads: %s", ", ".join(counted.absent))
     reference = {name: profile["features"][name] for name in counted.features}

@@ -102,6 +102,8 @@ def later_partitions(call: StepCall, options: Mapping[str, Any]) -> list[Partiti
     :raises PartitionError: a key is no partition.
     """
     calendar = PartitionCalendar.of(call.definition)
+    if not call.definition.source.has_time:
+        raise NoLaterData(f"There is nothing to replay for {call.definition.model}: its data has no time, so no later.")
     ends = calendar.end_of_data
     if options["first"] or options["last"]:
         first = options["first"] or options["last"]

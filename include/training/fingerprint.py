@@ -144,6 +144,8 @@ def _label(definition: Definition) -> str:
 
 def _in_utc(windows: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     return {
-        part: {edge: datetime.fromisoformat(text).astimezone(UTC).isoformat() for edge, text in window.items()}
+        part: dict(window)  # of data without time: shares, and what the rows are split by
+        if "by" in window
+        else {edge: datetime.fromisoformat(text).astimezone(UTC).isoformat() for edge, text in window.items()}
         for part, window in windows.items()
     }

@@ -1,7 +1,8 @@
 """Rolling-origin folds: each moves the origin back by one validation length and trains on what was before.
 
 After Tashman (2000), "Out-of-sample tests of forecasting accuracy: an analysis and review", International Journal of
-Forecasting 16(4): the order of time is kept, so nothing of the future is trained on.
+Forecasting 16(4): the order of time is kept, so nothing of the future is trained on. Rows without time have no order:
+there each fold holds out other places of the training part (cross-validation).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import xgboost
 
 from include.spec.candidates import fold_count
 from include.spec.definition import Definition
+from include.spec.lengths import Lengths, Places, Shares
 from include.spec.partitions import PartitionCalendar
 from include.spec.windows import earlier
 from include.training.matrices import Encoded
@@ -60,10 +62,10 @@ def older_folds(
     :param validation_starts: where the training part ends.
     :param cut: encodes a fold's rows itself; left out: they are rows of ``train``.
     """
-    calendar = PartitionCalendar.of(definition)
+    calendar, validation = PartitionCalendar.of(definition), Lengths.of(definition).validation
     folds, end = [], validation_starts
     for _ in range(fold_count(definition) - 1):
-        start = earlier(calendar, end, definition.training.validation)
+        start = earlier(calendar, end, validation)
         before = (times < calendar.local(start)).to_numpy()
         during = (times < calendar.local(end)).to_numpy() & ~before
         fold = cut(before, during) if cut else Fold(train=train.rows(before), validation=train.rows(during))
@@ -72,6 +74,28 @@ def older_folds(
         else:
             _log.warning("The fold that is judged on %s to %s has too few rows and is left out.", start, end)
         end = start
+    return folds
+
+
+def crossed_folds(
+    definition: Definition, places: npt.NDArray[np.int64], train: Encoded, cut: Cut | None = None
+) -> list[Fold]:
+    """The same for data without time: each fold is judged on as many places of the training part as the validation part
+    has, and trains on the rest of it.
+
+    :param places: of the training part's rows, in their order (:mod:`include.lake.places`).
+    :param cut: as for :func:`older_folds`.
+    """
+    shares, folds = Shares.of(definition), []
+    start, length = shares.train.start, shares.validation.end - shares.validation.start
+    for number in range(fold_count(definition) - 1):
+        held = Places(start + number * length, start + (number + 1) * length)
+        during = (places >= held.start) & (places < held.end)
+        fold = cut(~during, during) if cut else Fold(train=train.rows(~during), validation=train.rows(during))
+        if _judges(definition, fold):
+            folds.append(fold)
+        else:
+            _log.warning("The fold that is judged on %s has too few rows and is left out.", held)
     return folds
 
 

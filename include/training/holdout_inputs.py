@@ -14,7 +14,7 @@ from include.errors import Refused
 from include.lake.connections import open_duckdb, query_table, quote_name
 from include.lake.table import LakeTable
 from include.settings import Settings
-from include.spec.columns import input_columns, used_history_columns
+from include.spec.columns import input_columns, naming_columns, used_history_columns
 from include.spec.definition import Definition
 
 _ORDER: Final = "_position"
@@ -58,7 +58,7 @@ def _join(
     settings: Settings, definition: Definition, raw: LakeTable, version: int, holdout: pa.Table, columns: list[str]
 ) -> pa.Table:
     """Raw rows with the holdout's partition, row, event time and entity, in the holdout's order."""
-    same = dict.fromkeys(["partition", "_row", definition.source.event_time, *definition.source.entity])
+    same = dict.fromkeys(["partition", "_row", *naming_columns(definition)])
     past = used_history_columns(definition)  # the features table keeps them, as they were when it was made
     rows = holdout.select([*same, *past]).append_column(_ORDER, pa.array(range(holdout.num_rows), pa.int64()))
     keys = sorted(set(holdout["partition"].to_pylist()))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from include.errors import Refused
 from include.spec.definition import Definition
-from include.spec.windows import TrainingWindows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,19 +22,29 @@ class TooManyMissing(Refused):
     def __init__(
         self, definition: Definition, needed: Sequence[str], missing: Sequence[str], stale: Sequence[str]
     ) -> None:
-        allowed = definition.training.max_missing_partitions
-        gone = [f"Not published: {_named(missing)}."] if missing else []
-        gone += [f"Features made from other raw rows, definition or suite: {_named(stale)}."] if stale else []
-        unusable = sorted([*missing, *stale])
-        super().__init__(
-            f"{definition.model}: {len(unusable)} of the {len(needed)} partitions of the training windows "
-            f"({needed[0]} to {needed[-1]}) cannot be used, and training.max_missing_partitions allows {allowed}. "
-            f"{' '.join(gone)} Trigger the DAG {definition.model}.data with first={unusable[0]} and "
-            f"last={unusable[-1]}; if the source has no such data, choose a later as_of or shorter windows."
-        )
+        words = _window_words if definition.source.has_time else _whole_words
+        super().__init__(words(definition, needed, missing, stale))
         self.missing = tuple(missing)
         self.stale = tuple(stale)
-        self.allowed = allowed
+        self.allowed = definition.training.max_missing_partitions
+
+
+def _window_words(definition: Definition, needed: Sequence[str], missing: Sequence[str], stale: Sequence[str]) -> str:
+    gone = [f"Not published: {_named(missing)}."] if missing else []
+    gone += [f"Features made from other raw rows, definition or suite: {_named(stale)}."] if stale else []
+    unusable = sorted([*missing, *stale])
+    return (
+        f"{definition.model}: {len(unusable)} of the {len(needed)} partitions of the training windows "
+        f"({needed[0]} to {needed[-1]}) cannot be used, and training.max_missing_partitions allows "
+        f"{definition.training.max_missing_partitions}. {' '.join(gone)} Trigger the DAG {definition.model}.data with "
+        f"first={unusable[0]} and last={unusable[-1]}; if the source has no such data, choose a later as_of or shorter "
+        "windows."
+    )
+
+
+def _whole_words(definition: Definition, _needed: Sequence[str], missing: Sequence[str], _stale: Sequence[str]) -> str:
+    what = "no data is published" if missing else "its features were made from other raw rows, definition or suite"
+    return f"{definition.model} cannot be trained: {what}. Trigger the DAG {definition.model}.data, then train again."
 
 
 class PartTooSmall(Refused):
@@ -44,7 +53,7 @@ class PartTooSmall(Refused):
     def __init__(self, definition: Definition, part: str, rows: int, window: str) -> None:
         super().__init__(
             f"{definition.model}: the {part} part has {rows} labelled rows in {window}; at least {FEWEST_ROWS[part]} "
-            f"are needed. Make training.{_KEYS[part]} longer, choose a later as_of, or publish more data with the DAG "
+            f"are needed. {_make_larger(definition, part)}, choose a later as_of, or publish more data with the DAG "
             f"{definition.model}.data."
         )
         self.part = part
@@ -56,9 +65,11 @@ class OneClassOnly(Refused):
 
     def __init__(self, definition: Definition, part: str, labels: Sequence[float], rows: int, window: str) -> None:
         only = ", ".join(f"{label:g}" for label in labels)
+        larger = _make_larger(definition, part)
+        larger = larger[0].lower() + larger[1:]
         super().__init__(
             f"{definition.model}: all {rows} labels of the {part} part ({window}) are {only}, where both 0 and 1 are "
-            f"needed. Check label.expression ({definition.label.expression!r}), or make training.{_KEYS[part]} longer."
+            f"needed. Check label.expression ({definition.label.expression!r}), or {larger}."
         )
         self.part = part
         self.labels = tuple(labels)
@@ -92,6 +103,15 @@ class ClassMissing(Refused):
 _KEYS: Final = {"train": "window", "validation": "validation", "holdout": "holdout"}
 
 
+def _make_larger(definition: Definition, part: str) -> str:
+    """What gives a part more rows."""
+    if definition.source.has_time:
+        return f"Make training.{_KEYS[part]} longer"
+    if part == "train":
+        return "Make training.validation and training.holdout smaller"
+    return f"Make training.{part} larger"
+
+
 def check_present(definition: Definition, needed: Sequence[str], missing: Sequence[str], stale: Sequence[str]) -> None:
     """Refuse a training set with too many missing or outdated partitions, or with no other.
 
@@ -106,9 +126,12 @@ def _named(keys: Sequence[str]) -> str:
     return ", ".join(keys[:_NAMED_AT_MOST]) + (", …" if len(keys) > _NAMED_AT_MOST else "")
 
 
-def check_parts(definition: Definition, tables: Mapping[str, pa.Table], windows: TrainingWindows) -> None:
+def check_parts(
+    definition: Definition, tables: Mapping[str, pa.Table], windows: Mapping[str, Mapping[str, str]]
+) -> None:
     """Refuse parts that are too small, or whose labels cannot be learned from.
 
+    :param windows: by part, what it holds: start and end, and ``by`` of data without time.
     :raises PartTooSmall: if a part has too few rows.
     :raises LabelNotBinary: if a label is neither 0 nor 1 (binary classification).
     :raises OneClassOnly: if a part has one class only (binary classification).
@@ -117,8 +140,8 @@ def check_parts(definition: Definition, tables: Mapping[str, pa.Table], windows:
     import pyarrow.compute as pc
 
     for part, table in tables.items():
-        window = getattr(windows, part)
-        shown = f"{window.start.isoformat()} to {window.end.isoformat()}"
+        window = windows[part]
+        shown = f"{window['start']} to {window['end']}" + (f" of the hash of {window['by']}" if "by" in window else "")
         if table.num_rows < FEWEST_ROWS[part]:
             raise PartTooSmall(definition, part, table.num_rows, shown)
         if definition.task == "regression":

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from include.errors import NoriaError
 from include.lake.class_columns import answer_columns
 from include.lake.paths import relative_to_store
+from include.lake.places import row_places
 from include.lake.store import store_of
 from include.settings import Settings
 from include.spec.candidates import trainings
@@ -33,8 +34,8 @@ from include.training.cleaning import fold_cleaning, kept_rows, learn_cleaning
 from include.training.compiling import compile_package
 from include.training.describe import describe, feature_module_path, trainer_module_paths
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
-from include.training.folds import older_folds
-from include.training.matrices import encode_part, learn_categories
+from include.training.folds import Fold, crossed_folds, older_folds
+from include.training.matrices import Encoded, encode_part, learn_categories
 from include.training.package import PackageIncomplete, artifact_digest, write_package
 from include.training.packaged_model import TabularModel, encode
 from include.training.parameters import parameters, settings_besides
@@ -157,13 +158,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
         features,
         train,
         encode_part(kept_rows(job.definition, "validation", validation), features),
-        older_folds=older_folds(
-            job.definition,
-            kept[job.definition.source.event_time],
-            train,
-            datetime.fromisoformat(job.reference["windows"]["train"]["end"]),
-            fold_cleaning(job.definition, features, kept),
-        ),
+        older_folds=_further_folds(job, kept, train),
         modules=trainer_module_paths(job.settings, job.definition),
     )
     trained = chosen.trained
@@ -190,6 +185,18 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
             run.tags(tags)
     finished = FinishedRun(run_id=run.run_id, experiment_id=run.experiment_id, tags=tags)
     return _outputs(job, tracker, finished, reused=False)
+
+
+def _further_folds(job: Job, kept: pd.DataFrame, train: Encoded) -> list[Fold]:
+    """The folds of the definition's search besides the one that the parts are.
+
+    :param kept: the rows of the training part that are trained on; ``train`` are the same.
+    """
+    cut = fold_cleaning(job.definition, job.description["features"], kept)
+    if not job.definition.source.has_time:
+        return crossed_folds(job.definition, row_places(job.definition, kept), train, cut)
+    times, end = kept[job.definition.source.event_time], job.reference["windows"]["train"]["end"]
+    return older_folds(job.definition, times, train, datetime.fromisoformat(end), cut)
 
 
 def read_inputs(directory: Path) -> pd.DataFrame:

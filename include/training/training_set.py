@@ -23,19 +23,22 @@ import pyarrow.parquet as pq
 
 from include.errors import NoriaError
 from include.lake.connections import open_duckdb, query_table, quote_name
+from include.lake.deliveries import version_as_of
 from include.lake.digests import RowsDigest
 from include.lake.paths import checked_model, from_store, relative_to_store
+from include.lake.places import place_sql, split_columns
 from include.lake.store import store_of
 from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.definition import Definition
+from include.spec.lengths import PARTS, Shares
 from include.spec.partitions import PartitionCalendar
-from include.spec.windows import TrainingWindows, Window, needed_partitions, training_windows
+from include.spec.share import format_parts
+from include.spec.windows import TrainingWindows, needed_partitions, training_windows
 from include.training import holdout_inputs
 from include.training.provenance import find_provenance
 from include.training.refusals import check_parts, check_present
 
-PARTS: Final = ("train", "validation", "holdout")
 INPUTS_FILE: Final = "holdout_inputs.parquet"
 MARKER: Final = "training_set.json"
 
@@ -58,7 +61,7 @@ class TrainingSet:
     :param features_digest: digest of the needed partitions in that version.
     :param raw_version: version of the raw table that the holdout inputs were read from.
     :param rows: number of rows of train, validation and holdout.
-    :param windows: the three windows of event time.
+    :param windows: what each part holds, see :func:`windows_document`.
     :param missing: keys of needed partitions that are not used: not published, or their features are out of date
         (no more than the definition allows).
     """
@@ -69,7 +72,7 @@ class TrainingSet:
     features_digest: str
     raw_version: int
     rows: Mapping[str, int]
-    windows: TrainingWindows
+    windows: Mapping[str, Mapping[str, str]]
     missing: tuple[str, ...]
 
     def reference(self, settings: Settings) -> dict[str, Any]:
@@ -81,14 +84,21 @@ class TrainingSet:
             "features_digest": self.features_digest,
             "raw_version": self.raw_version,
             "rows": dict(self.rows),
-            "windows": windows_document(self.windows),
+            "windows": {part: dict(window) for part, window in self.windows.items()},
             "missing": list(self.missing),
         }
 
 
-def windows_document(windows: TrainingWindows) -> dict[str, dict[str, str]]:
-    """The windows as ISO 8601 texts with offset: part → start, end."""
-    return {part: {"start": w.start.isoformat(), "end": w.end.isoformat()} for part, w in _by_part(windows).items()}
+def windows_document(definition: Definition, parts: TrainingWindows | Shares) -> dict[str, dict[str, str]]:
+    """What each part holds: part → start and end of event time, as ISO 8601 texts with offset.
+
+    Of data without time: start and end of its places in percent, and ``by``, the columns that give a row its place.
+    """
+    if isinstance(parts, TrainingWindows):
+        windows = {part: getattr(parts, part) for part in PARTS}
+        return {part: {"start": w.start.isoformat(), "end": w.end.isoformat()} for part, w in windows.items()}
+    by, places = ", ".join(split_columns(definition)), {part: getattr(parts, part) for part in PARTS}
+    return {part: {"start": format_parts(p.start), "end": format_parts(p.end), "by": by} for part, p in places.items()}
 
 
 def assemble_training_set(settings: Settings, definition: Definition, as_of: datetime) -> TrainingSet:
@@ -97,11 +107,15 @@ def assemble_training_set(settings: Settings, definition: Definition, as_of: dat
     :raises TooManyMissing: if more partitions of the windows are missing than the definition allows.
     :raises PartTooSmall: if a part has too few labelled rows.
     :raises OneClassOnly: if a part's labels are all the same class (binary classification).
+    :raises NotDeliveredYet: if data without time had not been delivered by then.
     """
-    windows = training_windows(definition, as_of)
+    has_time = definition.source.has_time
+    parts = training_windows(definition, as_of) if has_time else Shares.of(definition)
     features = LakeTable(settings, definition.model, "features")
     needed = [partition.key for partition in needed_partitions(definition, as_of)]
-    version = features.version() if features.exists() else None
+    version = None
+    if features.exists():
+        version = features.version() if has_time else version_as_of(features, as_of)
     published = features.partitions(version)
     absent = [key for key in needed if key not in published]
     check_present(definition, needed, absent, [])
@@ -110,7 +124,8 @@ def assemble_training_set(settings: Settings, definition: Definition, as_of: dat
     check_present(definition, needed, absent, source.stale)
     missing = tuple(key for key in needed if key not in published or key in source.stale)
     keys = [key for key in needed if key not in missing]
-    tables = _read_parts(settings, definition, features, version, keys, windows)
+    windows = windows_document(definition, parts)
+    tables = _read_parts(settings, definition, features, version, keys, parts)
     check_parts(definition, tables, windows)
     inputs = holdout_inputs.read(settings, definition, source.raw_version, tables["holdout"])
     digest = _digest(tables, inputs)
@@ -139,37 +154,42 @@ def open_directory(settings: Settings, reference: Mapping[str, Any]) -> Path:
     return directory
 
 
-def _by_part(windows: TrainingWindows) -> dict[str, Window]:
-    return {"train": windows.train, "validation": windows.validation, "holdout": windows.holdout}
-
-
 def _read_parts(
     settings: Settings,
     definition: Definition,
     features: LakeTable,
     version: int,
     keys: list[str],
-    windows: TrainingWindows,
+    parts: TrainingWindows | Shares,
 ) -> dict[str, pa.Table]:
-    """Labelled rows of each window, ordered by partition and row; half-open in local event time."""
-    calendar = PartitionCalendar.of(definition)
-    event_time = quote_name(definition.source.event_time)
+    """Labelled rows of each part, ordered by partition and row; half-open in local event time or in places."""
     resources = definition.training.resources
     connection = open_duckdb(settings, threads=resources.cpu, memory=resources.memory)
     try:
         features.scan(connection, "features", version=version, keys=keys)
         tables = {}
-        for part, window in _by_part(windows).items():
+        for part in PARTS:
             # Partitions that overlap the edges are cut here; a label that is not known is null.
+            condition, bounds = _within(definition, parts, part)
             query = (
                 f"SELECT * EXCLUDE (_digest, _inputs) FROM features WHERE label IS NOT NULL "  # noqa: S608
-                f"AND {event_time} >= ? AND {event_time} < ? ORDER BY partition, _row"
+                f"AND {condition} ORDER BY partition, _row"
             )
-            bounds = [calendar.local(window.start), calendar.local(window.end)]
             tables[part] = _plain(query_table(connection, query, bounds))
         return tables
     finally:
         connection.close()
+
+
+def _within(definition: Definition, parts: TrainingWindows | Shares, part: str) -> tuple[str, list[Any]]:
+    """The SQL condition for a part's rows, and its parameters."""
+    inside = getattr(parts, part)
+    if isinstance(parts, Shares):
+        place = place_sql(definition)
+        return f"{place} >= ? AND {place} < ?", [inside.start, inside.end]
+    calendar = PartitionCalendar.of(definition)
+    event_time = quote_name(str(definition.source.event_time))
+    return f"{event_time} >= ? AND {event_time} < ?", [calendar.local(inside.start), calendar.local(inside.end)]
 
 
 def _plain(table: pa.Table) -> pa.Table:

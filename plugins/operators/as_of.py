@@ -23,7 +23,8 @@ class ResolveAsOfOperator(BaseOperator):
     """
     Settles the run's ``as_of``: the form's value, else the end of the run's partition, else of its data interval.
 
-    The wall clock is never read. A range's last partition counts as the run's partition.
+    The wall clock is never read. A range's last partition counts as the run's partition. Data without time has no
+    partition to name the instant, so that without anything else it is the one at which the run was asked for.
 
     :param model: Name of the model.
     :param acts_now: Whether the run acts on what is deployed and not on data: without anything else its instant is then
@@ -41,8 +42,9 @@ class ResolveAsOfOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Return the instant in ISO 8601 with offset."""
         run = context["dag_run"]
-        end = run.data_interval_end or (run.run_after if self.acts_now else None)
         try:
+            asked = run.run_after if self.acts_now or not _has_time(self.model) else None
+            end = run.data_interval_end or asked
             as_of = run_as_of(self.model, context["params"], partition_key=run.partition_key, interval_end=end)
         except Refused as refusal:
             raise AirflowFailException(str(refusal)) from None
@@ -72,3 +74,7 @@ def run_as_of(
         partition_key=params.get("last") or partition_key,
         data_interval_end=interval_end,
     )
+
+
+def _has_time(model: str) -> bool:
+    return arrangement_of(Settings.from_environment(), model).source.has_time

@@ -70,7 +70,8 @@ class PartitionArrivedSensor(BaseSensorOperator):
         due = partition.end + definition.source.arrives_after
         wait = patience(definition, due, params.get("wait_minutes"))
         lacks, cure = _words(definition)
-        message = f"Partition {partition.key} of {self.model} is not there: {place} {lacks}."
+        what = f"Partition {partition.key} of {self.model}" if definition.source.has_time else f"{self.model}'s data"
+        message = f"{what} is not there: {place} {lacks}."
         if not wait:
             raise AirflowFailException(
                 f"{message} It is of the past, so this run does not wait for it. {cure}, or start "
@@ -119,7 +120,7 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         self._look(context, started=datetime.fromisoformat(started))
 
     def _look(self, context: Context, *, started: datetime) -> None:
-        settings, definition, _ = _situation(self.model, self.as_of)
+        settings, definition, as_of = _situation(self.model, self.as_of)
         try:
             missing = missing_partitions(self.model, self.as_of)
         except CheckFailed as problem:
@@ -130,8 +131,7 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         now = datetime.now(UTC)
         until = now
         # Old days do not come by themselves, however new as_of is: the newest missing one decides.
-        newest = PartitionCalendar.of(definition).from_key(missing[-1])
-        due = newest.end + definition.source.arrives_after
+        due = PartitionCalendar.of(definition).due(missing[-1], as_of) + definition.source.arrives_after
         if wait := patience(definition, due, context["params"].get("wait_minutes")):
             until = started + wait
         elif any_data_run(context, self.model):
@@ -155,6 +155,11 @@ class PublishedPartitionsSensor(BaseSensorOperator):
         asked = missing if definition.source.type == "files" else missing[:_SHOWN]
         absent = _absent(settings, definition, asked)
         source = f"The source has no {_thing(definition)} for {shown(absent)}. " if absent else ""
+        if not definition.source.has_time:
+            raise AirflowFailException(
+                f"{self.model} cannot be trained as of {self.as_of}: none of its data is published. {source}"
+                f"Trigger the DAG {self.model}.data, then clear this task."
+            )
         raise AirflowFailException(
             f"{self.model} cannot be trained as of {self.as_of}: {len(missing)} of the partitions that it needs are "
             f"not published: {shown(missing)}; {allowed} may be missing (training.max_missing_partitions). {source}"

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from include.settings import PROJECT
 from plugins.operators.step import StepOperator
 
-MODELS = ("airport_temperature", "bike_demand", "flight_delay", "flight_outcome")
+MODELS = sorted(path.stem for path in (PROJECT / "include" / "models").glob("*.yaml"))
 FAMILIES = ("data", "deploy", "monitor", "retire", "rollback", "score", "train")
 
 
@@ -43,7 +43,8 @@ def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: Dag
         assert dag.doc_md
         assert dag.catchup is False
         for task in dag.tasks:
-            assert task.owner in {"airline-ops", "city-bikes"}
+            assert task.owner
+            assert task.owner != "airflow"
             assert task.execution_timeout is not None
             assert task.doc_md
             if isinstance(task, StepOperator):
@@ -88,6 +89,15 @@ def test_the_tasks_of_a_family_follow_each_other(bag: DagBag, family: str, chain
     for before, after in itertools.pairwise(names):
         assert before in dag.get_task(after).upstream_task_ids
     assert [task.task_id for task in dag.leaves] == [names[-1]], "the last task alone decides the run's state"
+
+
+def test_forms_ask_for_partitions_only_where_the_data_has_time(bag: DagBag) -> None:
+    for family in ("data", "score"):
+        assert {"first", "last"} <= set(bag.dags[f"bike_demand.{family}"].params)
+        assert not {"first", "last"} & set(bag.dags[f"tumor_malignant.{family}"].params)
+    assert "all at once" in str(bag.dags["tumor_malignant.data"].description)
+    asked = bag.dags["tumor_malignant.data"].params.get_param("as_of").schema
+    assert "the moment at which the run was asked for" in str(asked)
 
 
 def test_data_and_training_steps_take_slots_of_their_pools(bag: DagBag) -> None:

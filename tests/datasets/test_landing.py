@@ -123,6 +123,18 @@ def test_bike_rentals_are_sorted_with_empty_cells_kept(landed: Settings, connect
     assert noon == [(728,)]
 
 
+def test_tumors_are_numbered_and_keep_their_measurements_and_diagnosis(tmp_path: Path) -> None:
+    settings = fresh(tmp_path)
+    assert land(settings, "tumor_malignant") == Landed(files=1, rows=569, written=1)
+    assert land(settings, "tumor_malignant") == Landed(files=1, rows=569, written=0)
+    path = settings.store / "landing" / "tumors.csv"
+    lines = path.read_text().splitlines()
+    assert lines[0].split(",") == list(find_definition(settings, "tumor_malignant").source.columns)
+    assert lines[1].split(",")[:3] + lines[1].split(",")[-1:] == ["1", "17.99", "10.38", "malignant"]
+    counted = duckdb.sql(f"SELECT diagnosis, count(*), count(DISTINCT sample) FROM '{path}' GROUP BY ALL ORDER BY ALL")
+    assert counted.fetchall() == [("benign", 357, 357), ("malignant", 212, 212)]
+
+
 def test_landing_again_writes_nothing(landed: Settings) -> None:
     before = digest(landed.store)
     assert land(landed, "flight_delay") == Landed(files=365, rows=336_776, written=0)
@@ -197,4 +209,4 @@ def test_the_command_line_says_what_lies_there(
     assert main(["bike_demand"]) == 0
     assert "17,379 rows in 1 files" in capsys.readouterr().out
     assert main(["unknown"]) == 20
-    assert "bike_demand, flight_delay" in capsys.readouterr().err
+    assert "bike_demand, flight_delay, flight_outcome, tumor_malignant" in capsys.readouterr().err

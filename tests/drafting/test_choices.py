@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.drafting.__main__ import ModelExists, NameRefused, ZoneRefused, main, make_draft, write_draft
+from include.drafting.__main__ import ModelExists, NameRefused, ZoneRefused, main, make_draft, summary, write_draft
 from include.drafting.definition_text import Draft
 from include.drafting.sample import SampleUnusable
 from include.settings import Settings
@@ -91,7 +91,8 @@ def test_partitions_hold_some_rows_each_and_the_windows_fit(
 @pytest.mark.parametrize(
     ("change", "given", "words"),
     [
-        (lambda f: f.drop(columns=["sent_at", "arrived_at"]), {}, "no column holds times"),
+        (lambda f: f.drop(columns=["sent_at", "arrived_at"]).head(199), {}, "its 199 rows are too few to be split"),
+        (lambda f: f[["weight", "refund"]].dropna(), {"label": "weight"}, "no column names its rows"),
         (lambda f: f, {"time": "weight"}, "'weight' is no column with times"),
         (
             lambda f: f.assign(sent_at=f["sent_at"].where(f.index > 3)),
@@ -198,3 +199,15 @@ def test_a_text_column_is_a_label_only_if_it_is_named_so(project: Settings, tmp_
     assert drafted(project, parcels(), tmp_path, label="service").label.task == "multiclass_classification"
     frame = parcels()[["parcel", "sent_at", "weight", "service"]]
     assert drafted(project, frame, tmp_path).label.column != "service"
+
+
+def test_a_sample_without_times_becomes_a_definition_without_time(project: Settings, tmp_path: Path) -> None:
+    draft = drafted(project, parcels().drop(columns=["sent_at", "arrived_at"]), tmp_path)
+    assert (draft.time, draft.cut, draft.entity) == (None, None, ["parcel"])
+    assert [feature.name for feature in draft.features] == ["service", "weight", "insured"]
+    assert {leak.column for leak in draft.leaks} == {"refund", "complaint"}
+    [path, *_] = write_draft(project, draft)
+    definition = load_definition(path)
+    assert not definition.source.has_time
+    assert (str(definition.training.validation), str(definition.training.holdout)) == ("15%", "20%")
+    assert "a hash of the entity splits the rows" in summary(draft, [path])

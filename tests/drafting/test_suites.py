@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def test_real_data_goes_the_whole_way_through_its_drafted_gates_to_a_model(
 
 
 def _through_the_steps(settings: Settings, definition: Definition) -> Document:
-    as_of = resolve_as_of(definition, requested=None, partition_key=None, data_interval_end=None)
+    now = None if definition.source.has_time else datetime(2026, 3, 1, tzinfo=UTC)
+    as_of = resolve_as_of(definition, requested=None, partition_key=None, data_interval_end=now)
 
     def run(step: str, **inputs: Any) -> Document:
         attempt = uuid.uuid4().hex
@@ -109,3 +111,17 @@ def _through_the_steps(settings: Settings, definition: Definition) -> Document:
     training = run("train", training_set=training_set)
     run("gate", stage="predictions", training=training)
     return run("evaluate", training=training)
+
+
+@pytest.mark.database
+def test_real_data_without_time_goes_the_whole_way_too(
+    stored_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = replace(empty_project(stored_settings, tmp_path / "project"), tracking_url=f"sqlite:///{tmp_path}/ml.db")
+    land(settings, "tumor_malignant")
+    write_draft(settings, make_draft(settings, "tumors", settings.store / "landing" / "tumors.csv"))
+    definition = find_definition(settings, "tumors")
+    assert (definition.label.expression, definition.source.entity) == ("diagnosis = 'malignant'", ["sample"])
+    evaluation = _through_the_steps(settings, definition)
+    assert evaluation["improvements"]["naive"]["log_loss"]["low"] > 0

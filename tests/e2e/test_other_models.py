@@ -1,4 +1,4 @@
-"""Other definitions, a regression and one of several classes, made of YAML and suites only, go the same way."""
+"""Other definitions, made of YAML and suites only, go the same way: a regression, classes, data without time."""
 
 from __future__ import annotations
 
@@ -51,6 +51,21 @@ def test_airport_temperature_goes_hour_by_hour_from_a_database(line: Line) -> No
         version.as_of.astimezone(UTC).isoformat() for version in list_versions(line.settings, "airport_temperature")
     }
     assert set(as_of) <= ends
+
+
+def test_data_without_time_is_served_after_its_run_and_a_second_run_does_nothing_twice(line: Line) -> None:
+    summaries = []
+    for _ in range(2):
+        done = line.command("run", "--model", "tumor_malignant")
+        assert done.returncode == 0, done.stdout + done.stderr
+        summaries.append(line.summary("tumor_malignant"))
+    first, second = summaries
+    assert first["decision"]["promote"] is True
+    assert first["served"]["version"] == first["version"]
+    assert first["evaluation"]["challenger"]["roc_auc"]["value"] > 0.95
+    assert (second["version"], second["training"]["reused"]) == (first["version"], True)
+    assert second["training_set"]["digest"] == first["training_set"]["digest"]
+    assert second["monitoring"] == {}
 
 
 def test_an_unknown_model_is_one_clear_error(line: Line) -> None:

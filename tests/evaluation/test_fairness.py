@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from include.evaluation.fairness import Fairness, WindowsUnknown, judge_fairness, seen_windows
+from include.evaluation.fairness import (
+    Fairness,
+    WindowsUnknown,
+    judge_fairness,
+    judge_places,
+    seen_places,
+    seen_windows,
+    split_otherwise,
+)
 
 START = datetime(2013, 9, 1)  # noqa: DTZ001 - local time
 HOURS = 1000
@@ -76,3 +84,72 @@ def test_train_and_validation_windows_are_seen_and_the_holdout_is_not() -> None:
 def test_a_champion_whose_windows_are_unknown_is_an_error_not_a_fair_comparison(windows: dict[str, Any]) -> None:
     with pytest.raises(WindowsUnknown, match="champion version 4"):
         seen_windows(4, windows)
+
+
+def shares(holdout: int, validation: int, by: str = "patient") -> dict[str, dict[str, str]]:
+    """Registered windows of a version without time; shares in percent."""
+    edges = {
+        "holdout": (0, holdout),
+        "validation": (holdout, holdout + validation),
+        "train": (holdout + validation, 100),
+    }
+    return {part: {"start": f"{start}%", "end": f"{end}%", "by": by} for part, (start, end) in edges.items()}
+
+
+def judge_split(champion: dict[str, Any], holdout: int, by: str = "patient") -> Fairness:
+    """Fairness on a holdout of the first places, one row in each."""
+    places = np.arange(holdout * 100)
+    return judge_places("binary_classification", places, np.tile([0.0, 1.0], holdout * 50), champion, by=by, version=3)
+
+
+@pytest.mark.parametrize(("holdout", "validation"), [(20, 15), (20, 40), (30, 10)])
+def test_rows_without_time_are_fair_if_the_champion_held_them_out_too(holdout: int, validation: int) -> None:
+    fairness = judge_split(shares(holdout, validation), 20)
+    assert (fairness.status, fairness.reason) == ("fair", None)
+    assert fairness.usable.all()
+
+
+def test_with_a_larger_holdout_only_the_champions_own_part_of_it_counts() -> None:
+    fairness = judge_split(shares(15, 15), 40)
+    assert fairness.status == "part"
+    assert np.flatnonzero(fairness.usable).tolist() == list(range(1500))
+    assert "trained or validated on 2,500 of the 4,000 holdout rows" in str(fairness.reason)
+
+
+def test_a_champion_that_held_hardly_anything_out_is_not_compared() -> None:
+    champion = shares(20, 15)
+    champion["validation"]["start"] = "0.5%"
+    assert "the other 50 are fewer than the 100" in str(judge_split(champion, 20).reason)
+
+
+@pytest.mark.parametrize(
+    ("champion", "was"),
+    [
+        (shares(20, 15, by="name, patient"), "name, patient"),
+        (
+            {part: {"start": "2013-01-01T00:00:00Z", "end": "2013-02-01T00:00:00Z"} for part in shares(1, 1)},
+            "event time",
+        ),
+    ],
+)
+def test_a_champion_whose_rows_were_split_by_something_else_is_not_compared(champion: dict[str, Any], was: str) -> None:
+    fairness = judge_split(champion, 20)
+    assert (fairness.status, fairness.usable.any()) == ("unfair", False)
+    assert was in str(fairness.reason)
+    assert "are split by patient" in str(fairness.reason)
+
+
+def test_a_champion_without_time_is_not_compared_on_rows_with_time() -> None:
+    fairness = split_otherwise(7, version=3, was="patient")
+    assert (fairness.status, fairness.usable.shape, fairness.usable.any()) == ("unfair", (7,), False)
+    assert "these are split by their event time" in str(fairness.reason)
+
+
+@pytest.mark.parametrize("broken", ["", "15", "-1%", "101%", "a%"])
+def test_shares_that_cannot_be_read_are_an_error_with_the_version(broken: str) -> None:
+    champion = shares(20, 15)
+    champion["train"]["start"] = broken
+    with pytest.raises(WindowsUnknown, match="champion version 4"):
+        seen_places(4, champion)
+    with pytest.raises(WindowsUnknown, match="champion version 4"):
+        seen_places(4, {})

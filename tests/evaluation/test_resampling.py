@@ -96,3 +96,8 @@ def test_a_comparison_says_how_its_intervals_came_about() -> None:
         "reason": None,
     }
     assert compare(judging, labels, values, {}).resampling.unit == "row"
+
+
+def test_rows_of_data_without_time_are_drawn_singly_and_no_reason_is_needed() -> None:
+    found = Resampling.of_partitions(["all"] * 50)
+    assert (found.unit, found.units, found.reason) == ("row", 50, None)

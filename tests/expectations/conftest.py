@@ -19,8 +19,20 @@ from include.spec.definition import Definition
 from include.spec.loader import find_definition
 from include.stack.postgres import Postgres
 
-ROWS = {"flight_delay": 100_000, "flight_outcome": 73_000, "bike_demand": 9_700, "airport_temperature": 4_300}
-_ANSWERS = {"flight_delay": 0.2, "flight_outcome": 0.0, "bike_demand": 120.0, "airport_temperature": 3.0}
+ROWS = {
+    "flight_delay": 100_000,
+    "flight_outcome": 73_000,
+    "bike_demand": 9_700,
+    "airport_temperature": 4_300,
+    "tumor_malignant": 569,
+}
+_ANSWERS = {
+    "flight_delay": 0.2,
+    "flight_outcome": 0.0,
+    "bike_demand": 120.0,
+    "airport_temperature": 3.0,
+    "tumor_malignant": 0.2,
+}
 Frames = dict[str, pd.DataFrame]
 
 
@@ -32,7 +44,10 @@ def _raw(connection: duckdb.DuckDBPyConnection, definition: Definition, settings
     items = [f'CAST("{name}" AS {DUCKDB_TYPES[kind]}) AS "{name}"' for name, kind in source.columns.items()]
     reader = "read_csv" if path.endswith(".csv") else "read_parquet"
     query = f"SELECT {', '.join(items)} FROM {reader}('{path}')"
-    frame = connection.sql(f"{query} ORDER BY {source.event_time}, {', '.join(source.entity)}").df()
+    order = [*([source.event_time] if source.event_time else []), *source.entity]
+    frame = connection.sql(f"{query} ORDER BY {', '.join(order)}").df()
+    if source.event_time is None:
+        return frame.assign(partition="all")
     return frame.assign(partition=frame[source.event_time].dt.strftime("%Y-%m-%d"))
 
 
@@ -67,6 +82,8 @@ def _frames(settings: Settings, model: str) -> Frames:
     guess = 0.2 * holdout.label + 0.3 * noise if model == "flight_delay" else 0.8 * holdout.label + 40 * noise
     if model == "airport_temperature":
         guess = 0.8 * holdout.label + noise
+    if model == "tumor_malignant":
+        guess = 0.7 * holdout.label + 0.3 * noise
     predictions = holdout[["partition", "label"]].assign(_row=np.arange(len(holdout)), prediction=guess)
     if classes:
         predictions = predictions.assign(**_of_classes(holdout.label.to_numpy(), noise, classes))

@@ -13,7 +13,9 @@ from airflow._shared.module_loading import import_string
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
+from include.spec.partitions import PartitionCalendar
 from include.spec.windows import needed_partitions
+from include.steps.waiting import missing_partitions as missing_partitions_of
 from include.steps.waiting import source_file
 from plugins.sensors.partitions import patience, shown
 from plugins.sensors.triggers import CheckFailed, FileTrigger, PublishedPartitionsTrigger, missing_partitions
@@ -31,6 +33,11 @@ def living(archive: Definition) -> Definition:
     return archive.model_copy(update={"source": archive.source.model_copy(update={"ends": None})})
 
 
+@pytest.fixture
+def without_time(settings: Settings) -> Definition:
+    return find_definition(settings, "tumor_malignant")
+
+
 def now(**ago: float) -> datetime:
     return datetime.now(UTC) - timedelta(**ago)
 
@@ -45,6 +52,16 @@ def test_the_newest_day_of_a_living_source_is_waited_for(living: Definition) -> 
 
 def test_a_day_of_the_past_is_not_waited_for(living: Definition) -> None:
     assert patience(living, now(days=9), None) == NONE
+
+
+def test_a_delivery_without_time_is_waited_for_by_a_run_of_today_and_not_by_one_of_the_past(
+    without_time: Definition,
+) -> None:
+    calendar = PartitionCalendar.of(without_time)
+    for ago, expected in ((timedelta(hours=2), timedelta(hours=3)), (timedelta(hours=4), NONE)):
+        as_of = datetime.now(UTC) - ago
+        assert patience(without_time, calendar.last_complete(as_of).end, None) == expected
+        assert patience(without_time, calendar.due("all", as_of), None) == expected
 
 
 def test_the_form_overrules(archive: Definition, living: Definition) -> None:
@@ -122,3 +139,11 @@ def test_the_triggerer_makes_the_triggers_again_from_what_they_serialize() -> No
         path, arguments = trigger.serialize()
         again = import_string(path)(**arguments)
         assert again.serialize() == (path, arguments)
+
+
+def test_a_delivery_without_time_is_missing_until_one_is_published(
+    settings: Settings, without_time: Definition
+) -> None:
+    as_of = datetime.now(UTC)
+    assert missing_partitions_of(settings, without_time, as_of) == ["all"]
+    assert source_file(settings, without_time, "all") == settings.store / "landing/tumors.csv"

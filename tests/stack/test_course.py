@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
@@ -32,3 +34,13 @@ def test_an_as_of_that_is_asked_for_is_kept() -> None:
     assert course.as_of.isoformat() == "2013-07-01T00:00:00-04:00"
     assert course.earlier_as_of is None
     assert course.data_as_of.isoformat() == "2014-01-01T00:00:00-05:00"
+
+
+def test_data_without_time_is_taken_as_it_is_now_or_as_of_the_instant_that_is_asked_for() -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    course = plan_course(_definition("tumor_malignant"), None)
+    assert before <= course.as_of <= datetime.now(UTC)
+    assert (course.earlier_as_of, course.first, course.last, course.data_as_of) == (None, None, None, course.as_of)
+    assert plan_course(_definition("tumor_malignant"), "2026-03-01T10:00:00Z").as_of.isoformat() == (
+        "2026-03-01T10:00:00+00:00"
+    )

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from include.spec.definition import Definition
+from include.spec.share import Share
 from include.training import search as search_module
-from include.training.folds import Fold, older_folds
+from include.training.folds import Fold, crossed_folds, older_folds
 from include.training.matrices import Encoded
 from include.training.parameters import ParameterRefused
 from include.training.search import Found
@@ -128,6 +130,32 @@ def test_each_further_fold_moves_the_origin_back_and_never_sees_what_comes_later
         [(0, 7 * days - 1, 7 * days), (7 * days, 10 * days - 1, 3 * days)],
         [(0, 4 * days - 1, 4 * days), (4 * days, 7 * days - 1, 3 * days)],
     ]
+
+
+def without_time(folds: int) -> Definition:
+    """A fifth of the places is held out, a tenth validates."""
+    definition = make_definition(training={"search": {"space": SPACE, "folds": folds}})
+    training = definition.training.model_copy(
+        update={"window": None, "validation": Share(1000), "holdout": Share(2000)}
+    )
+    source = definition.source.model_copy(update={"event_time": None})
+    return definition.model_copy(update={"training": training, "source": source})
+
+
+def test_without_time_each_further_fold_holds_other_places_out_and_trains_on_the_rest() -> None:
+    places = np.random.default_rng(3).permutation(np.arange(3000, 10_000))
+    part = Encoded(matrix=places[:, None].astype(np.float32), labels=(places % 2).astype(np.float32))
+    found = crossed_folds(without_time(3), places, part)
+    held = [sorted(fold.validation.matrix[:, 0].astype(int).tolist()) for fold in found]
+    assert held == [list(range(3000, 4000)), list(range(4000, 5000))]
+    for fold, away in zip(found, held, strict=True):
+        assert set(fold.train.matrix[:, 0].astype(int)) == set(places.tolist()) - set(away)
+
+
+def test_without_time_a_fold_of_one_class_is_left_out() -> None:
+    places = np.arange(3000, 10_000)
+    part = Encoded(matrix=np.zeros((7000, 1), np.float32), labels=(places >= 4000).astype(np.float32))
+    assert crossed_folds(without_time(2), places, part) == []
 
 
 def test_a_fold_that_can_judge_nothing_is_left_out() -> None:

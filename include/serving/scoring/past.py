@@ -106,7 +106,7 @@ class PastSource:
 
     def _key_rows(self, connection: duckdb.DuckDBPyConnection, part: Part) -> set[str]:
         """Make the view ``keyed_rows``, which says of each row in whose partition it lies; returns those partitions."""
-        time = quote_name(self._definition.source.event_time)
+        time = quote_name(self._definition.source.time_column)
         moment = f"time_bucket(INTERVAL 15 MINUTE, {time})"  # no zone's clock has finer steps
         found = query_table(connection, f"SELECT DISTINCT {moment} AS moment FROM own_rows WHERE {time} IS NOT NULL")  # noqa: S608
         moments: list[datetime] = found["moment"].to_pylist()

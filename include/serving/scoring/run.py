@@ -134,7 +134,8 @@ class PartRun:
         """What is expected of the rows."""
         definition = self.scorer.definition
         columns = [ROW, *scored_columns(definition, self.scorer.inputs)]
-        return applied(self.suites.entry, "scoring", columns, definition.source.event_time)
+        required = definition.source.event_time or definition.source.entity[0]
+        return applied(self.suites.entry, "scoring", columns, required)
 
     @cached_property
     def exit_suite(self) -> Suite:
