@@ -31,8 +31,9 @@ from tests.lake.sql_world import sql_definition
 DAYS = 32
 _TABLE = """
 CREATE UNLOGGED TABLE orders AS
-SELECT timestamp '2024-01-01' + n * (interval '{days} days' / {rows}) AS at, 'shop ' || n % 1000 AS shop, n AS number,
-       sqrt(n) AS price, n % 3 = 0 AS express, (n % 7)::float8 AS days
+SELECT timestamp '2024-01-01' + n * (interval '{days} days' / {rows}) AS at,
+       'shop ' || mod(n, 1000) AS shop, n AS number,
+       sqrt(n) AS price, mod(n, 3) = 0 AS express, mod(n, 7)::float8 AS days
 FROM generate_series(0, {rows} - 1) AS n
 """
 
