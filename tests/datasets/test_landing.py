@@ -207,6 +207,6 @@ def test_the_command_line_says_what_lies_there(
     monkeypatch.setenv("NORIA_HOME", os.fspath(tmp_path))
     monkeypatch.delenv("NORIA_STORE", raising=False)
     assert main(["bike_demand"]) == 0
-    assert "17,379 rows in 1 files" in capsys.readouterr().out
+    assert "1 file, 17,379 rows in" in capsys.readouterr().out
     assert main(["unknown"]) == 20
     assert "bike_demand, flight_delay, flight_outcome, tumor_malignant" in capsys.readouterr().err
