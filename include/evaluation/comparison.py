@@ -28,6 +28,7 @@ class Judging:
     """How contenders are judged.
 
     :param threshold: probability from which the answer is yes.
+    :param champion_threshold: the champion's, if it has one of its own.
     :param rounds: number of resamples.
     :param confidence: confidence of the two-sided intervals.
     :param seed: seed of the resamples.
@@ -44,6 +45,12 @@ class Judging:
     costs: Costs | None = None
     objective: RowObjective | None = None
     classes: tuple[str, ...] = ()
+    champion_threshold: float | None = None
+
+    def threshold_of(self, name: str) -> float:
+        """The threshold of a contender."""
+        own = self.champion_threshold if name == CHAMPION else None
+        return self.threshold if own is None else own
 
     @property
     def metrics(self) -> list[Metric]:
@@ -96,7 +103,7 @@ def compare(
             judging.task,
             labels,
             values,
-            threshold=judging.threshold,
+            threshold=judging.threshold_of(name),
             whose=name,
             costs=judging.costs,
             objective=judging.objective,

@@ -160,6 +160,7 @@ class Rules:
     quality_margin: float
     costs: Costs | None = None
     objective: Objective | None = None
+    champion_threshold: float | None = None
 
     @classmethod
     def of(cls, plan: Mapping[str, Any]) -> Rules:
@@ -185,6 +186,7 @@ class Rules:
             quality_margin=rollback["quality_margin"],
             costs=Costs.model_validate(plan["costs"]) if plan.get("costs") else None,  # plans of before had none
             objective=_objective(plan.get("objective")),
+            champion_threshold=plan.get("champion_threshold"),
         )
 
 

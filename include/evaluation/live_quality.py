@@ -6,6 +6,7 @@ Each check has its own small chance of a false alarm over all its looks (:mod:`i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -161,7 +162,8 @@ def lead(labelled: Labelled, rules: Rules) -> tuple[Spread, float]:
     :raises ObjectiveFailed: the objective's SQL cannot be computed for these rows.
     """
     mine, others = (
-        _metric(labelled.labels, values, labelled.columns, rules) for values in (labelled.challenger, labelled.champion)
+        _metric(labelled.labels, values, labelled.columns, its_rules)
+        for values, its_rules in ((labelled.challenger, rules), (labelled.champion, _of_champion(rules)))
     )
     found = jackknife(lambda weights: mine(weights) - others(weights), grouped(labelled.times))
     value = abs(float(others(np.ones((1, labelled.labels.size)))[0]))
@@ -188,6 +190,11 @@ def _metric(
     return lambda weights: sign * scorer.score(weights)[metric.name]
 
 
+def _of_champion(rules: Rules) -> Rules:
+    """The same rules at the champion's own threshold, if it has one."""
+    return rules if rules.champion_threshold is None else replace(rules, threshold=rules.champion_threshold)
+
+
 def _beside(value: float) -> str:
     return f"{abs(value):.4g} {'better' if value >= 0 else 'worse'} than"
 
@@ -204,7 +211,7 @@ def arms(evidence: LiveEvidence, rules: Rules) -> Check:
         return not_yet(name, 0.0, have, need, "labelled rows in the smaller arm")
     title = find_metric(rules.metric, rules.task, rules.objective).title
     try:
-        found = _alone(mine, rules).minus(_alone(others, rules))
+        found = _alone(mine, rules).minus(_alone(others, _of_champion(rules)))
     except (UnusablePredictions, ObjectiveFailed) as error:
         return Check(name, None, 0.0, True, False, str(error), holds=str(error))
     if not found.defined:

@@ -65,10 +65,6 @@ class RowObjective:
             return self
         return RowObjective(self.objective, self.columns.filter(pa.array(chosen)))
 
-    def first(self, rows: int) -> RowObjective:
-        """For the first so many rows."""
-        return RowObjective(self.objective, self.columns.slice(0, rows))
-
     def values(self, labels: Floats, predictions: Floats, decided: Floats | None) -> RowValues:
         """What each row adds; 0 and 0 where it does not count.
 

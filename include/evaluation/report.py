@@ -30,11 +30,13 @@ class Rival:
     :param version: None if there is no champion.
     :param fairness: on which rows the two may be compared, and why not on others.
     :param predictions: the champion's, for all holdout rows; None unless the comparison is fair (or fair in part).
+    :param threshold: the champion's own, if it has one.
     """
 
     version: int | None
     fairness: Fairness
     predictions: Floats | None
+    threshold: float | None = None
 
     @classmethod
     def nobody(cls, rows: int) -> Rival:
@@ -48,16 +50,21 @@ class Rival:
         return cls(version, Fairness("self", np.zeros(rows, dtype=bool), reason), None)
 
 
-def judging_of(definition: Definition, holdout: Holdout) -> Judging:
+def judging_of(
+    definition: Definition, holdout: Holdout, *, threshold: float | None = None, champion_threshold: float | None = None
+) -> Judging:
     """How a definition wants its challengers judged on the holdout's rows.
 
+    :param threshold: the challenger's own; the definition's if left out.
+    :param champion_threshold: the champion's own.
     :raises TrainingSetIncomplete: if a column that the objective reads is not there.
     """
     evaluation = definition.evaluation
     objective = evaluation.objective
     return Judging(
         task=definition.task,
-        threshold=evaluation.threshold,
+        threshold=evaluation.threshold if threshold is None else threshold,
+        champion_threshold=champion_threshold,
         rounds=evaluation.bootstrap_rounds,
         confidence=evaluation.confidence,
         seed=definition.training.seed,
@@ -69,15 +76,16 @@ def judging_of(definition: Definition, holdout: Holdout) -> Judging:
     )
 
 
-def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str, Any]:
+def evaluate(definition: Definition, holdout: Holdout, rival: Rival, threshold: float | None = None) -> dict[str, Any]:
     """Measure the challenger, the baselines and the champion on the holdout rows.
 
+    :param threshold: the challenger's own; the definition's if left out.
     :returns: JSON: ``rows``, ``challenger``, ``baselines``, ``improvements`` (by reference, positive is better),
         ``comparison`` (with the champion: status, rows, reason, resampling, both models' metrics), ``champion`` (its
         metrics, or null), ``fair``, ``unfair_reason``, ``slices``, ``curves`` and how all of it was judged.
     :raises UnusablePredictions: if someone's predictions cannot be evaluated.
     """
-    judging = judging_of(definition, holdout)
+    judging = judging_of(definition, holdout, threshold=threshold, champion_threshold=rival.threshold)
     evaluation = definition.evaluation
     costs, objective = evaluation.costs is not None, evaluation.objective
     shown = display_order(definition.task, evaluation.metrics, costs=costs, objective=objective)
@@ -97,6 +105,7 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival) -> dict[str
         "highlights": list(definition.evaluation.metrics),
         "judging": {
             "threshold": judging.threshold,
+            "threshold_from": definition.evaluation.threshold_from,
             "costs": judging.costs.model_dump() if judging.costs else None,
             "objective": judging.objective.objective.model_dump() if judging.objective else None,
             "rounds": judging.rounds,
@@ -224,5 +233,5 @@ def step_output(report: Mapping[str, Any], *, path: str, page: str) -> dict[str,
     )
     comparison = {key: value for key, value in report["comparison"].items() if key != "challenger"}
     resampling = report["judging"]["resampling"]
-    kept_report = {key: report[key] for key in kept}
+    kept_report = {key: report[key] for key in kept} | {"threshold": report["judging"]["threshold"]}
     return {"report": path, "page": page, **kept_report, "comparison": comparison, "resampling": resampling}

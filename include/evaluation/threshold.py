@@ -1,13 +1,59 @@
-"""The threshold at which the business's own number is best, found on rows that are not judged on."""
+"""The threshold at which the business's own number is best, found on the validation part, which is not judged on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from include.errors import Refused
+from include.evaluation.holdout import TrainingSetIncomplete
 from include.evaluation.objective import RowObjective, RowValues
 from include.evaluation.scoring import Floats
+from include.lake.store import store_of
+from include.settings import Settings
 from include.spec.costs import Costs
+from include.spec.definition import Definition
+from include.spec.objective import objective_columns
+from include.training import holdout_inputs
+
+
+def find_threshold(settings: Settings, definition: Definition, training: Mapping[str, Any]) -> float | None:
+    """The version's own threshold, from its predictions for the validation part; None if the definition gives one.
+
+    :param training: output of the step train.
+    :raises NoThreshold: if none can be found.
+    :raises TrainingSetIncomplete: if the validation part and its predictions do not belong together.
+    """
+    evaluation = definition.evaluation
+    if evaluation.threshold_from != "validation":
+        return None
+    store, paths = store_of(settings), training["training_set"]["directory"]
+    file = settings.store / training["validation_predictions"]
+    store.fetch(file)
+    predicted = pd.read_parquet(file)
+    rows = pd.read_parquet(settings.store / paths / "validation.parquet")
+    keys = ["partition", "_row"]
+    rows["partition"] = rows["partition"].astype(str)
+    kept = predicted[keys].merge(rows, on=keys, how="left", validate="one_to_one", indicator=True)
+    if (kept["_merge"] != "both").any():
+        raise TrainingSetIncomplete(file, "is of other rows than the validation part")
+    objective = None
+    if evaluation.objective is not None and evaluation.costs is None:
+        table = pa.Table.from_pandas(kept.drop(columns="_merge"), preserve_index=False)
+        names = sorted(objective_columns(definition))
+        version = training["training_set"]["raw_version"]
+        columns = holdout_inputs.read(settings, definition, version, table, names) if names else pa.table({})
+        objective = RowObjective(evaluation.objective, columns)
+    return best_threshold(
+        predicted["label"].to_numpy(dtype=np.float64),
+        predicted["prediction"].to_numpy(dtype=np.float64),
+        costs=evaluation.costs,
+        objective=objective,
+    )
 
 
 class NoThreshold(Refused):

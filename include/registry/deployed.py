@@ -21,6 +21,7 @@ class DeployedVersion:
     :param share: part of the entities that it answers, 0 to 1; the champion answers what no challenger does.
     :param since: when it took the role with this share.
     :param revision: the model's revision at which it took the role.
+    :param threshold: its own, if one was found for it.
     :param plan: what a challenger's stage asks for (:mod:`include.registry.plans`); else empty.
     :param until: deadline of a challenger's stage.
     :param deployment: name of the deployment that a challenger belongs to.
@@ -38,6 +39,7 @@ class DeployedVersion:
     artifact_digest: str
     model_uri: str
     windows: dict[str, Any]
+    threshold: float | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     until: datetime | None = None
     deployment: str | None = None
@@ -117,7 +119,7 @@ def _read(connection: Connection, model: str | None = None) -> dict[str, ModelSt
         deployment.c.model, deployment.c.revision.label("model_revision"), deployment.c.retired_at,
         state.role, state.share, state.since, state.revision, state.plan, state.until, state.deployment,
         version.version, version.fingerprint, version.run_id, version.as_of, version.artifact_digest,
-        version.model_uri, version.windows,
+        version.model_uri, version.windows, version.decision["threshold"].as_float().label("threshold"),
     ).select_from(
         deployment.outerjoin(deployment_state, deployment.c.model == state.model).outerjoin(
             model_version, (version.model == state.model) & (version.version == state.version)

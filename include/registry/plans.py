@@ -16,20 +16,30 @@ from include.spec.production import Stage, live_metric
 Plan = dict[str, Any]
 
 
-def plan_for(definition: Definition, stage: Stage | None, *, champion: int | None, started_at: datetime) -> Plan:
+def plan_for(
+    definition: Definition,
+    stage: Stage | None,
+    *,
+    champion: int | None,
+    started_at: datetime,
+    threshold: float | None = None,
+    champion_threshold: float | None = None,
+) -> Plan:
     """The plan of one stage of a definition.
 
     Its keys: ``stage`` (name), ``kind``, ``evidence`` (``requests``, ``labels``, ``time_s`` or null), ``rollback``
     (``error_rate``, ``p99_ms`` or null, ``added_ms``, ``prediction_shift``, ``quality_margin``), ``metric``, ``task``,
-    ``threshold``, ``costs`` (of right and wrong answers, or null), ``objective`` (the business's own number with the
-    columns that it reads and their types, or null), ``classes`` (of a multiclass classification only), ``length_s`` (of
-    an A/B test, else null),
+    ``threshold``, ``champion_threshold`` (only if it has one of its own), ``costs`` (of right and wrong answers, or
+    null), ``objective`` (the business's own number with the columns that it reads and their types, or null),
+    ``classes`` (of a multiclass classification only), ``length_s`` (of an A/B test, else null),
     ``label_known_after_s``, ``event_time`` (the column with the event's time, or null), ``started_at``, ``champion``.
     Durations are in seconds.
 
     :param stage: None: the role ``candidate``, before the first stage.
     :param champion: the version that the deployment compares with, or None.
     :param started_at: when the deployment's first stage began, with time zone.
+    :param threshold: the version's own; the definition's if left out.
+    :param champion_threshold: the champion's own.
     """
     deployment = definition.deployment
     evidence, rollback = deployment.evidence, deployment.rollback
@@ -47,7 +57,8 @@ def plan_for(definition: Definition, stage: Stage | None, *, champion: int | Non
         "metric": (None if stage is None else stage.metric) or rollback.metric or live_metric(definition),
         "task": definition.task,
         **({"classes": list(definition.label.class_names)} if definition.label.classes else {}),
-        "threshold": definition.evaluation.threshold,
+        "threshold": definition.evaluation.threshold if threshold is None else threshold,
+        **({} if champion_threshold is None else {"champion_threshold": champion_threshold}),
         "costs": definition.evaluation.costs.model_dump() if definition.evaluation.costs else None,
         "objective": _objective(definition),
         "length_s": None if stage is None else _seconds(stage.length),

@@ -72,6 +72,11 @@ class ModelVersion:
     decision: dict[str, Any]
     created_at: datetime
 
+    @property
+    def threshold(self) -> float | None:
+        """Its own threshold, if one was found for it."""
+        return self.decision.get("threshold")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:

@@ -81,6 +81,8 @@ def _facts(report: Document) -> list[tuple[str, object]]:
         ("Champion", against),
         ("Intervals", format_percent(report["judging"]["confidence"], 0)),
     ]
+    if report["judging"].get("threshold_from") == "validation":
+        facts.append(("Threshold, found on the validation part", f"{report['judging']['threshold']:.4g}"))
     if report["champion_version"] is not None:
         facts.insert(4, ("Compared with it on", comparison["rows"] or "no rows"))
     return facts

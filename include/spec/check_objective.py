@@ -15,8 +15,9 @@ _KEYS: KeyPath = ("evaluation", "objective")
 
 
 def objective_findings(definition: Definition) -> Iterator[Finding]:
-    """What is wrong with a definition's objective. Parses SQL."""
+    """What is wrong with a definition's objective, and with a threshold that is found by it. Parses SQL."""
     objective = definition.evaluation.objective
+    yield from _threshold(definition)
     if objective is None:
         return
     if definition.task == "multiclass_classification":
@@ -43,6 +44,28 @@ def _of_sql(key: str, sql: str, definition: Definition) -> Iterator[Finding]:
     if key == "expression" and not read & {"prediction", "decision"}:
         what = "it reads neither prediction nor decision, so every model would reach the same"
         yield Finding(keys, what, "Say what the prediction earns or costs.")
+
+
+def _threshold(definition: Definition) -> Iterator[Finding]:
+    evaluation, keys = definition.evaluation, ("evaluation", "threshold_from")
+    if evaluation.threshold_from == "definition":
+        return
+    if definition.task != "binary_classification":
+        yield Finding(keys, f"the task is {definition.task}, which has no threshold", "Remove it.")
+    elif evaluation.costs is None and not _decides(evaluation.objective):
+        what = "nothing says what a decision is worth"
+        yield Finding(keys, what, "Give evaluation.costs, or an evaluation.objective that reads decision.")
+    if "threshold" in evaluation.model_fields_set:
+        yield Finding(("evaluation", "threshold"), "each version's own threshold takes its place", "Remove it.")
+
+
+def _decides(objective: Objective | None) -> bool:
+    try:
+        return objective is not None and any(
+            "decision" in check_expression(sql).columns for sql in objective.expressions.values()
+        )
+    except ExpressionError:  # said where it stands
+        return True
 
 
 def _live(objective: Objective, definition: Definition) -> Iterator[Finding]:

@@ -221,6 +221,11 @@ class Evaluation(Section):
     """How a challenger is judged."""
 
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which the answer is yes.")
+    threshold_from: Literal["definition", "validation"] = Field(
+        "definition",
+        description="`validation`: in place of `threshold` each version has its own, at which `costs` (or `objective`) "
+        "are best on its validation part.",
+    )
     costs: Costs | None = Field(None, description="What right and wrong answers cost: makes the metric `cost`.")
     objective: Objective | None = Field(
         None,

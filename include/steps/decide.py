@@ -14,7 +14,8 @@ def run(call: StepCall) -> Document:
     """Decide whether the challenger may replace the champion.
 
     :param call: ``inputs``: ``{"training": output of train, "evaluation": output of evaluate}``.
-    :returns: ``promote``, ``verdict`` (promote or keep), ``reason``, ``gates``, ``champion_version``.
+    :returns: ``promote``, ``verdict`` (promote or keep), ``reason``, ``gates``, ``champion_version``, and the version's
+        own ``threshold`` if the definition has one found.
     :raises UnknownMetric: if a gate names no metric of the task.
     """
     from include.evaluation.decision import Standing, decide
@@ -36,6 +37,8 @@ def run(call: StepCall) -> Document:
     decision = decide(call.definition.task, call.definition.evaluation.gates, evaluation, standing, as_of=call.as_of)
     log.info("%s: %s", decision.verdict, decision.reason)
     output = decision.to_document() | {"champion_version": standing.champion_version}
+    if call.definition.evaluation.threshold_from == "validation":
+        output["threshold"] = evaluation["threshold"]
     _add_to_report(call, evaluation, output)
     record_check(
         call.settings,

@@ -22,6 +22,7 @@ def run(call: StepCall) -> Document:
     from include.registry import deployed, stages
     from include.registry.plans import deadline_for, plan_for
     from include.registry.rules import ANY
+    from include.registry.versions import get_version
 
     inputs, rollout = call.inputs, Rollout.of(call, "deploy")
     champion, now = deployed.champion(call.settings, rollout.model), datetime.now(UTC)
@@ -30,7 +31,14 @@ def run(call: StepCall) -> Document:
         rollout.model,
         rollout.version,
         role="candidate",
-        plan=plan_for(call.definition, None, champion=champion.version if champion else None, started_at=now),
+        plan=plan_for(
+            call.definition,
+            None,
+            champion=champion.version if champion else None,
+            started_at=now,
+            threshold=get_version(call.settings, rollout.model, rollout.version).threshold,
+            champion_threshold=champion.threshold if champion else None,
+        ),
         until=deadline_for(call.definition, None, entered_at=now),
         deployment=rollout.deployment,
         actor=rollout.actor,

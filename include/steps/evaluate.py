@@ -31,6 +31,7 @@ def run(call: StepCall) -> Document:
     from include.evaluation import report as reports
     from include.evaluation.decision import apply_gates
     from include.evaluation.holdout import read_holdout, with_objective_columns
+    from include.evaluation.threshold import find_threshold
     from include.lake.store import store_of
     from include.registry.results import record_check
     from include.registry.state import champion
@@ -43,8 +44,9 @@ def run(call: StepCall) -> Document:
     holdout = with_objective_columns(call.settings, call.definition, read_holdout(root, training), training)
     rival = _meet(call, training, holdout, champion(call.settings, call.definition.model))
     started = time.monotonic()
-    report = reports.evaluate(call.definition, holdout, rival) | _provenance(call, training)
-    report["robustness"] = _disturb(call, training, holdout)
+    threshold = find_threshold(call.settings, call.definition, training)
+    report = reports.evaluate(call.definition, holdout, rival, threshold) | _provenance(call, training)
+    report["robustness"] = _disturb(call, training, holdout, threshold)
     gates = apply_gates(call.definition.task, call.definition.evaluation.gates, report)
     report["gates"] = [gate.to_document() for gate in gates]
     log.info("judged %d rows in %.1f s", report["rows"], time.monotonic() - started)
@@ -90,7 +92,7 @@ def _meet(call: StepCall, training: Document, holdout: Holdout, champion: Deploy
         expected_digest=champion.artifact_digest,
         classes=call.definition.label.class_names,
     ) as predict:
-        return Rival(champion.version, fairness, predict(holdout.inputs))
+        return Rival(champion.version, fairness, predict(holdout.inputs), champion.threshold)
 
 
 def _fairness(call: StepCall, holdout: Holdout, champion: DeployedVersion) -> Fairness:
@@ -114,7 +116,7 @@ def _fairness(call: StepCall, holdout: Holdout, champion: DeployedVersion) -> Fa
     return judge_fairness(definition.task, times, holdout.labels, seen, version=version)
 
 
-def _disturb(call: StepCall, training: Document, holdout: Holdout) -> list[Document]:
+def _disturb(call: StepCall, training: Document, holdout: Holdout, threshold: float | None) -> list[Document]:
     """How the challenger takes worse inputs, if the definition asks for that."""
     if not call.definition.evaluation.robustness:
         return []
@@ -131,7 +133,9 @@ def _disturb(call: StepCall, training: Document, holdout: Holdout) -> list[Docum
         expected_digest=training["artifact_digest"],
         classes=call.definition.label.class_names,
     ) as predict:
-        return judge_robustness(call.definition, judging_of(call.definition, holdout), holdout, predict)
+        return judge_robustness(
+            call.definition, judging_of(call.definition, holdout, threshold=threshold), holdout, predict
+        )
 
 
 def _provenance(call: StepCall, training: Document) -> dict[str, Any]:

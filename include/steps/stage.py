@@ -54,6 +54,7 @@ def run(call: StepCall) -> Document:
 def _enter(call: StepCall, rollout: Rollout, stage: Stage, place: Place) -> Document:
     from include.registry import stages
     from include.registry.plans import deadline_for, plan_for
+    from include.registry.versions import get_version
 
     now = datetime.now(UTC)
     done = stages.enter_stage(
@@ -62,7 +63,16 @@ def _enter(call: StepCall, rollout: Rollout, stage: Stage, place: Place) -> Docu
         rollout.version,
         role=cast("ChallengerRole", stage.kind),
         share=stage.share / 100,
-        plan=plan_for(call.definition, stage, champion=place.compared_with, started_at=place.started_at(now)),
+        plan=plan_for(
+            call.definition,
+            stage,
+            champion=place.compared_with,
+            started_at=place.started_at(now),
+            threshold=place.held.threshold,
+            champion_threshold=get_version(call.settings, rollout.model, place.compared_with).threshold
+            if place.compared_with is not None
+            else None,
+        ),
         until=deadline_for(call.definition, stage, entered_at=now),
         deployment=rollout.deployment,
         actor=rollout.signed_by(place),

@@ -83,6 +83,7 @@ def make_fingerprint(
         "seed": training.seed,
         **settings_besides(training),
         **_trainers(definition, trainer_modules),
+        **_threshold(definition),
         "training_set": training_set["digest"],
         "windows": _in_utc(training_set["windows"]),
         "code": code_digest(),
@@ -100,6 +101,12 @@ def _trainers(definition: Definition, modules: Mapping[str, Path]) -> dict[str, 
         return {}
     said = training.model_dump(mode="json", include={"trainer", "candidates"})
     return {**said, "trainer_modules": {name: _digest(path) for name, path in modules.items()}}
+
+
+def _threshold(definition: Definition) -> dict[str, Any]:
+    """Where the threshold comes from: a training that gives no predictions for finding one is another one."""
+    source = definition.evaluation.threshold_from
+    return {} if source == "definition" else {"threshold_from": source}
 
 
 def _libraries(definition: Definition) -> list[str]:

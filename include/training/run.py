@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.errors import NoriaError
-from include.lake.class_columns import answer_columns
 from include.lake.paths import relative_to_store
 from include.lake.places import row_places
-from include.lake.store import store_of
 from include.settings import Settings
 from include.spec.candidates import trainings
 from include.spec.columns import feature_types, input_columns
@@ -39,6 +36,7 @@ from include.training.matrices import Encoded, encode_part, learn_categories
 from include.training.package import PackageIncomplete, artifact_digest, write_package
 from include.training.packaged_model import TabularModel, encode
 from include.training.parameters import parameters, settings_besides
+from include.training.prediction_files import answered_before_refit, put_file, write_predictions
 from include.training.profile import make_profile
 from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
 from include.training.trainers.protocol import Trained
@@ -48,6 +46,7 @@ Predictions = npt.NDArray[np.float64]
 Document = dict[str, Any]
 
 _PREDICTIONS: Final = "predictions/holdout.parquet"
+_VALIDATION: Final = "predictions/validation.parquet"
 _EXAMPLE_ROWS: Final = 5
 _REASON: Final = "noria.candidate_reason"
 _log = logging.getLogger(__name__)
@@ -88,6 +87,14 @@ class Job:
     def predictions(self) -> Path:
         """Where the holdout predictions lie."""
         return self.directory / f"predictions-{self.fingerprint.value[:16]}.parquet"
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The predictions' files by their path in the run: of the validation part only if a threshold is sought."""
+        if self.definition.evaluation.threshold_from != "validation":
+            return {_PREDICTIONS: self.predictions}
+        name = self.predictions.name.replace("predictions", "validation-predictions", 1)
+        return {_PREDICTIONS: self.predictions, _VALIDATION: self.directory / name}
 
 
 def prepare_job(settings: Settings, definition: Definition, as_of: datetime, reference: Mapping[str, Any]) -> Job:
@@ -135,8 +142,9 @@ def find_equal(job: Job, tracker: Tracker, registered_run: str | None) -> Docume
             logged = artifact_digest(tracker.download_model(found.tags["noria.model_uri"], Path(folder)))
             if logged != found.tags["noria.artifact_digest"]:
                 raise ValueError("its files have another digest than was logged")
-            if not job.predictions.is_file():
-                _put(job, tracker.download(found.run_id, _PREDICTIONS, Path(folder)))
+            for name, file in job.files.items():
+                if not file.is_file():
+                    put_file(job.settings, file, tracker.download(found.run_id, name, Path(folder)))
     except (OSError, ValueError, KeyError, PackageIncomplete) as error:
         _log.warning("Run %s has the same fingerprint but cannot be reused (%s); training again.", found.run_id, error)
         return None
@@ -152,12 +160,13 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     started = time.monotonic()
     validation, holdout = (pd.read_parquet(job.directory / f"{part}.parquet") for part in ("validation", "holdout"))
     kept = kept_rows(job.definition, "train", job.train)
+    judged_on = kept_rows(job.definition, "validation", validation)
     train = encode_part(kept, features)
     chosen = train_candidates(
         job.definition,
         features,
         train,
-        encode_part(kept_rows(job.definition, "validation", validation), features),
+        encode_part(judged_on, features),
         older_folds=_further_folds(job, kept, train),
         modules=trainer_module_paths(job.settings, job.definition),
     )
@@ -171,7 +180,11 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
         predictions = _package(job, trained, described, holdout, package)
         compiled = compile_package(package, described, inputs)["compiled"]
         _check_equal(job, holdout, predictions, TabularModel.open(package).predict_frame(inputs))
-        _write_predictions(job, holdout, predictions)
+        classes = job.definition.label.class_names
+        write_predictions(job.settings, job.predictions, holdout, predictions, classes)
+        if _VALIDATION in job.files:
+            before = answered_before_refit(trained.judged, trained.sigmoid)
+            write_predictions(job.settings, job.files[_VALIDATION], judged_on, before, classes)
         with tracker.run(job.definition, _tags(job)) as run:
             _log_run(job, run, chosen, seconds)
             model_uri = _log_model(job, run, tracker, package, inputs, holdout, predictions, trained.requirements)
@@ -244,30 +257,6 @@ def _nine_digits(answer: Any) -> str:
     return " ".join(f"{value:.9g}" for value in np.atleast_1d(answer))
 
 
-def _write_predictions(job: Job, holdout: pd.DataFrame, predictions: Predictions) -> None:
-    table = pa.table(
-        {
-            "partition": pa.array(holdout["partition"].astype(str), pa.string()),
-            "_row": pa.array(holdout["_row"], pa.int64()),
-            "label": pa.array(holdout["label"], pa.float64()),
-            **answer_columns(predictions, job.definition.label.class_names),
-        }
-    )
-    with tempfile.TemporaryDirectory(prefix="noria-predictions-") as folder:
-        written = Path(folder) / job.predictions.name
-        pq.write_table(table, written, compression="zstd")
-        _put(job, written)
-
-
-def _put(job: Job, source: Path) -> None:
-    """Copy the predictions to their place in the store; they appear there whole or not at all."""
-    target = job.predictions
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_bytes(source.read_bytes())
-    partial.replace(target)
-    store_of(job.settings).deliver(target)
-
-
 def _log_run(job: Job, run: RunLog, chosen: Chosen, seconds: float) -> None:
     trained, training = chosen.trained, chosen.definition.training
     unused = {"search", *UNFIT[training.trainer.kind]}
@@ -335,9 +324,10 @@ def _log_model(
         rows = Path(folder) / "rows.parquet"
         pq.write_table(_verification_rows(job, predictions), rows, compression="zstd")
         run.file(rows, "verification")
-        copy = Path(folder) / Path(_PREDICTIONS).name
-        copy.write_bytes(job.predictions.read_bytes())
-        run.file(copy, str(Path(_PREDICTIONS).parent))
+        for name, file in job.files.items():
+            copy = Path(folder) / Path(name).name
+            copy.write_bytes(file.read_bytes())
+            run.file(copy, str(Path(name).parent))
     return logged.model_uri
 
 
@@ -381,6 +371,11 @@ def _outputs(job: Job, tracker: Tracker, run: FinishedRun, *, reused: bool) -> D
         "best_round": int(run.tags["noria.best_round"]),
         "seed": job.definition.training.seed,
         "predictions": relative_to_store(job.settings, job.predictions),
+        **(
+            {"validation_predictions": relative_to_store(job.settings, job.files[_VALIDATION])}
+            if _VALIDATION in job.files
+            else {}
+        ),
         "training_set": dict(job.reference),
         "metrics_url": f"{tracker.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}",
         **chosen,

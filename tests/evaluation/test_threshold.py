@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.evaluation.comparison import Judging, compare
+from include.evaluation.live import Rules
+from include.evaluation.live_quality import lead
 from include.evaluation.objective import RowObjective
 from include.evaluation.scoring import make_scorer
 from include.evaluation.threshold import NoThreshold, best_threshold
+from include.registry.plans import plan_for
 from include.spec.costs import Costs
 from include.spec.objective import Objective
+from tests.evaluation.test_decision import AS_OF
+from tests.evaluation.test_live import RULES, World
+from tests.training.factories import make_definition
 
 COSTS = Costs(false_positive=1.0, false_negative=5.0)
 ROWS = st.lists(st.tuples(st.booleans(), st.integers(0, 40)), min_size=1, max_size=30)
@@ -71,3 +79,38 @@ def test_what_cannot_be_found_is_said() -> None:
     nothing = RowObjective.of(Objective(expression="CASE WHEN decision THEN NULL END", goal="greater"), {})
     with pytest.raises(NoThreshold, match="counts none of its rows"):
         best_threshold(np.ones(2), np.array([0.1, 0.9]), objective=nothing)
+
+
+def test_each_model_is_judged_at_its_own_threshold() -> None:
+    random = np.random.default_rng(8)
+    labels = (random.random(900) < 0.4).astype(float)
+    scores = np.clip(labels * 0.3 + random.random(900) * 0.7, 0, 1)
+    judging = Judging("binary_classification", 0.3, 50, 0.95, 7, costs=COSTS, champion_threshold=0.8)
+    measured = compare(judging, labels, scores, {"champion": scores, "linear": scores})
+    costs = {name: found["cost"].value for name, found in measured.estimates.items()}
+    assert costs["challenger"] == pytest.approx(measure_at(labels, scores, 0.3))
+    assert costs["linear"] == costs["challenger"]
+    assert costs["champion"] == pytest.approx(measure_at(labels, scores, 0.8))
+
+
+def measure_at(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    return measured(labels, scores, threshold, costs=COSTS)
+
+
+def test_in_production_each_version_is_judged_at_its_own_threshold() -> None:
+    world = World(3000)
+    labelled = world.evidence(world.champion, labelled=None).labelled
+    rules = replace(RULES, metric="cost", costs=COSTS, threshold=0.2)
+    same, _ = lead(labelled, rules)
+    other, champion = lead(labelled, replace(rules, champion_threshold=0.9))
+    assert same.value == 0
+    assert champion == pytest.approx(measure_at(labelled.labels, labelled.champion, 0.9))
+    assert other.value == pytest.approx(champion - measure_at(labelled.labels, labelled.champion, 0.2))
+
+
+def test_a_plan_carries_the_versions_own_thresholds() -> None:
+    definition = make_definition()
+    plan = plan_for(definition, None, champion=1, started_at=AS_OF, threshold=0.12, champion_threshold=0.34)
+    assert (Rules.of(plan).threshold, Rules.of(plan).champion_threshold) == (0.12, 0.34)
+    without = Rules.of(plan_for(definition, None, champion=1, started_at=AS_OF))
+    assert (without.threshold, without.champion_threshold) == (definition.evaluation.threshold, None)

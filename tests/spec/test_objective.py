@@ -86,3 +86,36 @@ def test_a_first_gate_against_the_champion_makes_it_the_metric_in_production(wri
     with pytest.raises(DefinitionError, match="it judges in production, too"):
         load_definition(write((SLICES, f"{SLICES}  objective: {GOOD}\n"), staged, gates))
     load_definition(write((SLICES, f"{SLICES}  objective: {GOOD}\n"), gates))
+
+
+COSTS = "  costs: {false_positive: 1, false_negative: 5}\n"
+FOUND = "  threshold_from: validation\n"
+# lines of the section evaluation, and words of the message
+BAD_THRESHOLDS: dict[str, tuple[str, str]] = {
+    "worth nothing": (FOUND, "nothing says what a decision is worth. Give evaluation.costs"),
+    "objective without decision": (
+        f"{FOUND}  objective: {{expression: prediction, goal: smaller}}\n",
+        "or an evaluation.objective that reads decision",
+    ),
+    "given, too": (f"{FOUND}{COSTS}  threshold: 0.4\n", "each version's own threshold takes its place"),
+    "unknown": (f"{COSTS}  threshold_from: valdation\n", "Did you mean `validation`?"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_THRESHOLDS)
+def test_a_threshold_that_cannot_be_found_is_said(case: str, write: Write) -> None:
+    lines, words = BAD_THRESHOLDS[case]
+    with pytest.raises(DefinitionError) as caught:
+        load_definition(write((SLICES, f"{SLICES}{lines}")))
+    print(caught.value)
+    assert any(words in f"{one.what}. {one.cure}" for one in caught.value.problems), str(caught.value)
+
+
+@pytest.mark.parametrize("worth", [COSTS, f"  objective: {GOOD}\n"])
+def test_a_threshold_may_be_found_by_costs_or_the_objective(worth: str, write: Write) -> None:
+    assert load_definition(write((SLICES, f"{SLICES}{FOUND}{worth}"))).evaluation.threshold_from == "validation"
+
+
+def test_a_regression_has_no_threshold_to_find(write: Write) -> None:
+    with pytest.raises(DefinitionError, match="which has no threshold"):
+        load_definition(write((SLICES, f"{SLICES}{FOUND}"), text=REGRESSION))

@@ -14,7 +14,9 @@ from include.evaluation.fairness import WindowsUnknown
 from include.evaluation.holdout import TrainingSetIncomplete
 from include.evaluation.logged_models import ModelAway, ModelBroken
 from include.lake.table import LakeTable
+from include.registry.deployed import champion
 from include.registry.results import find_checks
+from include.registry.state import switch_champion
 from include.steps.protocol import Document
 from tests.steps.judging_world import World, judged_definition, report_of
 
@@ -202,3 +204,46 @@ def test_the_objective_may_read_columns_that_no_request_carries(world: World, ev
     assert "delay" not in pd.read_parquet(folder / "holdout_inputs.parquet")
     assert output["challenger"]["objective"]["value"] == pytest.approx(expected)
     assert "Minutes foreseen" in report_of(world, output)
+
+
+OBJECTIVE = {"expression": "CASE WHEN decision THEN delay - 20 ELSE 0 END", "goal": "greater"}
+
+
+@pytest.mark.parametrize("worth", [{"costs": {"false_positive": 1.0, "false_negative": 9.0}}, {"objective": OBJECTIVE}])
+def test_a_version_is_judged_at_the_threshold_that_is_best_on_its_validation_part(
+    world: World, evaluate: Evaluate, worth: Document
+) -> None:
+    said = judged_definition().evaluation.model_dump(mode="json", exclude={"threshold"})
+    definition = judged_definition(
+        evaluation=said | worth | {"threshold_from": "validation"}, training={"refit": "validation"}
+    )
+    training = world.run("train", 22, {"training_set": world.run("assemble", 22, {}, definition)}, definition)
+    output = evaluate(training, 22, definition)
+    folder = world.settings.store / training["training_set"]["directory"]
+    predicted = pd.read_parquet(world.settings.store / training["validation_predictions"])
+    rows = pd.read_parquet(folder / "validation.parquet")
+    raw = LakeTable(world.settings, "late", "raw").dataset().to_table().to_pandas().astype({"partition": str})
+    rows = rows.astype({"partition": str})[["partition", "_row"]].merge(raw, on=["partition", "_row"])
+
+    def value(threshold: float) -> float:
+        yes = predicted["prediction"].to_numpy() >= threshold
+        if "costs" in worth:
+            label = predicted["label"].to_numpy() == 1
+            return float(np.where(yes & ~label, 1.0, 0.0).sum() + np.where(~yes & label, 9.0, 0.0).sum())
+        return float(-np.nansum(np.where(yes, rows["delay"] - 20, 0.0)))
+
+    found = output["threshold"]
+    assert value(found) == pytest.approx(min(value(at) for at in np.linspace(0.005, 0.995, 199)), rel=1e-2)
+    assert value(found) <= min(value(at) for at in np.linspace(0.005, 0.995, 199)) + 1e-9
+    assert "Threshold, found on the validation part" in report_of(world, output)
+    decision = world.run("decide", 22, {"training": training, "evaluation": output}, definition)
+    registered = world.run(
+        "register", 22, {"training": training, "evaluation": output, "decision": decision}, definition
+    )
+    switch_champion(world.settings, "late", registered["version"], actor="test", reason="test")
+    now = champion(world.settings, "late")
+    assert now is not None
+    assert now.threshold == found
+    again = world.run("train", 22, {"training_set": training["training_set"]}, definition)
+    assert again["reused"]
+    assert again["validation_predictions"] == training["validation_predictions"]
