@@ -41,7 +41,7 @@ def test_airport_temperature_goes_hour_by_hour_from_a_database(line: Line) -> No
     assert summary["served"]["version"] == summary["version"]
     scores = {name: one["rmse"]["value"] for name, one in summary["evaluation"]["baselines"].items()}
     assert summary["evaluation"]["challenger"]["rmse"]["value"] < scores["naive"]
-    hours = ["2013-12-30T21", "2013-12-30T22", "2013-12-30T23"]
+    hours = ["2013-07-31T21", "2013-07-31T22", "2013-07-31T23"]
     as_of = [f"{hour}:00:00+00:00" for hour in hours]
     for number, instant in enumerate(as_of):
         line.trigger("airport_temperature.train", f"hour-{number}", {"as_of": instant})

@@ -59,7 +59,7 @@ def _read_by_sql(settings: Settings, definition: Definition) -> pd.DataFrame:
     frame["hour_at"] = pd.to_datetime(frame["hour_at"], utc=True).dt.tz_localize(None)
     numbers = [name for name, kind in source.columns.items() if kind == "number"]
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
-    frame = frame[frame.hour_at >= "2013-10-20"].reset_index(drop=True)
+    frame = frame[(frame.hour_at >= "2013-05-20") & (frame.hour_at < "2013-08-01")].reset_index(drop=True)
     return frame.assign(partition=frame.hour_at.dt.strftime("%Y-%m-%dT%H"))
 
 
