@@ -309,6 +309,7 @@ def test_a_read_that_was_cut_goes_on_with_what_is_missing(
         with pytest.raises(SourceAway):
             stage(settings, definition)
     caplog.set_level(logging.INFO, "include.lake.sql_extract")
+    caplog.clear()
     staged = stage(settings, definition, attempt="try-2")
     assert "1 windows to read, 2 are there" in caplog.text
     assert caplog.text.count(": read ") == 1
@@ -326,6 +327,7 @@ def test_another_request_or_force_takes_nothing_from_a_read_that_was_cut(
             with pytest.raises(ZeroDivisionError):
                 stage(settings, definition)
     caplog.set_level(logging.INFO, "include.lake.sql_extract")
+    caplog.clear()
     assert stage(settings, sql_definition(filter="number > 1"))[DAYS[0]].rows == 2
     assert "3 windows to read, 0 are there" in caplog.text
     caplog.clear()
