@@ -1,8 +1,8 @@
 """``make bench``: speed as ratios within one run, on the flagship's real data.
 
 What a process for each step costs, forked by the warm parent or cold, beside the same steps called in one process;
-what the way to an answer costs beside the packaged model alone; a search for parameters beside bare Optuna. Seconds
-depend on the machine, so compare the ratios.
+what the way to an answer costs beside the packaged model alone; features beside raw DuckDB; a search for parameters
+beside bare Optuna. Seconds depend on the machine, so compare the ratios.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from include.spec.windows import needed_partitions
 from include.stack.life import first_rows
 from include.stack.processes import wait_for
 from tests.bench.lab import MODEL, Bench, Document, open_bench
+from tests.bench.prepare import compare_prepare
 from tests.bench.search import compare_searches
 
 Run = Callable[[str, Document], Document]
@@ -135,6 +136,7 @@ def main() -> None:
         _compare_steps(alone, forked, processes)
         switch_champion(bench.settings, MODEL, outcome["version"], reason="bench", actor="bench")
         _compare_answers(bench, outcome["training"])
+        compare_prepare(bench.settings, bench.definition)
         compare_searches(bench.definition, bench.settings.store / outcome["training"]["training_set"]["directory"])
 
 
