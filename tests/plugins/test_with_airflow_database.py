@@ -51,7 +51,7 @@ def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url:
         "NORIA_HOME": str(tmp_path / "home"),
     }
     for _ in range(2):
-        assert "5 connections, 2 pools and 1 variables" in run(LOADER, environment)
+        assert "6 connections, 2 pools and 1 variables" in run(LOADER, environment)
     assert last_json(run([sys.executable, "-c", SHOW], environment)) == {
         "connections": {
             "noria_database": ["postgres", "127.0.0.1", 5432],
@@ -59,6 +59,7 @@ def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url:
             "noria_mlflow": ["http", "127.0.0.1", 5000],
             "noria_server": ["http", "127.0.0.1", 8090],
             "noria_store": ["aws", None, None],
+            "noria_warehouse": ["postgres", "127.0.0.1", 5432],
         },
         "pools": {"noria_data": [2, True], "noria_training": [1, True]},
         "variables": {"noria_retrain_on_drift": "true"},

@@ -22,6 +22,7 @@ class Version:
         self.deployed = SimpleNamespace(model=model, version=version, artifact_digest=f"{version}")
         self.fields = {"x": "number", "who": "string"}
         self.history = ()
+        self.classes = ()
         self.says = says
         self.asked = 0
 

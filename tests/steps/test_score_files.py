@@ -261,6 +261,7 @@ def test_a_machine_without_room_is_no_fault_of_the_data(crowned: World, monkeypa
         """A model that asks for more memory than there is."""
 
         columns = crowned.logged[0].packaged.columns
+        description = crowned.logged[0].packaged.description
 
         def predict_frame(self, _: pd.DataFrame) -> Any:
             raise duckdb.OutOfMemoryException("no room")
@@ -290,6 +291,7 @@ def test_a_row_that_the_model_cannot_read_is_named(crowned: World, monkeypatch: 
         """A model that reads the first ten rows, and stumbles over the third of the next ten."""
 
         columns = crowned.logged[0].packaged.columns
+        description = crowned.logged[0].packaged.description
         asked = 0
 
         def predict_frame(self, frame: pd.DataFrame) -> Any:

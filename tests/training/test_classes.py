@@ -13,7 +13,6 @@ import pytest
 from include.features.select import label_sql
 from include.lake.connections import open_duckdb
 from include.settings import Settings
-from include.spec.windows import TrainingWindows, Window
 from include.training.matrices import Encoded
 from include.training.package import write_package
 from include.training.packaged_model import TabularModel, probability_or_value
@@ -176,15 +175,13 @@ def parts_of(train: list[int], validation: list[int], holdout: list[int]) -> dic
     return {part: pa.table({"label": pa.array(labels * 50, pa.float64())}) for part, labels in given.items()}
 
 
-def windows() -> TrainingWindows:
-    moment = pd.Timestamp("2013-01-01", tz="UTC").to_pydatetime()
-    window = Window(moment, moment)
-    return TrainingWindows(train=window, validation=window, holdout=window)
+WINDOW = {"start": "2013-01-01T00:00:00+00:00", "end": "2013-01-02T00:00:00+00:00"}
+WINDOWS = dict.fromkeys(("train", "validation", "holdout"), WINDOW)
 
 
 class TestParts:
     def test_every_class_is_needed_to_learn_and_two_to_judge(self) -> None:
-        check_parts(make_class_definition(), parts_of([0, 1, 2], [0, 1], [0, 2]), windows())
+        check_parts(make_class_definition(), parts_of([0, 1, 2], [0, 1], [0, 2]), WINDOWS)
 
     @pytest.mark.parametrize(
         ("parts", "words"),
@@ -196,7 +193,7 @@ class TestParts:
     )
     def test_what_is_missing_is_said(self, parts: tuple[list[int], list[int], list[int]], words: str) -> None:
         with pytest.raises(ClassMissing, match=words) as caught:
-            check_parts(make_class_definition(), parts_of(*parts), windows())
+            check_parts(make_class_definition(), parts_of(*parts), WINDOWS)
         assert "label.classes" in str(caught.value)
 
 
