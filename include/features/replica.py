@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from include.features.history import Past, history_digest
+from include.features.replica_format import POINTER, TABLE, key_text
 from include.lake.connections import open_duckdb, query_batches, quote_name
 from include.lake.digests import inputs_digest
 from include.lake.locks import advisory_lock
@@ -28,8 +29,6 @@ from include.spec.definition import Definition
 from include.spec.histories import History, histories
 from include.spec.partitions import Partition
 
-POINTER: Final = "newest.json"
-TABLE: Final = "past"
 REPLICA_FORMAT: Final = 1
 BEFORE: Final = 7
 """Partitions up to the newest that are held: requests that come late, or name an earlier time."""
@@ -47,11 +46,6 @@ def publish_replicas(settings: Settings, definition: Definition) -> list[str]:
     """
     own = [history for history in histories(definition) if history.owner.model == definition.model]
     return [history.name for history in own if _publish(settings, history)]
-
-
-def key_text(values: Sequence[Any]) -> str:
-    """How a key is written in the file."""
-    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
 
 
 def _publish(settings: Settings, history: History) -> bool:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from include.registry.deployed import DeployedVersion
 from include.serving.past_file import groups_of
 from include.serving.protocols.calls import Call
@@ -137,6 +135,8 @@ class LoadedModel:
         else:
             predictions = self.packaged.predict_rows(call.as_rows())
         if self.classes and not isinstance(predictions, list):
+            import numpy as np  # not before there is a model: whoever only starts the server needs it not
+
             predictions = np.asarray(predictions, dtype=np.float64).tolist()
         answers = predictions if isinstance(predictions, list) else [float(value) for value in predictions]
         if len(answers) != call.count:

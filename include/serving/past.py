@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from include.errors import NoriaError
-from include.features.replica import POINTER
+from include.features.replica_format import POINTER
 from include.lake.paths import history_folder
 from include.lake.store import store_of
 from include.serving import metrics

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-from include.features.replica import TABLE, key_text
-from include.lake.connections import quote_name
+from include.features.replica_format import TABLE, key_text
 from include.lake.store import Store
 
 Timing = Literal["own", "late", "early"]
@@ -124,6 +123,8 @@ class PastFile:
         typed = [_typed(value, kind) for value, (_, kind) in zip(key, group.keys, strict=True)]
         if None in typed:
             return group.nothing
+        from include.lake.connections import quote_name
+
         items = ", ".join(quote_name(name) for name in group.columns)
         with self._lock:
             found = self._database.execute(

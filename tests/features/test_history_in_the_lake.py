@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.features.history import Past, history_digest
-from include.features.replica import POINTER, publish_replicas
+from include.features.replica import publish_replicas
+from include.features.replica_format import POINTER
 from include.gates.suite import load_suite
 from include.lake.connections import open_duckdb
 from include.lake.files_source import FilesSource

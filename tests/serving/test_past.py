@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from include.features.history import history_digest
-from include.features.replica import POINTER, publish_replicas
+from include.features.replica import publish_replicas
+from include.features.replica_format import POINTER
 from include.lake.paths import history_folder
 from include.lake.table import LakeTable
 from include.settings import Settings

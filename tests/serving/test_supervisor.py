@@ -308,6 +308,22 @@ def zombies(pid: int) -> list[psutil.Process]:
     return [child for child in psutil.Process(pid).children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
+_THREADS_OF_THE_PROGRAM = """
+import os, sys
+import include.serving.__main__
+heavy = {"duckdb", "mlflow", "numpy", "pandas", "pyarrow", "xgboost"}.intersection(sys.modules)
+print(len(os.listdir("/proc/self/task")), *sorted(heavy))
+"""
+
+
+def test_what_the_server_imports_before_it_holds_signals_starts_no_thread() -> None:
+    # A signal is held by the thread that holds it; one that a library started before would let the process die of it.
+    found = subprocess.run(
+        [sys.executable, "-c", _THREADS_OF_THE_PROGRAM], capture_output=True, text=True, check=True, cwd=PROJECT
+    )
+    assert found.stdout == "1\n"
+
+
 @database
 def test_server_that_is_told_to_end_while_it_starts_ends_in_order(stored_settings: Settings, tmp_path: Path) -> None:
     with as_process(stored_settings, tmp_path / "server.log") as (live, process):
