@@ -15,6 +15,7 @@ from include.errors import Refused
 from include.evaluation.bootstrap import Estimate
 from include.evaluation.metrics import Metric, find_metric
 from include.spec.definition import Gate, Task
+from include.spec.objective import Objective
 
 
 class GateWithoutCondition(Refused):
@@ -104,16 +105,23 @@ class Decision:
 
 
 def decide(
-    task: Task, gates: Sequence[Gate], evaluation: Mapping[str, Any], standing: Standing, *, as_of: datetime
+    task: Task,
+    gates: Sequence[Gate],
+    evaluation: Mapping[str, Any],
+    standing: Standing,
+    *,
+    as_of: datetime,
+    objective: Objective | None = None,
 ) -> Decision:
     """Decide on a challenger.
 
     :param evaluation: output of the step evaluate (``challenger``, ``improvements``, ``comparison``, ``robustness``).
     :param as_of: the challenger's as-of.
+    :param objective: the business's own number, for its title.
     :raises UnknownMetric: if a gate names no metric of the task.
     :raises GateWithoutCondition: if a gate asks for nothing.
     """
-    outcomes = tuple(apply_gates(task, gates, evaluation))
+    outcomes = tuple(apply_gates(task, gates, evaluation, objective))
     obstacle = _obstacle(evaluation, standing, as_of)
     if obstacle is not None:
         return Decision("keep", obstacle, outcomes)
@@ -152,7 +160,9 @@ def _obstacle(evaluation: Mapping[str, Any], standing: Standing, as_of: datetime
     return None
 
 
-def apply_gates(task: Task, gates: Sequence[Gate], evaluation: Mapping[str, Any]) -> list[GateOutcome]:
+def apply_gates(
+    task: Task, gates: Sequence[Gate], evaluation: Mapping[str, Any], objective: Objective | None = None
+) -> list[GateOutcome]:
     """The outcomes of all gates, those on disturbed inputs last.
 
     :raises UnknownMetric: if one names no metric of the task.
@@ -160,18 +170,20 @@ def apply_gates(task: Task, gates: Sequence[Gate], evaluation: Mapping[str, Any]
     """
     disturbed = [found for found in evaluation.get("robustness", ()) if found["tolerance"] is not None]
     return [
-        *(outcome for gate in gates for outcome in apply_gate(task, gate, evaluation)),
-        *(_robust(task, found) for found in disturbed),
+        *(outcome for gate in gates for outcome in apply_gate(task, gate, evaluation, objective)),
+        *(_robust(task, found, objective) for found in disturbed),
     ]
 
 
-def apply_gate(task: Task, gate: Gate, evaluation: Mapping[str, Any]) -> list[GateOutcome]:
+def apply_gate(
+    task: Task, gate: Gate, evaluation: Mapping[str, Any], objective: Objective | None = None
+) -> list[GateOutcome]:
     """The outcomes of one gate: one for each of its conditions.
 
     :raises UnknownMetric: if it names no metric of the task.
     :raises GateWithoutCondition: if it has none.
     """
-    metric = find_metric(gate.metric, task)
+    metric = find_metric(gate.metric, task, objective)
     outcomes = []
     value = Estimate.from_document(evaluation["challenger"][metric.name])
     if gate.at_least is not None:
@@ -213,9 +225,9 @@ def _against(metric: Metric, gate: Gate, evaluation: Mapping[str, Any]) -> GateO
     )  # fmt: skip
 
 
-def _robust(task: Task, found: Mapping[str, Any]) -> GateOutcome:
+def _robust(task: Task, found: Mapping[str, Any], objective: Objective | None) -> GateOutcome:
     """The outcome of a disturbance that has a tolerance: as of a comparison with the model on undisturbed inputs."""
-    metric = find_metric(found["metric"], task)
+    metric = find_metric(found["metric"], task, objective)
     tolerance = found["tolerance"]
     words = f"{metric.title} at most {tolerance:g} worse with {found['disturbance']}"
     change = Estimate.from_document(found["change"])

@@ -34,7 +34,10 @@ def run(call: StepCall) -> Document:
         barred=known is not None and known.status == "barred",
         retired=state is not None and state.retired_at is not None,
     )
-    decision = decide(call.definition.task, call.definition.evaluation.gates, evaluation, standing, as_of=call.as_of)
+    wanted = call.definition.evaluation
+    decision = decide(
+        call.definition.task, wanted.gates, evaluation, standing, as_of=call.as_of, objective=wanted.objective
+    )
     log.info("%s: %s", decision.verdict, decision.reason)
     output = decision.to_document() | {"champion_version": standing.champion_version}
     if call.definition.evaluation.threshold_from == "validation":

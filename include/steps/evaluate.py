@@ -47,7 +47,8 @@ def run(call: StepCall) -> Document:
     threshold = find_threshold(call.settings, call.definition, training)
     report = reports.evaluate(call.definition, holdout, rival, threshold) | _provenance(call, training)
     report["robustness"] = _disturb(call, training, holdout, threshold)
-    gates = apply_gates(call.definition.task, call.definition.evaluation.gates, report)
+    wanted = call.definition.evaluation
+    gates = apply_gates(call.definition.task, wanted.gates, report, wanted.objective)
     report["gates"] = [gate.to_document() for gate in gates]
     log.info("judged %d rows in %.1f s", report["rows"], time.monotonic() - started)
     path = root / "reports" / call.definition.model / "evaluation" / f"{_name(call, training, rival)}.json"

@@ -106,7 +106,9 @@ def test_a_gate_may_ask_for_it(at_least: float, promoted: bool) -> None:
         "comparison": {"status": "none", "champion_version": None, "reason": None}, "fair": True,
     }  # fmt: skip
     gates = [Gate(metric="objective", at_least=at_least), Gate(metric="objective", against="naive")]
-    assert decide("binary_classification", gates, document, Standing(), as_of=AS_OF).promote is promoted
+    decision = decide("binary_classification", gates, document, Standing(), as_of=AS_OF, objective=EARNS)
+    assert decision.promote is promoted
+    assert f"Earned by kilometre at least {at_least:g}" in decision.reason
 
 
 @pytest.mark.parametrize(
