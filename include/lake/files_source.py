@@ -19,7 +19,6 @@ from include.lake.columns import arrow_schema, raw_columns
 from include.lake.connections import open_duckdb, quote_text
 from include.lake.conversion import Conversion
 from include.lake.digests import file_checksum
-from include.lake.duplicates import RawWriter, judged_by
 from include.lake.faults import FILE_FAULTS, cause, file_stamp, is_ours
 from include.lake.outcomes import missing, refused, staged, unchanged
 from include.lake.paths import from_store
@@ -38,7 +37,7 @@ from include.lake.staging import StagedPartition
 from include.lake.store import store_of
 from include.lake.structure import column_notes, column_problem, conversions, count_faults, fault_problem
 from include.lake.table import PartitionRecord
-from include.lake.writer import GROUP, WrittenPartition
+from include.lake.writer import GROUP, StagingWriter, WrittenPartition
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.partitions import WHOLE_KEY
@@ -71,9 +70,9 @@ class FilesSource:
     def __init__(self, settings: Settings, definition: Definition, attempt: str, suite_digest: str) -> None:
         self.settings = settings
         self.definition = definition
-        self._suite_digest = judged_by(definition, suite_digest)
+        self._suite_digest = suite_digest
         self._columns = raw_columns(definition.model, definition.source.columns)
-        self._writer = RawWriter(settings, definition, attempt, arrow_schema(self._columns))
+        self._writer = StagingWriter(settings, definition.model, "raw", attempt, arrow_schema(self._columns))
         self._form = file_format(definition)
         self._store = store_of(settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from include.lake.connections import query_batches, quote_name
 from include.lake.conversion import Conversion
 from include.lake.digests import inputs_digest
+from include.lake.duplicates import duplicates_note, kept_condition
 from include.lake.writer import GROUP, StagingWriter, WrittenPartition
 from include.spec.definition import Definition
 
@@ -24,7 +26,7 @@ def raw_inputs(definition: Definition, content: str, suite_digest: str) -> str:
     :param content: digest of the source's content: of its file or of its rows.
     :param suite_digest: digest of the raw suite, so that a new suite has everything judged again.
     """
-    source = definition.source
+    source, duplicates = definition.source, definition.clean.duplicates
     return inputs_digest(
         format=RAW_FORMAT,
         content=content,
@@ -33,6 +35,7 @@ def raw_inputs(definition: Definition, content: str, suite_digest: str) -> str:
         partition=source.partition,
         time_zone=source.time_zone,
         suite=suite_digest,
+        **({} if duplicates is None else {"duplicates": duplicates.model_dump(mode="json")}),
     )
 
 
@@ -46,6 +49,8 @@ def write_sorted(
 ) -> dict[str, WrittenPartition]:
     """Write the rows of a relation, converted, in their total order, one staged file for each key.
 
+    Duplicates are left out if the definition says so, and counted in the partition's notes.
+
     :param relation: a table expression with the source's columns and ``_group``, an index into ``keys``.
     """
     source = definition.source
@@ -53,11 +58,17 @@ def write_sorted(
     first = _order(definition)
     order = [*first, *(name for name in source.columns if name not in first)]
     sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
-    rows = query_batches(
-        connection,
-        f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation}) ORDER BY {GROUP}, {sorting}",  # noqa: S608
-    )
-    return writer.write(rows, keys)
+    query = f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation})"  # noqa: S608 - names are quoted
+    if definition.clean.duplicates is None:
+        return writer.write(query_batches(connection, f"{query} ORDER BY {GROUP}, {sorting}"), keys)
+    counted = connection.execute(f"SELECT {GROUP}, count(*) FROM {relation} GROUP BY {GROUP}").fetchall()  # noqa: S608
+    kept = f"{query} QUALIFY {kept_condition(definition)} ORDER BY {GROUP}, {sorting}"
+    written = writer.write(query_batches(connection, kept), keys)
+    for group, delivered in counted:
+        one = written[keys[group]]
+        if delivered > one.rows:
+            written[keys[group]] = replace(one, notes=(duplicates_note(definition, delivered, one.rows),))
+    return written
 
 
 def _order(definition: Definition) -> list[str]:
