@@ -42,7 +42,6 @@ _SOURCES: Final = (
     "row_path.py",
     "row_reader.py",
     "search.py",
-    "xgboost_trainer.py",
 )
 _FOLDERS: Final = (_ROOM.parent / "features" / "compiled", _ROOM / "trainers")
 

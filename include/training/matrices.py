@@ -28,6 +28,12 @@ class Encoded:
         weights = None if self.weights is None else self.weights[chosen]
         return Encoded(matrix=self.matrix[chosen], labels=self.labels[chosen], weights=weights)
 
+    def followed_by(self, other: Encoded) -> Encoded:
+        """The rows of both, without weights."""
+        return Encoded(
+            matrix=np.concatenate([self.matrix, other.matrix]), labels=np.concatenate([self.labels, other.labels])
+        )
+
     def dmatrix(self, features: Sequence[Mapping[str, Any]]) -> xgboost.DMatrix:
         """As XGBoost's own type.
 

@@ -22,8 +22,8 @@ from include.spec.partitions import PartitionCalendar
 from include.spec.windows import TrainingWindows, training_windows
 from include.training.describe import describe
 from include.training.matrices import encode_part, learn_categories
-from include.training.packaged_model import encode, probability_or_value
-from include.training.xgboost_trainer import train_model
+from include.training.packaged_model import encode
+from tests.training.factories import train_model
 
 #: The flagship's window is 270 days; a month is enough for real days and real seeds, and costs a tenth.
 WINDOW = timedelta(days=30)
@@ -64,7 +64,7 @@ class Flights:
         described = describe(definition, learn_categories(self.train, feature_types(definition)))["features"]
         train, validation = encode_part(self.train, described), encode_part(self.validation, described)
         trained = train_model(definition, described, train, validation, threads=1)
-        return probability_or_value(trained.booster, encode(self.holdout, described))
+        return trained.estimator.predict(encode(self.holdout, described))
 
 
 def read_flights(home: Path) -> Flights:

@@ -15,8 +15,8 @@ from include.training.cleaning import kept_rows, learn_cleaning
 from include.training.matrices import Encoded, encode_part, learn_categories
 from include.training.package import describe_model, write_package
 from include.training.packaged_model import TabularModel
-from include.training.trainers.xgboost_trees import Trees
-from include.training.xgboost_trainer import train_model
+from include.training.trainers.protocol import Request, Trained
+from include.training.trainers.xgboost_trees import train_trees
 
 SQL_TYPES = {"numeric": "DOUBLE", "category": "VARCHAR", "boolean": "BOOLEAN"}
 
@@ -126,6 +126,11 @@ def select_of(definition: Definition) -> str:
     )
 
 
+def train_model(definition: Definition, features: Any, train: Encoded, validation: Encoded, **options: Any) -> Trained:
+    """Train with XGBoost."""
+    return train_trees(Request(definition=definition, features=features, train=train, validation=validation, **options))
+
+
 def make_package(
     folder: Path, definition: Definition | None = None, rows: pd.DataFrame | None = None, *, threads: int = 1
 ) -> tuple[TabularModel, dict[str, Encoded], Any]:
@@ -150,7 +155,7 @@ def make_package(
     }
     assert {"AA", "B6", "DL", "UA"} <= {*description["features"][1]["categories"]}
     trained = train_model(definition, description["features"], parts["train"], parts["validation"], threads=threads)
-    write_package(folder / "package", estimator=Trees(trained.booster), description=description, profile={"format": 1})
+    write_package(folder / "package", estimator=trained.estimator, description=description, profile={"format": 1})
     return TabularModel.open(folder / "package"), parts, trained
 
 

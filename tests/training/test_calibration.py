@@ -11,10 +11,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from include.training.calibration import Sigmoid, calibrated, fit_sigmoid
 from include.training.matrices import Encoded
-from include.training.packaged_model import probability_or_value
-from include.training.xgboost_trainer import Trained, train_model
-from tests.training.factories import make_definition
-from tests.training.test_xgboost_trainer import FEATURES, parts, ubj
+from include.training.trainers.protocol import Trained
+from tests.training.factories import make_definition, train_model
+from tests.training.test_xgboost_trees import FEATURES, parts, ubj
 
 TRAIN, VALIDATION = parts(6000)
 FRESH = parts(6000, seed=11)[0]
@@ -25,7 +24,7 @@ def trained(threads: int = 1, **training: object) -> Trained:
 
 
 def scores_of(one: Trained, part: Encoded) -> np.ndarray:
-    return np.asarray(one.booster.inplace_predict(part.matrix, predict_type="margin"), dtype=np.float64)
+    return np.asarray(one.estimator.booster.inplace_predict(part.matrix, predict_type="margin"), dtype=np.float64)
 
 
 def test_the_fit_is_the_logistic_regression_of_labels_on_scores() -> None:
@@ -59,20 +58,20 @@ def test_scores_that_say_the_opposite_are_not_turned_round(caplog: pytest.LogCap
 @pytest.mark.parametrize("slope", [0.3, 1.0, 2.5])
 def test_the_trees_carry_slope_and_intercept(slope: float) -> None:
     plain = trained()
-    made = calibrated(plain.booster, Sigmoid(slope, -0.7))
+    made = calibrated(plain.estimator.booster, Sigmoid(slope, -0.7))
     before = scores_of(plain, FRESH)
     after = np.asarray(made.inplace_predict(FRESH.matrix, predict_type="margin"), dtype=np.float64)
     np.testing.assert_allclose(after, slope * before - 0.7, atol=2e-6)
     contributions = made.predict(FRESH.dmatrix(FEATURES), pred_contribs=True)
     np.testing.assert_allclose(contributions.sum(axis=1), after, atol=1e-5)
-    plain_contributions = plain.booster.predict(FRESH.dmatrix(FEATURES), pred_contribs=True)
+    plain_contributions = plain.estimator.booster.predict(FRESH.dmatrix(FEATURES), pred_contribs=True)
     np.testing.assert_allclose(contributions[:, :-1], slope * plain_contributions[:, :-1], atol=1e-5)
 
 
 def test_probabilities_of_a_weighted_model_come_true_again_and_nothing_is_ranked_otherwise() -> None:
     weighted = trained(params={"scale_pos_weight": 8.0})
     both = trained(params={"scale_pos_weight": 8.0}, calibration="sigmoid")
-    skewed, true = (probability_or_value(one.booster, FRESH.matrix) for one in (weighted, both))
+    skewed, true = (one.estimator.predict(FRESH.matrix) for one in (weighted, both))
     share = FRESH.labels.mean()
     assert skewed.mean() > share + 0.15
     assert true.mean() == pytest.approx(share, abs=0.02)

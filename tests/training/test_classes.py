@@ -15,14 +15,21 @@ from include.lake.connections import open_duckdb
 from include.settings import Settings
 from include.training.matrices import Encoded
 from include.training.package import write_package
-from include.training.packaged_model import TabularModel, probability_or_value
+from include.training.packaged_model import TabularModel
 from include.training.parameters import parameters, row_weights
 from include.training.profile import make_profile
 from include.training.refusals import ClassMissing, check_parts
 from include.training.trainers.linear import train_linear
-from include.training.trainers.protocol import Request
-from include.training.xgboost_trainer import Trained, train_model
-from tests.training.factories import CLASSES, json_rows, make_class_definition, make_definition, make_package, make_rows
+from include.training.trainers.protocol import Request, Trained
+from tests.training.factories import (
+    CLASSES,
+    json_rows,
+    make_class_definition,
+    make_definition,
+    make_package,
+    make_rows,
+    train_model,
+)
 
 ROWS = make_rows(2000)
 
@@ -64,7 +71,7 @@ def test_mlflow_gets_the_likeliest_class_and_every_probability(model: TabularMod
 def test_the_model_has_learned_the_classes(trained: tuple[TabularModel, dict[str, Encoded], Trained]) -> None:
     _, parts, made = trained
     judged = parts["validation"]
-    answers = probability_or_value(made.booster, judged.matrix)
+    answers = made.estimator.predict(judged.matrix)
     shares = np.bincount(parts["train"].labels.astype(int)) / len(parts["train"].labels)
     assert (answers.argmax(axis=1) == judged.labels).mean() > shares.max() + 0.1
     assert list(made.curves["validation"]) == ["merror", "mlogloss"]
@@ -110,7 +117,7 @@ def test_the_same_bytes_come_out_with_any_number_of_threads(
 ) -> None:
     _, _, made = trained
     again = make_package(tmp_path, make_class_definition(), ROWS, threads=2)[2]
-    assert again.booster.save_raw() == made.booster.save_raw()
+    assert again.estimator.booster.save_raw() == made.estimator.booster.save_raw()
 
 
 def test_balanced_classes_weigh_the_same_and_raise_the_rare_one(
@@ -126,7 +133,7 @@ def test_balanced_classes_weigh_the_same_and_raise_the_rare_one(
     features = model.features
     balanced = train_model(definition, features, parts["train"], parts["validation"], threads=1)
     matrix, rarest = parts["validation"].matrix, int(np.bincount(labels.astype(int)).argmin())
-    plain, raised = (probability_or_value(one.booster, matrix)[:, rarest].mean() for one in (made, balanced))
+    plain, raised = (one.estimator.predict(matrix)[:, rarest].mean() for one in (made, balanced))
     assert raised > plain
     assert row_weights(make_class_definition(), labels) is None
 

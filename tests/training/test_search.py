@@ -17,9 +17,9 @@ from include.training.folds import Fold, crossed_folds, older_folds
 from include.training.matrices import Encoded
 from include.training.parameters import ParameterRefused
 from include.training.search import Found
-from include.training.xgboost_trainer import Trained, train_model
-from tests.training.factories import make_definition
-from tests.training.test_xgboost_trainer import FEATURES, parts, ubj
+from include.training.trainers.protocol import Trained
+from tests.training.factories import make_definition, train_model
+from tests.training.test_xgboost_trees import FEATURES, parts, ubj
 
 SPACE: dict[str, Any] = {
     "max_depth": {"low": 2, "high": 8},

@@ -77,11 +77,7 @@ def train_linear(request: Request) -> Trained:
         sigmoid = fit_sigmoid(np.ascontiguousarray(scores), validation.labels.astype(np.float64))
     importance = _importance(fitted, train.matrix, features)
     if training.refit == "validation":
-        both = Encoded(
-            matrix=np.concatenate([train.matrix, validation.matrix]),
-            labels=np.concatenate([train.labels, validation.labels]),
-        )
-        fitted = fit_linear(definition.task, both, features, **params)
+        fitted = fit_linear(definition.task, train.followed_by(validation), features, **params)
     return Trained(
         kind="linear",
         estimator=fitted.calibrated(sigmoid) if sigmoid else fitted,

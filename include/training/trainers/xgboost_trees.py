@@ -1,17 +1,27 @@
-"""XGBoost behind the trainers' protocol; how it trains is in ``xgboost_trainer.py``."""
+"""XGBoost with native categories, early stopping on the validation part, the same bytes every time.
+
+Bytes depend on rows, their order, parameters, seed and library versions, and not on the number of threads.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xgboost
 
+from include.spec.definition import Definition, Training
+from include.training.calibration import Sigmoid, calibrated, fit_sigmoid
+from include.training.folds import Fold
+from include.training.matrices import Encoded
 from include.training.packaged_model import probability_or_value
+from include.training.parameters import class_weight, parameters, refusals_said, row_weights
+from include.training.search import search_parameters
 from include.training.trainers.protocol import Floats, Request, Trained
-from include.training.xgboost_trainer import train_model
 
 
 @dataclass(frozen=True)
@@ -30,26 +40,96 @@ class Trees:
 
 
 def train_trees(request: Request) -> Trained:
-    """Search, early stopping, calibration, refit: as the definition says.
+    """Search for parameters, train with early stopping, calibrate, train again on both parts: as the definition says.
 
     :raises ParameterRefused: if XGBoost refuses or ignores one of training.params.
     """
-    made = train_model(
-        request.definition,
-        request.features,
-        request.train,
-        request.validation,
-        older_folds=request.older_folds,
-        threads=request.threads,
-    )
+    definition, features, validation = request.definition, request.features, request.validation
+    training = definition.training
+    nthread = request.threads or training.resources.cpu
+    params = {**parameters(definition), **class_weight(definition, request.train)}
+    train = _weighted(definition, request.train)
+    with refusals_said(definition):
+        found = None
+        if training.search is not None:
+            older = (replace(fold, train=_weighted(definition, fold.train)) for fold in request.older_folds)
+            folds = [Fold(train=train, validation=validation), *older]
+            found = search_parameters(training, params, [fold.dmatrices(features) for fold in folds], nthread)
+            params |= found.params
+        booster, curves = _early_stopped(training, {**params, "nthread": nthread}, features, train, validation)
+        best = int(booster.best_iteration) + 1
+        # Before a refit, which trains on the validation part, too.
+        sigmoid = _sigmoid(training, booster[:best], validation)
+        judged = probability_or_value(booster[:best], validation.matrix)
+        if training.refit == "validation":
+            both = _weighted(definition, request.train.followed_by(validation)).dmatrix(features)
+            booster = xgboost.train({**params, "nthread": nthread}, both, best, verbose_eval=False)
+    model = booster[:best]
     return Trained(
         kind="xgboost",
-        estimator=Trees(made.booster),
-        judged=made.judged,
-        best_round=made.best_round,
-        parameters=made.parameters,
-        curves=made.curves,
-        importance=made.importance,
-        found=made.found,
-        sigmoid=made.sigmoid,
+        estimator=Trees(_bare(calibrated(model, sigmoid) if sigmoid else model)),
+        judged=judged,
+        best_round=best,
+        parameters=params,
+        curves=_plain(curves),
+        importance=_importance(model, features),
+        found=found,
+        sigmoid=sigmoid,
     )
+
+
+def _weighted(definition: Definition, part: Encoded) -> Encoded:
+    """The part with the weights of its rows, if classes are to weigh the same; what is judged on stays as it is."""
+    weights = row_weights(definition, part.labels)
+    return part if weights is None else replace(part, weights=weights)
+
+
+def _early_stopped(
+    training: Training,
+    params: Mapping[str, Any],
+    features: Sequence[Mapping[str, Any]],
+    train: Encoded,
+    validation: Encoded,
+) -> tuple[xgboost.Booster, dict[str, dict[str, list[float]]]]:
+    curves: dict[str, dict[str, list[float]]] = {}
+    part, judge = train.dmatrix(features), validation.dmatrix(features)
+    booster = xgboost.train(
+        dict(params),
+        part,
+        training.rounds,
+        evals=[(part, "train"), (judge, "validation")],
+        early_stopping_rounds=training.early_stopping_rounds,
+        evals_result=curves,
+        verbose_eval=False,
+    )
+    return booster, curves
+
+
+def _sigmoid(training: Training, booster: xgboost.Booster, validation: Encoded) -> Sigmoid | None:
+    if training.calibration == "none":
+        return None
+    scores = np.asarray(booster.inplace_predict(validation.matrix, predict_type="margin"), dtype=np.float64)
+    return fit_sigmoid(scores.reshape(-1), validation.labels.astype(np.float64))
+
+
+def _bare(booster: xgboost.Booster) -> xgboost.Booster:
+    """The model without attributes that tell of the run."""
+    for name in booster.attributes():
+        booster.set_attr(**{name: None})
+    return booster
+
+
+def _importance(booster: xgboost.Booster, features: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    gains = booster.get_score(importance_type="total_gain")
+    return {feature["name"]: _number(gains.get(feature["name"], 0.0)) for feature in features}
+
+
+def _number(value: Any) -> float:
+    return float(value[0] if isinstance(value, list) else value)
+
+
+def _plain(curves: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[str, dict[str, list[float]]]:
+    return {
+        part: {metric: [float(v) for v in values] for metric, values in metrics.items()}
+        for part, metrics in curves.items()
+    }

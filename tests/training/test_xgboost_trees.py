@@ -9,8 +9,7 @@ import pytest
 from include.training.matrices import Encoded
 from include.training.packaged_model import probability_or_value
 from include.training.parameters import ParameterRefused
-from include.training.xgboost_trainer import train_model
-from tests.training.factories import make_definition, make_package, make_rows
+from tests.training.factories import make_definition, make_package, make_rows, train_model
 
 FEATURES = [{"name": "a", "type": "numeric"}, {"name": "b", "type": "category", "categories": ["x", "y", "z"]}]
 
@@ -27,7 +26,7 @@ def parts(rows: int = 2000, *, seed: int = 3) -> tuple[Encoded, Encoded]:
 
 
 def ubj(trained: Any) -> bytes:
-    return bytes(trained.booster.save_raw(raw_format="ubj"))
+    return bytes(trained.estimator.booster.save_raw(raw_format="ubj"))
 
 
 @pytest.mark.parametrize("refit", ["none", "validation"])
@@ -56,7 +55,7 @@ def test_training_stops_early_and_keeps_the_best_rounds_only() -> None:
     trained = train_model(make_definition(training={"rounds": 200}), FEATURES, train, validation)
     curve = trained.curves["validation"]["logloss"]
     assert trained.best_round == int(np.argmin(curve)) + 1
-    assert trained.booster.num_boosted_rounds() == trained.best_round
+    assert trained.estimator.booster.num_boosted_rounds() == trained.best_round
     assert len(curve) == trained.best_round + 5
 
 
@@ -67,7 +66,7 @@ def test_refit_trains_on_both_parts_with_the_found_rounds() -> None:
     assert (refit.best_round, refit.curves) == (plain.best_round, plain.curves)
     assert ubj(refit) != ubj(plain)
     matrix = validation.matrix
-    assert not np.array_equal(probability_or_value(refit.booster, matrix), probability_or_value(plain.booster, matrix))
+    assert not np.array_equal(refit.estimator.predict(matrix), plain.estimator.predict(matrix))
 
 
 def test_importance_names_every_feature() -> None:
@@ -123,7 +122,7 @@ def test_a_monotone_feature_moves_the_prediction_one_way_only(direction: str, si
             features={"wave": {"expression": "distance"}, "line": {"expression": "seats"}},
             training={"monotone": monotone},
         )
-        booster = train_model(definition, features, train, validation, threads=1).booster
+        booster = train_model(definition, features, train, validation, threads=1).estimator.booster
         answers = [
             probability_or_value(booster, np.column_stack([line, np.full(200, at, np.float32)])) for at in (-1, 1)
         ]
@@ -142,6 +141,6 @@ def test_a_balanced_weight_lifts_a_rare_class_and_ranks_no_worse() -> None:
     positive = float(rare.labels.sum())
     assert balanced.parameters["scale_pos_weight"] == (6000 - positive) / positive
     assert "scale_pos_weight" not in plain.parameters
-    answers = [probability_or_value(one.booster, validation.matrix) for one in (plain, balanced)]
+    answers = [one.estimator.predict(validation.matrix) for one in (plain, balanced)]
     assert answers[0].mean() < 0.1
     assert answers[1].mean() > 0.3
