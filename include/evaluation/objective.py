@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from include.errors import Refused
 from include.evaluation.scoring import Floats
+from include.lake.fetched import floats
 from include.spec.expressions import check_expression
 from include.spec.objective import Objective
 
@@ -93,10 +94,4 @@ class RowObjective:
                 found = connection.execute(f"SELECT {items} FROM judged ORDER BY {_POSITION}").fetchnumpy()  # noqa: S608
             except duckdb.Error as error:
                 raise ObjectiveFailed(self.objective, str(error).strip().splitlines()[0]) from error
-        return _numbers(found["expression"]), _numbers(found["per"])
-
-
-def _numbers(values: Any) -> Floats:
-    """A column of numbers; null is NaN."""
-    numbers = np.asarray(np.ma.getdata(values), dtype=np.float64)
-    return np.where(np.ma.getmaskarray(values), np.nan, numbers)
+        return floats(found["expression"]), floats(found["per"])

@@ -10,7 +10,6 @@ import pandas as pd
 import pyarrow as pa
 
 from include.errors import Refused
-from include.evaluation.holdout import TrainingSetIncomplete
 from include.evaluation.objective import RowObjective, RowValues
 from include.evaluation.scoring import Floats
 from include.lake.store import store_of
@@ -26,34 +25,38 @@ def find_threshold(settings: Settings, definition: Definition, training: Mapping
 
     :param training: output of the step train.
     :raises NoThreshold: if none can be found.
-    :raises TrainingSetIncomplete: if the validation part and its predictions do not belong together.
+    :raises RawDoesNotMatch: if the raw table does not hold the rows of the validation part.
     """
     evaluation = definition.evaluation
     if evaluation.threshold_from != "validation":
         return None
-    store, paths = store_of(settings), training["training_set"]["directory"]
     file = settings.store / training["validation_predictions"]
-    store.fetch(file)
+    store_of(settings).fetch(file)
     predicted = pd.read_parquet(file)
-    rows = pd.read_parquet(settings.store / paths / "validation.parquet")
-    keys = ["partition", "_row"]
-    rows["partition"] = rows["partition"].astype(str)
-    kept = predicted[keys].merge(rows, on=keys, how="left", validate="one_to_one", indicator=True)
-    if (kept["_merge"] != "both").any():
-        raise TrainingSetIncomplete(file, "is of other rows than the validation part")
     objective = None
     if evaluation.objective is not None and evaluation.costs is None:
-        table = pa.Table.from_pandas(kept.drop(columns="_merge"), preserve_index=False)
-        names = sorted(objective_columns(definition))
-        version = training["training_set"]["raw_version"]
-        columns = holdout_inputs.read(settings, definition, version, table, names) if names else pa.table({})
-        objective = RowObjective(evaluation.objective, columns)
+        objective = RowObjective(evaluation.objective, _columns(settings, definition, training, predicted))
     return best_threshold(
         predicted["label"].to_numpy(dtype=np.float64),
         predicted["prediction"].to_numpy(dtype=np.float64),
         costs=evaluation.costs,
         objective=objective,
     )
+
+
+def _columns(
+    settings: Settings, definition: Definition, training: Mapping[str, Any], predicted: pd.DataFrame
+) -> pa.Table:
+    """What the objective reads of the predicted rows of the validation part."""
+    names = sorted(objective_columns(definition))
+    if not names:
+        return pa.table({})
+    reference = training["training_set"]
+    rows = pd.read_parquet(settings.store / reference["directory"] / "validation.parquet")
+    keys = ["partition", "_row"]
+    found = predicted[keys].merge(rows.astype({"partition": str}), on=keys, how="left", validate="one_to_one")
+    table = pa.Table.from_pandas(found, preserve_index=False)
+    return holdout_inputs.read(settings, definition, reference["raw_version"], table, names)
 
 
 class NoThreshold(Refused):

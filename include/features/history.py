@@ -15,12 +15,13 @@ import duckdb
 import pyarrow as pa
 
 from include.features.history_windows import HistoryWindows
-from include.lake.columns import DUCKDB_TYPES, ROW
+from include.lake.columns import ROW
 from include.lake.connections import quote_name
 from include.lake.digests import inputs_digest
 from include.lake.table import LakeTable, PartitionRecord
 from include.settings import Settings
 from include.spec.cleaned import cleaned
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.columns import used_histories
 from include.spec.definition import ColumnType, Definition
 from include.spec.histories import History

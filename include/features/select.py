@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from include.lake.columns import DUCKDB_TYPES, FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
+from include.lake.columns import FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
 from include.lake.connections import quote_name, quote_text
 from include.spec.cleaned import cleaned
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.columns import feature_types, naming_columns, used_history_columns
 from include.spec.definition import Definition
 

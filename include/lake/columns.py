@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from include.errors import Refused
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.definition import ColumnType, FeatureType
 
 ROW: Final = "_row"
@@ -22,13 +23,6 @@ PREDICTION: Final = "prediction"
 FEATURE_PREFIX: Final = "feature_"
 RESERVED: Final = frozenset({ROW, *PARTITION_COLUMNS})
 
-DUCKDB_TYPES: Final[dict[ColumnType, str]] = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP",
-}
 FEATURE_TYPES: Final[dict[FeatureType, str]] = {"numeric": "DOUBLE", "category": "VARCHAR", "boolean": "BOOLEAN"}
 _ARROW_TYPES: Final[dict[str, pa.DataType]] = {
     "VARCHAR": pa.string(),

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from include.lake.columns import DUCKDB_TYPES
 from include.lake.connections import quote_name, quote_text
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.definition import ColumnType
 
 _INTEGERS: Final = frozenset(

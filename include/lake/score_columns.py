@@ -8,7 +8,8 @@ from typing import Final
 import pyarrow as pa
 
 from include.lake.class_columns import answer_fields
-from include.lake.columns import DUCKDB_TYPES, PARTITION_COLUMNS, PREDICTION, ReservedColumn, arrow_schema
+from include.lake.columns import PARTITION_COLUMNS, PREDICTION, ReservedColumn, arrow_schema
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.columns import naming_columns
 from include.spec.definition import ColumnType, Definition
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 import duckdb
 
 from include.errors import Refused
-from include.lake.columns import DUCKDB_TYPES, arrow_schema
+from include.lake.columns import arrow_schema
 from include.lake.connections import open_duckdb, query_batches
 from include.lake.conversion import Conversion
 from include.lake.digests import file_checksum
@@ -29,6 +29,7 @@ from include.lake.structure import conversions, count_faults, fault_problem
 from include.lake.table import LakeTable
 from include.lake.writer import GROUP, StagingWriter
 from include.settings import Settings
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.definition import ColumnType, Definition
 
 RAW: Final = "raw"

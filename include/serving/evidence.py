@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from include.evaluation.live_evidence import Arm, Labelled, Latencies, LiveEvidence, Rows
-from include.lake.columns import DUCKDB_TYPES
 from include.lake.connections import open_duckdb, quote_name
+from include.lake.fetched import flags, floats, objects
 from include.registry.deployed import DeployedVersion
 from include.serving.request_log.feedback import scan_labels
-from include.serving.request_log.tables import INPUT_PREFIX
+from include.serving.request_log.tables import input_names
 from include.settings import Settings
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.definition import ColumnType
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
 
 def _input(name: str | None, kind: ColumnType, names: Collection[str]) -> str:
     """The logged input as a value of its declared type; null where the log has none (a shadow score's record)."""
-    kept = [] if name is None else [f"{INPUT_PREFIX}{name}_{kind}", f"{INPUT_PREFIX}{name}"]
+    kept = () if name is None else reversed(input_names(name, kind))
     found = [f"TRY_CAST({quote_name(column)} AS {DUCKDB_TYPES[kind]})" for column in kept if column in names]
     return f"coalesce({', '.join(found)})" if found else f"NULL::{DUCKDB_TYPES[kind]}"
 
@@ -139,7 +140,7 @@ def _selected(alias: str, columns: Sequence[str]) -> str:
 
 
 def _read_columns(found: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-    return {name: _objects(found[f"column {name}"]) for name in columns}
+    return {name: objects(found[f"column {name}"]) for name in columns}
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, classes: int) -> Rows:
@@ -153,8 +154,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, classes: int) -> Rows:
     return Rows(
         challenger=_answers(found["mine"], classes),
         champion=_answers(found["other"], classes),
-        challenger_failed=_flags(found["mine_failed"]),
-        champion_failed=_flags(found["other_failed"]),
+        challenger_failed=flags(found["mine_failed"]),
+        champion_failed=flags(found["other_failed"]),
         times=np.asarray(found["event"]),
     )
 
@@ -173,10 +174,10 @@ def _latencies(connection: duckdb.DuckDBPyConnection) -> Latencies:
         """
     ).fetchnumpy()
     return Latencies(
-        challenger=_floats(scored["ms"]),
-        champion=_floats(scored["champion_ms"]),
-        answered=_floats(answered["ms"]),
-        by_challenger=_flags(answered["mine"]),
+        challenger=floats(scored["ms"]),
+        champion=floats(scored["champion_ms"]),
+        answered=floats(answered["ms"]),
+        by_challenger=flags(answered["mine"]),
     )
 
 
@@ -190,7 +191,7 @@ def _labelled(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequ
         """  # noqa: S608
     ).fetchnumpy()
     return Labelled(
-        labels=_floats(found["label"]),
+        labels=floats(found["label"]),
         challenger=_answers(found["mine"], classes),
         champion=_answers(found["other"], classes),
         times=np.asarray(found["event"]),
@@ -208,8 +209,8 @@ def _arms(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequence
         ORDER BY s."at", request_id, "row"
         """  # noqa: S608
     ).fetchnumpy()
-    mine = _flags(found["mine"])
-    labels, predictions = _floats(found["label"]), _answers(found["said"], classes)
+    mine = flags(found["mine"])
+    labels, predictions = floats(found["label"]), _answers(found["said"], classes)
     entities, carried = np.asarray(found["entity"], dtype=str), _read_columns(found, columns)
     return {
         name: Arm(
@@ -225,29 +226,10 @@ def _answers(values: Any, classes: int) -> np.ndarray[Any, np.dtype[np.float64]]
     A version that does not know the newest classes has no probability for them.
     """
     if not classes:
-        return _floats(values)
+        return floats(values)
     rows = np.full((len(values), classes), np.nan)
     for row, (said, missing) in enumerate(zip(np.ma.getdata(values), np.ma.getmaskarray(values), strict=True)):
         if said is not None and not missing:
             rows[row] = 0.0
             rows[row, : len(said)] = said
     return rows
-
-
-def _floats(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A column of numbers; null is NaN."""
-    numbers = np.asarray(np.ma.getdata(values), dtype=np.float64)
-    return np.where(np.ma.getmaskarray(values), np.nan, numbers)
-
-
-def _flags(values: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """A column of truth values; null is false."""
-    flags = np.asarray(np.ma.getdata(values), dtype=bool)
-    return flags & ~np.ma.getmaskarray(values)
-
-
-def _objects(values: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    """A column of any type; null is None."""
-    found = np.asarray(np.ma.getdata(values)).astype(object)
-    found[np.ma.getmaskarray(values)] = None
-    return found

@@ -7,17 +7,10 @@ packaged model with its compiled features, and the labels of requests.
 from __future__ import annotations
 
 from include.spec.clean import ColumnCleaning
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.definition import Definition
 from include.spec.expressions import Expression, check_expression, substitute
 from include.spec.units import convert_sql
-
-_SQL_TYPES = {
-    "string": "VARCHAR",
-    "integer": "BIGINT",
-    "number": "DOUBLE",
-    "boolean": "BOOLEAN",
-    "timestamp": "TIMESTAMP",
-}
 
 
 def cleaned(definition: Definition, sql: str) -> Expression:
@@ -43,7 +36,7 @@ def column_sql(name: str, rule: ColumnCleaning) -> str:
     if rule.null_if is not None:
         value = f"(CASE WHEN {check_expression(rule.null_if).sql} THEN NULL ELSE {value} END)"
     if rule.type is not None:
-        value = f"TRY_CAST({value} AS {_SQL_TYPES[rule.type]})"
+        value = f"TRY_CAST({value} AS {DUCKDB_TYPES[rule.type]})"
     if rule.unit is not None:
         value = convert_sql(value, rule.unit["from"], rule.unit["to"])
     if rule.clip is not None:

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from include.datasets import land
 from include.features.select import features_sql
-from include.lake.columns import DUCKDB_TYPES
 from include.settings import Settings
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.columns import input_columns
 from include.spec.definition import Definition
 from include.spec.loader import find_definition

@@ -251,7 +251,7 @@ def test_binary_outputs_are_asked_for_one_by_one() -> None:
         ["windy", "calm"],
     )
     assert list(struct.unpack("<6d", found.body[length:])) == [*PROBABILITIES[0], *PROBABILITIES[1]]
-    with pytest.raises(RequestRefused, match='the only one is "prediction"'):
+    with pytest.raises(RequestRefused, match="there is: prediction\\."):
         V2.encode(call, [0.1, 0.2], model="m", version=1, request_id="r")
     assert model_metadata("m", [1], {"x": "number"})["outputs"] == [
         {"name": "prediction", "datatype": "FP64", "shape": [-1]}

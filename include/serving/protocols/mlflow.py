@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from include.lake.class_columns import probability_columns
 from include.serving.limits import Limits
 from include.serving.protocols.calls import SMALL, Call, Encoded, Headers, Row, from_columns
 from include.serving.protocols.classes import likeliest, named
@@ -82,7 +83,7 @@ class MlflowProtocol:
         """
         values = predictions if isinstance(predictions, list) else np.asarray(predictions).tolist()
         if classes:
-            names = [f"probability_{name}" for name in classes]
+            names = probability_columns(classes)
             answers = [{"prediction": likeliest(row, classes), **named(row, names)} for row in values]
         else:
             answers = [{"prediction": value} for value in values]

@@ -90,7 +90,7 @@ class V2Protocol:
         asked = dict.fromkeys(by_name, options.binary) if options.outputs is None else options.outputs
         missing = next((name for name in asked if name not in by_name), None)
         if missing is not None:
-            raise RequestRefused(422, f'There is no such output; the only one is "{OUTPUT}".', field=missing)
+            raise RequestRefused(422, f"There is no such output; there is: {', '.join(by_name)}.", field=missing)
         described, chunks = [], []
         for name, binary in asked.items():
             output, data = by_name[name].described(binary=binary)
@@ -144,7 +144,8 @@ def _requested(outputs: object, default: bool) -> dict[str, bool]:
         check_keys(output, ("name", "parameters"))
         if output.get("name") not in {OUTPUT, PROBABILITIES}:
             named = output["name"] if isinstance(output.get("name"), str) else "outputs"
-            raise RequestRefused(422, f'There is no such output; the only one is "{OUTPUT}".', field=named)
+            known = f"{OUTPUT}, and of several classes {PROBABILITIES}"
+            raise RequestRefused(422, f"There is no such output; there is: {known}.", field=named)
         name = output["name"]
         parameters = _parameters(output, name)
         if "classification" in parameters:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from include.serving.request_log import records
 from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import Shape
-from include.serving.request_log.tables import CLASS_COLUMNS, DAY, FEEDBACK, INFERENCE, INPUT_PREFIX, INPUT_TYPES
+from include.serving.request_log.tables import CLASS_COLUMNS, DAY, FEEDBACK, INFERENCE, INPUT_TYPES, input_names
 from include.serving.routing import entity_key
 
 _BY_CLASS: Final = tuple(field.name for field in CLASS_COLUMNS)
@@ -107,9 +107,9 @@ def _labels(item: Logged) -> list[tuple[Any, ...]]:
 
 def input_column(name: str, kind: str, types: Mapping[str, pa.DataType]) -> str:
     """The column for an input; another one if the table has a column of this name and another type."""
-    plain = f"{INPUT_PREFIX}{name}"
+    plain, typed = input_names(name, kind)
     known = types.get(plain)
-    return plain if known is None or known == INPUT_TYPES[kind] else f"{plain}_{kind}"
+    return plain if known is None or known == INPUT_TYPES[kind] else typed
 
 
 def _inference_table(gathered: _Rows, shape: Shape | None, types: Mapping[str, pa.DataType]) -> pa.Table:

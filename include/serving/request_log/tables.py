@@ -87,6 +87,11 @@ INPUT_TYPES: Final[dict[str, pa.DataType]] = {
 }
 
 
+def input_names(name: str, kind: str) -> tuple[str, str]:
+    """The column that an input is logged in, and the one if the table knows the first with another type."""
+    return f"{INPUT_PREFIX}{name}", f"{INPUT_PREFIX}{name}_{kind}"
+
+
 def scan_inference(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,

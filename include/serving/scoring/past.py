@@ -14,13 +14,14 @@ import pyarrow.dataset
 
 from include.errors import Refused
 from include.features.history import Pasts, history_digest
-from include.lake.columns import DUCKDB_TYPES, ROW, arrow_schema
+from include.lake.columns import ROW, arrow_schema
 from include.lake.connections import open_duckdb, query_batches, query_table, quote_name
 from include.lake.digests import inputs_digest
 from include.lake.score_columns import TABLE
 from include.lake.score_sources import RAW, Part, Source
 from include.lake.writer import GROUP, StagingWriter
 from include.settings import Settings
+from include.spec.column_types import DUCKDB_TYPES
 from include.spec.definition import ColumnType, Definition
 from include.spec.histories import histories
 from include.spec.partitions import PartitionCalendar
