@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.spec.definition import Definition
-from include.spec.loader import load_definition
+from include.spec.loader import DefinitionError, load_definition
 
 VALID = """\
 model: delays
@@ -50,6 +50,20 @@ evaluation:
 """
 
 Write = Callable[..., Path]
+
+
+def in_training(text: str) -> tuple[str, str]:
+    """A change for :func:`write`: a line of the section training in place of its parameters."""
+    return ("  params: {max_depth: 6, learning_rate: 1e-1}\n", f"  {text}\n")
+
+
+def said_of(path: Path, key: str) -> str:
+    """What is said of a key, and of those below it, of a definition that is refused; a line for each problem."""
+    with pytest.raises(DefinitionError) as caught:
+        load_definition(path)
+    print(caught.value)
+    here = (one for one in caught.value.problems if f"{one.key}.".startswith((f"{key}.", f"{key}[")))
+    return "\n".join(f"{one.what}. {one.cure}" for one in here)
 
 
 @pytest.fixture
