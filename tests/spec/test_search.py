@@ -41,7 +41,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "endless patience": (f"search: {{{SPACE}, trials: 9, patience: 9}}", "search.patience", "after 9 trials anyway"),
     "positional constraints": (
         'params: {monotone_constraints: "(1,0)"}', "params.monotone_constraints", "Use `training.monotone`",
-    ),  # fmt: skip
+    ),
     "unknown feature": ("monotone: {distanc: increasing}", "monotone.distanc", "Did you mean `distance`?"),
     "unknown direction": ("monotone: {distance: up}", "monotone.distance", "increasing, decreasing"),
     "category": ("monotone: {carrier: increasing}", "monotone.carrier", "categories have no order"),
