@@ -19,23 +19,21 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from include.lake.paths import staging_folder
 from include.lake.sql_faults import asking
+from include.lake.sql_session import csv_value, open_engine, open_session
 from include.lake.sql_statement import TimeForm, any_row_statement, time_form, window_statement
 from include.lake.sql_windows import Window
 from include.lake.store import store_of
@@ -44,7 +42,6 @@ from include.spec.definition import Definition
 
 KEPT_HOURS: Final = 24
 _FORMAT: Final = 1  # raised when the same request would give other files
-_CONNECT_SECONDS: Final = 10
 _ROWS_AT_ONCE: Final = 5_000
 _log = logging.getLogger(__name__)
 
@@ -88,12 +85,12 @@ class SqlReader:
         :raises SourceAway: if it does not answer.
         :raises SourceBroken: if it refuses login or query.
         """
-        with self._connected() as connection:
+        with open_session(self._name, self._url) as connection:
             return time_form(connection, self._source)
 
     def has_rows(self, form: TimeForm, bounds: Sequence[tuple[datetime, datetime]]) -> list[bool]:
         """For each window whether it has at least one row."""
-        with self._connected() as connection:
+        with open_session(self._name, self._url) as connection:
             statements = [any_row_statement(self._source, form, low, high) for low, high in bounds]
             return [connection.execute(statement).first() is not None for statement in statements]
 
@@ -137,7 +134,8 @@ class SqlReader:
     def _read_all(self, form: TimeForm, windows: Sequence[Window], folder: Path) -> list[Extract]:
         if not windows:
             return []
-        with self._engine() as engine, ThreadPoolExecutor(min(self._source.parallel, len(windows))) as pool:
+        count = min(self._source.parallel, len(windows))
+        with open_engine(self._name, self._url) as engine, ThreadPoolExecutor(count) as pool:
             futures = [pool.submit(self._read, engine, form, window, folder) for window in windows]
             try:
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -183,38 +181,9 @@ class SqlReader:
         for rows in streamed.execute(statement).partitions(_ROWS_AT_ONCE):
             if self._stop.is_set():
                 raise _Stopped
-            writer.writerows([[_text(value) for value in row] for row in rows])
+            writer.writerows([[csv_value(value) for value in row] for row in rows])
             count += len(rows)
         return count
-
-    @contextmanager
-    def _engine(self) -> Iterator[Engine]:
-        with asking(self._name, self._url):
-            url = make_url(self._url)
-            if url.drivername in {"postgresql", "postgres"}:
-                url = url.set(drivername="postgresql+psycopg2")
-            options: dict[str, Any] = {}
-            if url.drivername == "postgresql+psycopg2":
-                options = {"connect_timeout": _CONNECT_SECONDS, "keepalives_idle": 30, "application_name": "noria"}
-            engine = sa.create_engine(url, poolclass=NullPool, connect_args=options, hide_parameters=True)
-            sa.event.listen(engine, "connect", _settle)
-        try:
-            yield engine
-        finally:
-            engine.dispose()
-
-    @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        with self._engine() as engine, asking(self._name, self._url), engine.connect() as connection:
-            yield connection
-
-
-def _settle(driver_connection: Any, _record: Any) -> None:
-    """A source only reads, and PostgreSQL writes times in one form."""
-    if type(driver_connection).__module__.startswith("psycopg2"):
-        with driver_connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'; SET datestyle = 'ISO, YMD'; SET default_transaction_read_only = on")
-        driver_connection.commit()
 
 
 def _is_psycopg2(connection: Connection) -> bool:
@@ -233,14 +202,3 @@ def _copy_by_postgres(connection: Connection, statement: sa.Select[Any], file: A
         driver = dialect.loaded_dbapi.Error
         raise DBAPIError.instance(None, None, error, driver, hide_parameters=True, dialect=dialect) from None
     return int(cursor.rowcount)
-
-
-def _text(value: Any) -> Any:
-    """A driver's value as DuckDB reads it from CSV: nothing for null, all digits of a number."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ")
-    return format(value, "f") if isinstance(value, Decimal) else value
