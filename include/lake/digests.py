@@ -34,7 +34,7 @@ class RowsDigest:
         for name in self._names:
             column = batch.column(name)
             validity, lengths, values = self._streams[name]
-            validity.update(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
+            validity.update(_validity(column))
             if pa.types.is_string(column.type):
                 _feed_strings(column, lengths, values)
             else:
@@ -49,14 +49,21 @@ class RowsDigest:
         return whole.hexdigest()[:DIGEST_LENGTH]
 
 
+def _validity(column: pa.Array) -> bytes:
+    """A byte for each row: 1 if it has a value."""
+    if not column.null_count:
+        return b"\1" * len(column)
+    return bytes(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
+
+
 def _fixed_bytes(column: pa.Array) -> bytes:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     if column.null_count:
         column = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
     values = column.to_numpy(zero_copy_only=False)
-    if values.dtype.kind == "f":
-        values = np.where(np.isnan(values), np.nan, values)
+    if values.dtype.kind == "f" and (nan := np.isnan(values)).any():
+        values = np.where(nan, np.nan, values)
     return bytes(values.tobytes())
 
 

@@ -1,11 +1,17 @@
-"""Writes sorted rows as one staged Parquet file for each partition, with digests, one batch in memory at a time."""
+"""Writes sorted rows as one staged Parquet file for each partition, with digests, a few batches in memory at a time.
+
+Digests and compression cost as much as the query that gives the rows, so they are made beside it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +21,7 @@ import pyarrow.parquet as pq
 
 from include.lake.columns import ROW
 from include.lake.digests import RowsDigest, file_checksum
+from include.lake.lanes import Lanes
 from include.lake.paths import checked_key, from_store, relative_to_store, staging_folder
 from include.lake.store import store_of
 from include.settings import Settings
@@ -36,12 +43,14 @@ class WrittenPartition:
 
 @dataclass
 class _OpenFile:
+    key: str
     path: Path
     schema: pa.Schema
     digest: RowsDigest
     waiting: list[pa.RecordBatch] = field(default_factory=list)
     waiting_rows: int = 0
     writer: pq.ParquetWriter | None = None
+    sink: pa.OSFile | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
         first = self.digest.rows
@@ -56,15 +65,28 @@ class _OpenFile:
 
     def flush(self) -> None:
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, self.schema, compression="zstd", write_statistics=False)
+            self.sink = pa.OSFile(str(self.path), "wb")
+            # Dictionaries make texts smaller and numbers slower to write.
+            texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
+            self.writer = pq.ParquetWriter(
+                self.sink, self.schema, compression="zstd", write_statistics=False, use_dictionary=texts
+            )
         self.writer.write_table(pa.Table.from_batches(self.waiting, schema=self.schema))
         self.waiting, self.waiting_rows = [], 0
 
     def close(self) -> None:
         if self.waiting or self.writer is None:
             self.flush()
-        if self.writer is not None:
+        if self.writer is not None and self.sink is not None:
             self.writer.close()
+            self.sink.close()
+
+    def abandon(self) -> None:
+        """Let go of a file that is not to be finished."""
+        with suppress(OSError, pa.ArrowException):
+            if self.writer is not None and self.sink is not None:
+                self.writer.close()
+                self.sink.close()
 
 
 class StagingWriter:
@@ -89,34 +111,41 @@ class StagingWriter:
         :param batches: rows sorted by the integer column ``_group``, an index into ``keys``; within a group in the
             rows' own total order.
         """
-        written: dict[str, WrittenPartition] = {}
-        current: _OpenFile | None = None
-        current_key = ""
+        files: list[_OpenFile] = []
+        finished: dict[str, Future[WrittenPartition]] = {}
         try:
-            for key, rows in _runs(batches, keys):
-                if current is None or key != current_key:
-                    if current is not None:
-                        written[current_key] = self._finish(current)
-                    current, current_key = self._open(key), key
-                current.add(rows)
-            if current is not None:
-                written[current_key] = self._finish(current)
+            with Lanes() as lanes:
+                for file, rows in self._filled(batches, keys, files):
+                    lane = len(files)
+                    if rows is None:
+                        finished[file.key] = lanes.run(lane, partial(self._finish, file))
+                    else:
+                        lanes.run(lane, partial(file.add, rows))
         except BaseException:
-            if current is not None and current.writer is not None:
-                with suppress(OSError, pa.ArrowException):
-                    current.writer.close()
+            for file in files:
+                file.abandon()
             raise
-        for key in keys:
-            if key not in written:
-                written[key] = self._finish(self._open(key))
+        written = {key: finished[key].result() for key in keys}
         if self._shared:
             store_of(self._settings).deliver(*(from_store(self._settings, file.path) for file in written.values()))
         return written
 
+    def _filled(
+        self, batches: Iterable[pa.RecordBatch], keys: Sequence[str], files: list[_OpenFile]
+    ) -> Iterator[tuple[_OpenFile, pa.RecordBatch | None]]:
+        """Each file with its rows piece by piece, at last None. A file is added to ``files`` before its first piece."""
+        for key, pieces in groupby(_runs(batches, keys), itemgetter(0)):
+            files.append(self._open(key))
+            yield from ((files[-1], rows) for _, rows in pieces)
+            yield files[-1], None
+        for key in set(keys) - {file.key for file in files}:
+            files.append(self._open(key))
+            yield files[-1], None
+
     def _open(self, key: str) -> _OpenFile:
         path = self._folder / f"{checked_key(key)}.parquet"
         path.unlink(missing_ok=True)  # a table may have adopted an equal try's file by a link: never write into it
-        return _OpenFile(path=path, schema=self._schema, digest=RowsDigest(self._schema))
+        return _OpenFile(key=key, path=path, schema=self._schema, digest=RowsDigest(self._schema))
 
     def _finish(self, file: _OpenFile) -> WrittenPartition:
         file.close()
