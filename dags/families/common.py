@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from include.spec.definition import Definition, PartitionSize
+from plugins.notifiers.runs import FailureNotifier, NewsNotifier
 from plugins.operators.as_of import ResolveAsOfOperator
 from plugins.operators.step import StepOperator
 
@@ -20,6 +22,8 @@ KEY_PATTERNS: dict[PartitionSize, tuple[str, str]] = {
 # A template and no XComArg: an XComArg would tie every task to the first one, in the graph and in trigger rules.
 AS_OF = "{{ ti.xcom_pull(task_ids='resolve_as_of') }}"
 _URGENT = 1000
+# Steps after whose success there may be something to tell; what fails is told anyway.
+_STEPS_WITH_NEWS = frozenset({"monitor", "decide", "promote", "rollback"})
 _INSTANT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$"
 
 
@@ -33,6 +37,7 @@ def frame(
     cron: str | None = None,
     max_active_runs: int = 1,
     urgent: bool = False,
+    deadline: DeadlineAlert | None = None,
 ) -> DAG:
     """An empty DAG ``<model>.<family>``.
 
@@ -40,6 +45,7 @@ def frame(
     scheduled run is the next one; the past is for backfills.
 
     :param urgent: its tasks take the next free worker slot, before those of long chains, which weigh more otherwise.
+    :param deadline: what is done when a run takes too long.
     """
     execution = definition.execution
     return DAG(
@@ -52,11 +58,13 @@ def frame(
         params={"as_of": as_of_param(definition), **params},
         tags=[definition.model, family, *definition.tags],
         max_active_runs=max_active_runs,
+        deadline=deadline,
         default_args={
             "owner": definition.owner,
             "retries": execution.retries,
             "retry_delay": execution.retry_delay,
             "execution_timeout": execution.timeout,
+            "on_failure_callback": FailureNotifier(definition.model),
             **({"priority_weight": _URGENT, "weight_rule": "absolute"} if urgent else {}),
         },
     )
@@ -108,6 +116,7 @@ def step(
         from_run=from_run,
         threads=definition.training.resources.cpu,
         pool=pool,
+        **({"on_success_callback": NewsNotifier(definition.model)} if name in _STEPS_WITH_NEWS else {}),
         **kwargs,
     )
 

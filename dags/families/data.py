@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from dags.families.common import AS_OF, force_param, frame, range_params, resolve_as_of, step, wait_param
 from include.spec.definition import Definition
+from plugins.notifiers.deadline import MissedPartitionNotifier
 from plugins.sensors.partitions import PartitionArrivedSensor
 
 _DOC = """Every partition is judged whole by Great Expectations; a refused one goes to quarantine and is not published,
@@ -26,6 +29,11 @@ def build_data(definition: Definition) -> DAG:
         doc=_DOC if definition.source.has_time else _WHOLE_DOC,
         cron=definition.schedule.data,
         max_active_runs=2,
+        deadline=DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=definition.alerts.data_deadline,
+            callback=AsyncCallback(MissedPartitionNotifier, kwargs={"model": definition.model}),
+        ),
         params={
             **range_params(definition, "the run's own partition"),
             "force": force_param("Ingest again even if the source file is the same."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from dags.families.common import AS_OF, frame, resolve_as_of, step, wait_param
 from include.spec.definition import Definition
@@ -23,7 +23,16 @@ def build_train(definition: Definition) -> DAG:
         description=f"Trains {definition.model} as of an instant and deploys it if it wins.",
         doc=_DOC,
         cron=definition.schedule.train,
-        params={"wait_minutes": wait_param()},
+        params={
+            "wait_minutes": wait_param(),
+            "started_by": Param(
+                None,
+                type=["null", "string"],
+                maxLength=200,
+                title="Started by",
+                description_md="What started this training, for the record; a check that starts one fills it in.",
+            ),
+        },
     )
     pool = definition.execution.training_pool
     resolved = resolve_as_of(dag, definition)
@@ -60,7 +69,13 @@ def build_train(definition: Definition) -> DAG:
         dag, definition, "publish", task_id="publish_predictions", inputs={"gate": gate_predictions.output}
     )
     evaluate = step(dag, definition, "evaluate", inputs={"training": train.output}, pool=pool)
-    decide = step(dag, definition, "decide", inputs={"training": train.output, "evaluation": evaluate.output})
+    decide = step(
+        dag,
+        definition,
+        "decide",
+        inputs={"training": train.output, "evaluation": evaluate.output},
+        from_params=("started_by",),
+    )
     register = step(
         dag,
         definition,

@@ -1,4 +1,6 @@
-"""Whether drift starts a retraining: once for a window, and not again within the cooldown of data time.
+"""Whether drift starts a retraining: once for a window, not again within the cooldown, at most so often in a week.
+
+Cooldown and week are of data time, so that a backfill of old checks follows the same rules.
 
 The memory is the table ``check_result``: rows of the kind ``drift`` whose details say ``retrain``. Asking again for
 the same as-of and window gets the same answer and the same ``start_id``, by which a starter knows what it has started.
@@ -9,11 +11,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from include.spec.definition import Retrain
 from include.spec.duration import format_duration
+
+_WEEK: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,22 @@ def answer_drift(
         last = max(start.window_end for start in recent)
         when = f"drift up to {last.isoformat()} has started a retraining already"
         return Answer(False, f"{when}, and the cooldown is {format_duration(rules.cooldown)} of data time.")
+    if held := _held_by_the_week(window_end, rules.at_most_per_week, starts):
+        return Answer(False, held)
     return Answer(True, "A retraining starts.", _start_id(model, window_end, champion_version))
+
+
+def _held_by_the_week(window_end: datetime, limit: int, starts: Iterable[EarlierStart]) -> str | None:
+    """Why the weekly limit allows no other start; None if it does."""
+    within = {start.start_id: start.window_end for start in starts if start.window_end > window_end - _WEEK}
+    if len(within) < limit:
+        return None
+    last = max(within.values()).isoformat()
+    times = "one retraining" if len(within) == 1 else f"{len(within)} retrainings"
+    return (
+        f"drift has started {times} within seven days of data time already, the last one by data up to {last}, and "
+        f"monitoring.retrain.at_most_per_week is {limit}."
+    )
 
 
 def _nothing_new(as_of: datetime, champion_as_of: datetime) -> str:

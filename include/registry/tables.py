@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Float,
+    ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Number of the schema that this code writes, kept in ``noria_schema``; see :mod:`include.registry.migrations`."""
 
 CHANNEL = "noria_deployment"
@@ -157,6 +158,38 @@ check_result = Table(
     Column("at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Index("check_result_model", "model", "kind", "stage", "at"),
 )
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("model", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("run", Text),
+    Column("document", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("alert_run", "model", "run"),
+)
+"""What people are told, once for each ``key``. ``run`` is the Airflow run that it is about, if it is about one."""
+
+alert_delivery = Table(
+    "alert_delivery",
+    metadata,
+    Column("alert_id", BigInteger, ForeignKey("alert.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("state", Text, nullable=False, server_default=text("'waiting'")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("leased_until", DateTime(timezone=True)),
+    Column("attempted_at", DateTime(timezone=True)),
+    Column("error", Text),
+    CheckConstraint("state IN ('waiting', 'sent', 'expired')", name="alert_delivery_state"),
+    Index("alert_delivery_waiting", "next_at", postgresql_where=text("state = 'waiting'")),
+)
+"""The outbox of alerts: one row for each alert and channel (the id of an Airflow connection). ``leased_until``: nobody
+else sends it before that."""
 
 APPEND_ONLY = (
     """

@@ -66,7 +66,7 @@ def assess(settings: Settings, model: str, *, now: datetime | None = None) -> Ju
     if judgement.verdict == "rollback":
         return _take_out(settings, deployed, judgement, f"{_where(deployed)}: {judgement.reason}", bar=True)
     if late:
-        return _take_out(settings, deployed, judgement, _timed_out(deployed, judgement), bar=False)
+        return _take_out(settings, deployed, judgement, _timed_out(deployed, judgement), bar=False, timed_out=True)
     _record(settings, deployed, judgement)
     return judgement
 
@@ -111,11 +111,18 @@ def _versions(settings: Settings, model: str) -> tuple[int, int]:
 
 
 def _take_out(
-    settings: Settings, deployed: DeployedVersion, judgement: Judgement, reason: str, *, bar: bool
+    settings: Settings,
+    deployed: DeployedVersion,
+    judgement: Judgement,
+    reason: str,
+    *,
+    bar: bool,
+    timed_out: bool = False,
 ) -> Judgement:
+    evidence = {"judgement": judgement.to_document(), **({"timed_out": True} if timed_out else {})}
     done = withdraw(
         settings, deployed.model, deployed.version, deployment=deployed.deployment, stage=deployed.stage,
-        actor=ACTOR, reason=reason, evidence={"judgement": judgement.to_document()}, bar=bar,
+        actor=ACTOR, reason=reason, evidence=evidence, bar=bar,
     )  # fmt: skip
     final = replace(judgement, verdict="rollback", reason=reason)
     if done.changed:

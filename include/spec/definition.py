@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from include.spec.alerts import Alerts
 from include.spec.clean import Clean
 from include.spec.costs import Costs
 from include.spec.history import HistoryGroup
@@ -257,6 +258,9 @@ class Retrain(Section):
         timedelta(days=3),
         description="Data time between two starts by drift; without `event_time`, time between the runs' as_of.",
     )
+    at_most_per_week: int = Field(
+        3, ge=1, description="Most starts within seven days of data time, whatever the cooldown says."
+    )
 
 
 class Monitoring(Section):
@@ -306,6 +310,7 @@ class Definition(Section):
     deployment: Deployment = Field(Deployment(), description="How a version goes into production.")
     serving: Serving = Field(Serving(), description="What the inference server takes and keeps.")
     monitoring: Monitoring = Field(Monitoring(), description="The drift check.")
+    alerts: Alerts = Field(Alerts(), description="Who is told when something happens to it.")
     schedule: Schedule = Field(Schedule(), description="When its DAGs run.")
     execution: Execution = Field(Execution(), description="How Airflow runs its steps.")
     pods: Pods = Field(Pods(), description="What its steps may use in Kubernetes.")

@@ -54,10 +54,30 @@ def run(call: StepCall) -> Document:
         if bad and gate.get("page"):
             pages.append(gate["page"])
     if refused or missing:
-        raise DataRunIncomplete(call.definition.model, _keys(refused), _keys(missing), pages)
+        incomplete = DataRunIncomplete(call.definition.model, _keys(refused), _keys(missing), pages)
+        _record_missing(call, incomplete)
+        raise incomplete
     published: dict[str, Any] = call.inputs.get("published") or {}
     names = ("table", "version", "digest", "first", "last", "partitions", "rows", "changed")
     return {"verdict": "complete", **{name: published.get(name) for name in names}}
+
+
+def _record_missing(call: StepCall, incomplete: DataRunIncomplete) -> None:
+    """Keep which partitions never arrived; of the refused ones the gate has kept its verdict."""
+    from include.registry.results import record_check
+
+    missing = incomplete.missing
+    if missing:
+        record_check(
+            call.settings,
+            model=call.definition.model,
+            kind="partitions",
+            stage="audit",
+            as_of=call.as_of,
+            subject=missing[0] if len(missing) == 1 else f"{missing[0]}..{missing[-1]}",
+            verdict="missing",
+            details={"missing": missing, "reason": str(incomplete)},
+        )
 
 
 def _manifest(call: StepCall, gate: dict[str, Any]) -> Any:

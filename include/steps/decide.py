@@ -13,9 +13,10 @@ log = logging.getLogger("noria.steps.decide")
 def run(call: StepCall) -> Document:
     """Decide whether the challenger may replace the champion.
 
-    :param call: ``inputs``: ``{"training": output of train, "evaluation": output of evaluate}``.
-    :returns: ``promote``, ``verdict`` (promote or keep), ``reason``, ``gates``, ``champion_version``, and the version's
-        own ``threshold`` if the definition has one found.
+    :param call: ``inputs``: ``{"training": output of train, "evaluation": output of evaluate}``, and ``started_by``:
+        what started the training, if a check did.
+    :returns: ``promote``, ``verdict`` (promote or keep), ``reason``, ``gates``, ``champion_version``, the version's own
+        ``threshold`` if the definition has one found, and ``started_by`` if it was given.
     :raises UnknownMetric: if a gate names no metric of the task.
     """
     from include.evaluation.decision import Standing, decide
@@ -42,6 +43,8 @@ def run(call: StepCall) -> Document:
     output = decision.to_document() | {"champion_version": standing.champion_version}
     if call.definition.evaluation.threshold_from == "validation":
         output["threshold"] = evaluation["threshold"]
+    if call.inputs.get("started_by"):
+        output["started_by"] = call.inputs["started_by"]
     _add_to_report(call, evaluation, output)
     record_check(
         call.settings,

@@ -13,7 +13,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from include.settings import CONNECTION_PREFIX, PROJECT, connection_variable
+from include.settings import CONNECTION_PREFIX, PROJECT, Settings, connection_variable
 from include.spec.definition import Definition
 from include.steps.environment import quiet_environment
 
@@ -43,6 +43,11 @@ def child_environment(threads: int = 1, parent: Mapping[str, str] | None = None)
         "PYTHONPATH": str(PROJECT),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def project_settings() -> Settings:
+    """The settings of a step, for a look from inside an Airflow process: Airflow's connections go first."""
+    return Settings.from_environment({**os.environ, **connection_variables()})
 
 
 def connection_variables() -> dict[str, str]:

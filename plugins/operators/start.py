@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Variable
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
+from include.errors import TryAgain
+from plugins.operators.environment import project_settings
 from plugins.operators.run_facts import actor_of, request_of
 
 if TYPE_CHECKING:
@@ -49,7 +51,11 @@ class StartDeploymentOperator(TriggerDagRunOperator):
             "as_of": self.as_of,
             # The decision holds against this champion only.
             "expected_champion": self.decision.get("champion_version"),
-            "evidence": {"run": request_of(context), "gates": self.decision.get("gates")},
+            "evidence": {
+                "run": request_of(context),
+                "gates": self.decision.get("gates"),
+                **({"started_by": started} if (started := self.decision.get("started_by")) else {}),
+            },
         }
         super().execute(context)
 
@@ -69,20 +75,44 @@ class StartTrainingOperator(TriggerDagRunOperator):
 
     def __init__(self, *, model: str, as_of: Any, verdict: Any, **kwargs: Any) -> None:
         super().__init__(trigger_dag_id=f"{model}.train", **_once(kwargs))
+        self.model = model
         self.as_of = as_of
         self.verdict = verdict
 
     def execute(self, context: Context) -> None:
-        """Trigger ``<model>.train`` with this run's as_of."""
+        """Trigger ``<model>.train`` with this run's as_of, and say in the ledger what started it."""
         if not self.verdict["retrain"]:
             raise AirflowSkipException(f"No training is started: {self.verdict['reason']}")
         if not retraining_allowed():
             raise AirflowSkipException(
                 f"Drift was found ({self.verdict['reason']}), but the Airflow variable {RETRAIN_VARIABLE} is off."
             )
-        self.trigger_run_id = f"drift__{self.verdict.get('start_id') or self.verdict['window']['last']}"
-        self.conf = {"as_of": self.as_of}
+        start_id = str(self.verdict.get("start_id") or self.verdict["window"]["last"])
+        self._record(start_id, context)
+        self.trigger_run_id = f"drift__{start_id}"
+        self.conf = {"as_of": self.as_of, "started_by": start_id}
         super().execute(context)
+
+    def _record(self, start_id: str, context: Context) -> None:
+        """Into the ledger before the run is started, so that there is no training of which the ledger does not know."""
+        from include.registry.retrainings import record_retraining
+
+        kept = ("reason", "window", "share", "page", "champion_version")
+        try:
+            record_retraining(
+                project_settings(),
+                self.model,
+                start_id,
+                actor=actor_of(context),
+                reason=str(self.verdict["reason"]),
+                evidence={
+                    "run": f"{self.model}.train/drift__{start_id}",
+                    "started_by_run": request_of(context),
+                    "check": {name: self.verdict[name] for name in kept if name in self.verdict},
+                },
+            )
+        except TryAgain as problem:
+            raise AirflowException(str(problem)) from None
 
 
 def retraining_allowed() -> bool:

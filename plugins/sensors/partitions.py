@@ -22,6 +22,7 @@ from include.spec.partitions import Partition, PartitionCalendar
 from include.steps.waiting import source_file
 from plugins.definitions import arrangement_of
 from plugins.operators.environment import connection_variables
+from plugins.sensors.missing import PartitionMissing
 from plugins.sensors.triggers import (
     CheckFailed,
     FileTrigger,
@@ -73,9 +74,10 @@ class PartitionArrivedSensor(BaseSensorOperator):
         what = f"Partition {partition.key} of {self.model}" if definition.source.has_time else f"{self.model}'s data"
         message = f"{what} is not there: {place} {lacks}."
         if not wait:
-            raise AirflowFailException(
+            raise PartitionMissing(
                 f"{message} It is of the past, so this run does not wait for it. {cure}, or start "
-                f"{self.model}.data with another as_of, or with wait_minutes if it is on its way."
+                f"{self.model}.data with another as_of, or with wait_minutes if it is on its way.",
+                partition.key,
             )
         until = datetime.now(UTC) + wait
         self.log.info("%s Waiting for it until %s.", message, until.isoformat(timespec="seconds"))
@@ -84,13 +86,16 @@ class PartitionArrivedSensor(BaseSensorOperator):
             if _is_local_file(settings, definition)
             else SourceTrigger(self.model, partition.key, until.isoformat()),
             method_name="resume",
-            kwargs={"message": f"{message} This run waited {wait} for it. {cure} and clear this task."},
+            kwargs={
+                "message": f"{message} This run waited {wait} for it. {cure} and clear this task.",
+                "key": partition.key,
+            },
         )
 
-    def resume(self, context: Context, event: dict[str, Any], message: str) -> None:  # noqa: ARG002
+    def resume(self, context: Context, event: dict[str, Any], message: str, key: str) -> None:  # noqa: ARG002
         """Go on if the data has arrived; fail if time was up."""
         if not event["arrived"]:
-            raise AirflowFailException(message)
+            raise PartitionMissing(message, key)
         self.log.info("the partition has arrived")
 
 

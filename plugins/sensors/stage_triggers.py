@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -22,15 +21,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from include.errors import TryAgain
 from include.settings import Settings
 from include.steps.progress import GRACE, Progress, look
-from plugins.operators.environment import connection_variables
+from plugins.operators.environment import project_settings
 
 POLL_SECONDS = 1.5
 ANSWER_EVERY = 20
-
-
-def project_settings() -> Settings:
-    """The settings of a step, for a look from inside an Airflow process: Airflow's connections go first."""
-    return Settings.from_environment({**os.environ, **connection_variables()})
 
 
 class _ChallengerTrigger(BaseTrigger):

@@ -15,7 +15,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.errors import TryAgain
 from include.steps.progress import Progress, look
-from plugins.sensors.stage_triggers import StageTrigger, project_settings
+from plugins.operators.environment import project_settings
+from plugins.sensors.stage_triggers import StageTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
