@@ -13,6 +13,7 @@ from dags.families.common import AS_OF, actor_param, force_param, frame, resolve
 from include.spec.definition import Definition
 from include.spec.production import Stage
 from include.steps.rollout import AS_DEFINED, STRAIGHT
+from plugins.notifiers.runs import NewsNotifier
 from plugins.operators.approval import REJECTION, ApproveChallengerOperator, note_param
 from plugins.operators.step import StepOperator
 from plugins.sensors.stages import StageSensor
@@ -56,6 +57,9 @@ def build_deploy(definition: Definition) -> DAG:
     chain: list[BaseOperator] = [resolved, deploy, verify, *_way_on(dag, definition, verify)]
     for before, after in pairwise(chain):
         before >> after
+    for task in chain[2:]:
+        # The challenger is in: *withdraw* takes it out with the reason, and that is what people are told.
+        task.on_failure_callback = [NewsNotifier(definition.model)]
     _withdraw(dag, definition, chain)
     return dag
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from include.settings import Settings
 
 _ENDED = frozenset({"success", "failed"})
+_BY_PEOPLE = frozenset({"manual", "backfill"})
 
 
 class MissedPartitionNotifier(BaseNotifier):
@@ -51,6 +52,8 @@ class MissedPartitionNotifier(BaseNotifier):
         run: Mapping[str, Any] = dict(context).get("dag_run") or {}  # type: ignore[assignment]
         if run.get("state") in _ENDED:
             return  # late, but there; or failed, which has been told
+        if run.get("run_type") in _BY_PEOPLE:
+            return  # of the past, perhaps a year of it at once, whose runs wait for each other
         try:
             settings = project_settings()
             gather(settings, self.model, also=[missed(settings, self.model, run)])

@@ -63,8 +63,9 @@ class FailureNotifier(NewsNotifier):
         missing = _missing(self.model, settings, context)
         gather(settings, self.model, run=request, also=[missing] if missing else [])
         family = run.dag_id.removeprefix(f"{self.model}.")
-        if not is_explained(settings, self.model, family=family, run=request, since=run.start_date):
-            gather(settings, self.model, run=request, also=[_failed(self.model, settings, context)])
+        if missing or is_explained(settings, self.model, family=family, run=request, since=run.start_date):
+            return
+        gather(settings, self.model, run=request, also=[_failed(self.model, settings, context)])
 
 
 def _missing(model: str, settings: Settings, context: Context) -> Alert | None:

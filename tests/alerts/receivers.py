@@ -106,5 +106,3 @@ def mail_server() -> Iterator[Postbox]:
     yield box
     server.shutdown()
     server.server_close()
-
-

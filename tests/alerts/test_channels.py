@@ -85,7 +85,7 @@ def test_a_receiver_that_hangs_or_drips_holds_nobody_up(hook: Hook, mood: str) -
 
 def test_what_a_channel_breaks_with_is_named_without_its_words() -> None:
     class Broken:
-        def send(self, document: Any) -> None:
+        def send(self, document: Any) -> None:  # noqa: ARG002
             raise RuntimeError("https://hooks.example/SECRET")
 
     with pytest.raises(SendFailed) as failure:

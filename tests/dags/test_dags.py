@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 
 from include.settings import PROJECT
+from plugins.notifiers.runs import FailureNotifier, NewsNotifier
 from plugins.operators.step import StepOperator
 
 MODELS = sorted(path.stem for path in (PROJECT / "include" / "models").glob("*.yaml"))
+ALERTS = "noria_alerts"
 FAMILIES = ("data", "deploy", "monitor", "retire", "rollback", "score", "train")
 
 
@@ -34,7 +37,7 @@ def dag(bag: DagBag) -> DAG:
 
 def test_every_model_has_every_family_and_nothing_else_is_read(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert sorted(bag.dags) == sorted(f"{model}.{family}" for model in MODELS for family in FAMILIES)
+    assert sorted(bag.dags) == sorted([ALERTS, *(f"{model}.{family}" for model in MODELS for family in FAMILIES)])
 
 
 def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: DagBag) -> None:
@@ -54,6 +57,8 @@ def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: Dag
 
 def test_every_run_settles_its_instant_first(bag: DagBag) -> None:
     for dag in bag.dags.values():
+        if dag.dag_id == ALERTS:
+            continue
         assert [task.task_id for task in dag.roots] == ["resolve_as_of"]
         followers = dag.get_task("resolve_as_of").get_flat_relative_ids(upstream=False)
         assert followers == {task.task_id for task in dag.tasks} - {"resolve_as_of"}
@@ -110,6 +115,29 @@ def test_the_audit_runs_when_steps_before_it_were_skipped_but_not_when_all_were(
     audit = bag.dags["flight_delay.data"].get_task("audit")
     assert audit.trigger_rule == "none_failed_min_one_success"
     assert audit.upstream_task_ids == {"gate_raw", "gate_features", "publish_features"}
+
+
+def test_alerts_are_delivered_every_two_minutes_one_run_at_a_time(bag: DagBag) -> None:
+    dag = bag.dags[ALERTS]
+    assert (dag.timetable.expression, dag.max_active_runs, dag.catchup) == ("*/2 * * * *", 1, False)
+
+
+def test_every_task_tells_its_failure_once_and_steps_with_news_tell_their_success(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        for task in dag.tasks if dag.dag_id != ALERTS else ():
+            (callback,) = task.on_failure_callback
+            withdrawn = dag.dag_id.endswith(".deploy") and task.task_id not in {"resolve_as_of", "deploy", "withdraw"}
+            assert type(callback) is (NewsNotifier if withdrawn else FailureNotifier)
+            assert callback.model == dag.dag_id.split(".")[0]
+            news = isinstance(task, StepOperator) and task.step in {"monitor", "decide", "promote", "rollback"}
+            assert len(task.on_success_callback) == news
+
+
+def test_a_data_run_has_the_deadline_that_the_definition_gives(bag: DagBag) -> None:
+    (deadline,) = bag.dags["flight_delay.data"].deadline
+    assert deadline.interval == timedelta(hours=1)
+    assert deadline.callback.path == "plugins.notifiers.deadline.MissedPartitionNotifier"
+    assert not bag.dags["flight_delay.train"].deadline
 
 
 def test_schedules_run_in_the_sources_time_zone_and_never_look_back(bag: DagBag) -> None:
@@ -184,7 +212,7 @@ def test_a_broken_definition_is_one_import_error_and_harms_no_other_model(
     monkeypatch.setenv("NORIA_MODELS", str(tmp_path / "models"))
     bag = DagBag(dag_folder=str(tmp_path / "dags"))
     others = [model for model in MODELS if model != "flight_delay"]
-    assert sorted(bag.dags) == sorted(f"{model}.{family}" for model in others for family in FAMILIES)
+    assert sorted(bag.dags) == sorted([ALERTS, *(f"{model}.{family}" for model in others for family in FAMILIES)])
     assert [Path(file).name for file in bag.import_errors] == ["flight_delay.py"]
     (message,) = bag.import_errors.values()
     assert "time_zoen" in message
@@ -204,8 +232,9 @@ def in_fresh_python(code: str, **environment: str) -> str:
 
 
 HEAVY = (
-    "import sys; import dags.flight_delay as m; import plugins.noria_plugin, plugins.operators.local, "
-    "plugins.sensors.partitions, plugins.sensors.stages, plugins.operators.approval, plugins.settings_loader\n"
+    "import sys; import dags.flight_delay as m; import dags.noria_alerts; import plugins.noria_plugin, "
+    "plugins.operators.local, plugins.sensors.partitions, plugins.sensors.stages, "
+    "plugins.operators.approval, plugins.settings_loader\n"
     "heavy = ['pandas', 'numpy', 'duckdb', 'xgboost', 'mlflow', 'great_expectations', 'kubernetes', 'sklearn', "
     "'deltalake', 'pyarrow']\nprint([name for name in heavy if name in sys.modules])"
 )

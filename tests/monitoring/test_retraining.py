@@ -87,3 +87,39 @@ def test_a_definition_may_forbid_it() -> None:
 
 def test_checks_that_started_nothing_are_no_start() -> None:
     assert EarlierStart.from_details(NOW, {"retrain": False, "window": {"end": None}}) is None
+
+
+def weekly(limit: int, *days_ago: int) -> Answer:
+    rules = Retrain(on_drift=True, cooldown=DAY, at_most_per_week=limit)
+    return ask(rules=rules, earlier=[started(days, start_id=f"drift-{days}") for days in days_ago])
+
+
+def test_the_weekly_limit_holds_back_what_the_cooldown_would_let_through() -> None:
+    assert weekly(3, 2, 4).retrain
+    answer = weekly(2, 2, 4)
+
+    assert not answer.retrain
+    assert answer.reason == (
+        "drift has started 2 retrainings within seven days of data time already, the last one by data up to "
+        "2013-10-08T00:00:00+00:00, and monitoring.retrain.at_most_per_week is 2."
+    )
+
+
+def test_a_week_later_and_for_a_repeated_check_the_limit_counts_no_start_twice() -> None:
+    assert weekly(1, 7).retrain
+    twice = [started(2, start_id="drift-2"), started(2, start_id="drift-2")]
+    assert ask(rules=Retrain(cooldown=DAY, at_most_per_week=2), earlier=twice).retrain
+
+
+def test_a_drifting_week_starts_as_many_retrainings_as_its_rules_allow() -> None:
+    for rules, expected in (
+        (Retrain(cooldown=7 * DAY), 1),
+        (Retrain(cooldown=DAY, at_most_per_week=2), 2),
+        (Retrain(), 3),
+    ):
+        earlier: list[EarlierStart] = []
+        for day in range(7):
+            answer = ask(NOW + day * DAY, earlier, rules=rules)
+            if answer.start_id is not None:
+                earlier.append(started(-day, start_id=answer.start_id))
+        assert len(earlier) == expected

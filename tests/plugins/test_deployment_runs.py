@@ -52,11 +52,14 @@ def plays(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
         "NORIA_MODELS": str(folder / "models"),
         "NORIA_DATABASE_URL": postgres.url("deploy_noria"),
         "AIRFLOW_CONN_NORIA_DATABASE": connection(postgres.url("deploy_noria")),
+        "AIRFLOW_CONN_A_FILE": json.dumps({"conn_type": "fs", "extra": {"path": str(folder / "alerts.jsonl")}}),
+        "AIRFLOW__API__BASE_URL": "https://airflow.example",
         "NORIA_TRACKING_URL": f"sqlite:///{folder / 'mlflow.db'}",
     }
     shutil.copytree(PROJECT / "include" / "models", folder / "models")
     with (folder / "models" / "bike_demand.yaml").open("a") as file:
         file.write("\ndeployment: {stages: [shadow, canary: 10, champion], approval: required}\n")
+        file.write("alerts: {to: [a_file, not_there]}\n")
     pools = folder / "pools.yaml"
     pools.write_text("airflow: {pools: []}")
     migrate = ["-m", "plugins.settings_loader", "--migrate", str(pools)]
@@ -73,7 +76,8 @@ def plays(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
         )
         assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
         output = done.stdout
-    yield json.loads([line for line in output.splitlines() if line.startswith('{"approved"')][-1])
+    found = json.loads([line for line in output.splitlines() if line.startswith('{"approved"')][-1])
+    yield found | {"alerts": [json.loads(line) for line in (folder / "alerts.jsonl").read_text().splitlines()]}
     for name in ("deploy_airflow", "deploy_noria"):
         postgres.drop_database(name)
 
@@ -117,3 +121,15 @@ def test_a_challenger_that_is_withdrawn_while_a_person_thinks_ends_the_run_at_on
     assert (play["run"], play["champion"]) == ("failed", 2)
     assert play["states"]["approve"] == play["states"]["withdraw"] == "failed"
     assert play["ledger"][-1][2:] == ["noria server", "it raised on 40 of 100 rows"]
+
+
+def test_each_runs_end_is_told_once_by_what_happened_and_not_by_the_tasks_that_failed(plays: Any) -> None:
+    told = [(alert["event"], alert["title"]) for alert in plays["alerts"]]
+    assert told == [
+        ("promotion", "Version 1 of bike_demand is the champion now, its first champion"),
+        ("promotion", "Version 2 of bike_demand is the champion now, in place of version 1"),
+        ("rollback", "Version 3 of bike_demand is withdrawn from the stage approval"),
+        ("rollback", "Version 4 of bike_demand is withdrawn from the stage approval"),
+    ]
+    assert plays["alerts"][2]["reason"] == "Bea rejected bike_demand version 3: I looked at it"
+    assert plays["alerts"][3]["link"].startswith("https://airflow.example/dags/bike_demand.deploy/runs/")

@@ -51,7 +51,7 @@ def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url:
         "NORIA_HOME": str(tmp_path / "home"),
     }
     for _ in range(2):
-        assert "6 connections, 2 pools and 1 variables" in run(LOADER, environment)
+        assert "6 connections, 2 pools and 2 variables" in run(LOADER, environment)
     assert last_json(run([sys.executable, "-c", SHOW], environment)) == {
         "connections": {
             "noria_database": ["postgres", "127.0.0.1", 5432],
@@ -62,7 +62,7 @@ def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url:
             "noria_warehouse": ["postgres", "127.0.0.1", 5432],
         },
         "pools": {"noria_data": [2, True], "noria_training": [1, True]},
-        "variables": {"noria_retrain_on_drift": "true"},
+        "variables": {"noria_alerts_to": "", "noria_retrain_on_drift": "true"},
     }
     outcome = last_json(run([sys.executable, str(PROJECT / "tests" / "plugins" / "tiny_dag.py")], environment))
     states, outputs = outcome["states"], outcome["outputs"]

@@ -98,7 +98,9 @@ def test_the_page_opens_with_the_verdict_and_a_check_result_is_kept(world: World
     evaluation = evaluate(training, 22, ONLY_CHAMPION)
     assert "The decision has not been made yet" in report_of(world, evaluation)
 
-    world.run("decide", 22, {"training": training, "evaluation": evaluation}, ONLY_CHAMPION)
+    inputs = {"training": training, "evaluation": evaluation, "started_by": "drift-20131010-1"}
+    world.run("decide", 22, inputs, ONLY_CHAMPION)
 
     assert "Promote: the challenger goes into production" in report_of(world, evaluation)
-    assert find_checks(world.settings, "late", kind="decision")[0].verdict == "promote"
+    check = find_checks(world.settings, "late", kind="decision")[0]
+    assert (check.verdict, check.details["started_by"]) == ("promote", "drift-20131010-1")

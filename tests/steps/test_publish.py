@@ -10,6 +10,7 @@ import pytest
 
 from include.lake.staging import read_manifest, write_manifest
 from include.lake.table import LakeTable
+from include.registry.results import find_checks
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.steps import audit, ingest, prepare, publish
@@ -95,6 +96,8 @@ def test_the_audit_names_what_was_refused_and_what_is_missing(stored_settings: S
     assert caught.value.refused == [DAYS[1]]
     assert caught.value.missing == [DAYS[2]]
     assert "reports/page.html" in str(caught.value)
+    (check,) = find_checks(line.settings, "orders", kind="partitions")
+    assert (check.verdict, check.subject, check.details["missing"]) == ("missing", DAYS[2], [DAYS[2]])
     assert list(LakeTable(line.settings, "orders", "features").partitions()) == [DAYS[0]]
 
 
