@@ -99,6 +99,11 @@ class Line:
         """Until Airflow has parsed it."""
         wait(lambda: self.api.has_dag(dag_id), seconds, f"Airflow never saw {dag_id}")
 
+    def connect_webhook(self, name: str, port: int) -> None:
+        """An Airflow connection to a webhook of the test's own."""
+        body = {"connection_id": name, "conn_type": "http", "host": "127.0.0.1", "port": port}
+        self.api.call("POST", "/connections", json=body)
+
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, object]) -> None:
         """Start a run by the REST API."""
         self.api.trigger(dag_id, run_id, conf)
