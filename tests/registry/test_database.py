@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from include.errors import TryAgain
-from include.registry import database, results, state
+from include.registry import database, results, state, tables
 from include.settings import Settings
 
 
@@ -26,7 +26,7 @@ def test_schema_is_made_once_by_racing_processes(database_url: str, monkeypatch:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(database.ensure_schema, [database_url] * 16))
     with database.transaction(database_url) as connection:
-        assert connection.execute(text("SELECT version FROM noria_schema")).scalars().all() == [2]
+        assert connection.execute(text("SELECT version FROM noria_schema")).scalars().all() == [tables.SCHEMA_VERSION]
 
 
 @pytest.mark.database
