@@ -8,8 +8,8 @@ from dags.families.common import AS_OF, frame, resolve_as_of, step
 from include.spec.definition import Definition
 from plugins.operators.start import RETRAIN_VARIABLE, StartTrainingOperator
 
-_DOC = f"""Drift starts one training for each drift window, if `monitoring.retrain.on_drift` and the Airflow variable
-`{RETRAIN_VARIABLE}` allow it."""
+_DOC = f"""Drift starts one training for each drift window, if `monitoring.retrain` (`on_drift`, `cooldown`,
+`at_most_per_week`) and the Airflow variable `{RETRAIN_VARIABLE}` allow it. The ledger keeps what started it."""
 
 
 def build_monitor(definition: Definition) -> DAG:

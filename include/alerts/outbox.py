@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from include.alerts.alert import Alert
@@ -85,9 +85,14 @@ def write(settings: Settings, alerts: Iterable[tuple[Alert, Sequence[str]]]) -> 
     :raises DatabaseAway: the database cannot be reached.
     """
     written = []
+    # In one order, so that two writers of the same alerts wait for each other instead of locking each other out.
+    given = sorted(alerts, key=lambda pair: pair[0].key)
     with database.transaction(settings.database_url) as connection:
-        # In one order, so that two writers of the same alerts wait for each other instead of locking each other out.
-        for one, channels in sorted(alerts, key=lambda pair: pair[0].key):
+        query = select(alert.c.key).where(alert.c.key.in_([one.key for one, _ in given]))
+        known = set(connection.execute(query).scalars())  # nearly all of them, nearly always
+        for one, channels in given:
+            if one.key in known:
+                continue
             row = {
                 "key": one.key,
                 "model": one.model,

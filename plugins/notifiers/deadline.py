@@ -84,6 +84,6 @@ def missed(settings: Settings, model: str, run: Mapping[str, Any]) -> Alert:
         reason=f"The run that is to publish it has not ended {format_duration(definition.alerts.data_deadline)} after "
         "its start (alerts.data_deadline). It may wait for the source, or for a slot in its pool; its page says.",
         at=datetime.now(UTC),
-        run=f"{run.get('dag_id') or run.get('dag_run_id')}/{run.get('dag_run_id') or run.get('run_id')}",
+        run=f"{run['dag_id']}/{run['dag_run_id']}",
         as_of=as_of,
     )
