@@ -1,7 +1,8 @@
 """Notifiers for the tasks of a model's DAGs: at a step with news, and when a task has failed for good.
 
 They never fail a task: whatever goes wrong is logged, and the DAG ``noria_alerts`` finds the news in the registry. Only
-a failed task is known to nobody else; Airflow calls for it again from the dag-processor when a worker was killed.
+a failed task is known to nobody else: Airflow calls from the dag-processor when a worker was killed, and while the
+database is away the alert is sent at once, without the outbox and so without its promises.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseNotifier
 from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
-from plugins.notifiers.telling import gather, places_of, send
+from include.errors import TryAgain
+from plugins.notifiers.telling import gather, places_of, send, send_unkept
 from plugins.operators.environment import project_settings
 from plugins.operators.run_facts import request_of
 from plugins.sensors.missing import PartitionMissing
@@ -56,6 +58,13 @@ class FailureNotifier(NewsNotifier):
     """
 
     def _gather(self, settings: Settings, context: Context) -> None:
+        try:
+            self._write(settings, context)
+        except TryAgain:
+            send_unkept(settings, _failed(self.model, settings, context))
+            raise
+
+    def _write(self, settings: Settings, context: Context) -> None:
         from include.alerts.news import is_explained
 
         run = context["dag_run"]

@@ -43,6 +43,25 @@ def gather(settings: Settings, model: str, *, run: str | None = None, also: Iter
         write(settings, [(alert, channels if rules.wants(alert.event) else ()) for alert in found])
 
 
+def send_unkept(settings: Settings, alert: Alert) -> None:
+    """Send an alert once, without the outbox: for what nobody else knows while the database is away.
+
+    :raises SendFailed: none of its channels took it.
+    """
+    from include.alerts.sending import SendFailed, send_within
+
+    rules = arrangement_of(settings, alert.model).alerts
+    channels = channels_for(rules) if rules.wants(alert.event) else []
+    problems = []
+    for name in channels:
+        try:
+            send_within(channel_of(name), alert.to_document(), AT_ONCE_SECONDS)
+        except SendFailed as problem:
+            problems.append(f"{name}: {problem}")
+    if problems and len(problems) == len(channels):
+        raise SendFailed(f"the alert {alert.title!r} is lost: {'; '.join(problems)}")
+
+
 def send(settings: Settings, seconds: float = AT_ONCE_SECONDS) -> Delivered:
     """Deliver what is due."""
     from include.alerts.outbox import deliver

@@ -225,6 +225,17 @@ def test_news_that_no_task_could_tell_is_told_by_the_dag_of_alerts(hook: Hook, s
     assert hook.bodies[0]["title"] == "The newest data of flight_delay has drifted; a retraining starts"
 
 
+@pytest.mark.database
+def test_while_the_database_is_away_a_failed_task_is_told_all_the_same(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NORIA_DATABASE_URL", "postgresql+psycopg2://noria@127.0.0.1:9/noria")
+    FailureNotifier(MODEL)(context(problem=RuntimeError("the database does not answer")))
+    NewsNotifier(MODEL)(context())
+
+    assert [body["reason"] for body in hook.bodies] == ["the database does not answer"]
+
+
 def test_without_a_database_a_notifier_says_so_and_raises_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
