@@ -54,8 +54,7 @@ def missing(key: str, source: str, *, is_there: bool, newest: datetime | None = 
     there = f"{source} holds nothing as new as that yet" if is_there else f"there is no file {source}"
     if newest is not None:
         there += f" (its newest rows are of {newest})"
-    what = "The data has" if key == WHOLE_KEY else f"Partition {key} has"
-    return StagedPartition(key=key, status="missing", problem=f"{what} not arrived: {there}.", source=source)
+    return _not_arrived(key, source, there)
 
 
 def absent(key: str, source: str, why: str) -> StagedPartition:
@@ -63,4 +62,9 @@ def absent(key: str, source: str, why: str) -> StagedPartition:
 
     :param why: a clause that says so.
     """
-    return StagedPartition(key=key, status="missing", problem=f"Partition {key} has not arrived: {why}.", source=source)
+    return _not_arrived(key, source, why)
+
+
+def _not_arrived(key: str, source: str, why: str) -> StagedPartition:
+    what = "The data has" if key == WHOLE_KEY else f"Partition {key} has"
+    return StagedPartition(key=key, status="missing", problem=f"{what} not arrived: {why}.", source=source)

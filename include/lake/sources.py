@@ -61,8 +61,8 @@ def absent_partitions(settings: Settings, definition: Definition, keys: Sequence
 
 def _absent_in_database(settings: Settings, definition: Definition, keys: Sequence[str]) -> list[str]:
     from include.lake.sql_extract import SqlReader
-    from include.lake.sql_source import is_due
-    from include.lake.sql_windows import span_of
+    from include.lake.row_staging import is_due
+    from include.lake.time_windows import span_of
 
     calendar = PartitionCalendar.of(definition)
     reader = SqlReader(settings, definition)

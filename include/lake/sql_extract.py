@@ -35,8 +35,8 @@ from include.lake.paths import staging_folder
 from include.lake.sql_faults import asking
 from include.lake.sql_session import csv_value, open_engine, open_session
 from include.lake.sql_statement import TimeForm, any_row_statement, time_form, window_statement
-from include.lake.sql_windows import Window
 from include.lake.store import store_of
+from include.lake.time_windows import Window
 from include.settings import Settings
 from include.spec.definition import Definition
 

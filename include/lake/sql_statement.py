@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from include.errors import Refused
+from include.lake.time_windows import Clock
 from include.spec.definition import Source
 
-Clock = Literal["local", "instant", "text"]
 _ALIAS: Final = "noria_source"
 _OFFSET: Final = re.compile(r"\d{2}:\d{2}.*(Z|[+-]\d{2}:?\d{2})$")
 _WITH_ZONE: Final = 1184  # PostgreSQL's number for timestamptz

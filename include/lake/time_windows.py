@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from include.lake.raw_rows import partition_label
-from include.lake.sql_statement import Clock
 from include.spec.partitions import Partition, PartitionCalendar
 
+Clock = Literal["local", "instant", "text"]
+"""How a source keeps the event time: on a clock (the source's local time), as instants, or as text on a clock."""
 _WINDOWS_AT_LEAST: Final = 16
 """Into how many windows a read of many partitions is cut, if nothing else is said."""
 
