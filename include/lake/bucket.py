@@ -20,7 +20,7 @@ import obstore
 from obstore.store import S3Store
 
 from include.lake.patterns import fixed_part, path_pattern
-from include.lake.store import TableAddress
+from include.lake.store import FolderStore, TableAddress
 from include.lake.store_faults import StoreAway, is_no_bucket, named_faults
 from include.lake.working_copy import open_working_copy
 from include.settings import Bucket, Settings
@@ -89,6 +89,7 @@ class BucketStore:
             raise TypeError("these settings name no bucket")
         self._bucket = settings.bucket
         self._root = settings.store
+        self._machine = FolderStore(self._root)  # what lies outside of the store is of this machine
         self._options = _table_options(self._bucket)
         open_working_copy(self._root)
         with named_faults(self._bucket, "opening it"):
@@ -133,6 +134,8 @@ class BucketStore:
 
     def find(self, folder: Path, pattern: str) -> list[Path]:
         """See :class:`Store`."""
+        if not folder.is_relative_to(self._root):
+            return self._machine.find(folder, pattern)
         matches = path_pattern(pattern)
         below = folder / fixed_part(pattern)
         return [path for path in self._files(below) if matches.fullmatch(path.relative_to(folder).as_posix())]
@@ -163,10 +166,14 @@ class BucketStore:
 
     def table(self, folder: Path) -> TableAddress:
         """See :class:`Store`."""
+        if not folder.is_relative_to(self._root):
+            return self._machine.table(folder)
         return TableAddress(uri=self.shown(folder), options=dict(self._options), folder=None)
 
     def has_table(self, folder: Path) -> bool:
         """See :class:`Store`."""
+        if not folder.is_relative_to(self._root):
+            return self._machine.has_table(folder)
         return bool(self._right_below(folder / "_delta_log")["objects"])
 
     def shown(self, path: Path) -> str:

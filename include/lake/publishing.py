@@ -178,6 +178,7 @@ def _metadata(
         "digest": combined_digest(after.items()),
         "partitions": {partition.key: partition.digest for partition in changes},
         "dropped": list(dropped),
+        "origins": sorted({origin for partition in changes for origin in partition.origins}),
         "as_of": staged.as_of,
         "attempt": attempt,
         "staged_by": staged.attempt,

@@ -58,7 +58,12 @@ def partition_source(settings: Settings, definition: Definition, key: str) -> Pa
 
 def file_format(definition: Definition) -> FileFormat:
     """The source's format: as declared, else by the path's ending (Parquet unless it is ``.csv``)."""
-    return definition.source.format or ("csv" if definition.source.path.lower().endswith(".csv") else "parquet")
+    return format_of(definition.source.path, definition.source.format)
+
+
+def format_of(path: str, declared: FileFormat | None) -> FileFormat:
+    """The format of files: as declared, else by their path's ending."""
+    return declared or ("csv" if path.lower().endswith(".csv") else "parquet")
 
 
 def inspect_file(path: Path, form: FileFormat, shown: str) -> SourceFile:

@@ -38,6 +38,14 @@ def open_source(settings: Settings, definition: Definition, attempt: str, suite_
         from include.lake.sql_source import SqlSource
 
         return SqlSource(settings, definition, attempt, suite_digest)
+    if definition.source.query is not None:
+        from include.lake.joined_source import JoinedSource
+
+        return JoinedSource(settings, definition, attempt, suite_digest)
+    if definition.source.type == "delta":
+        from include.lake.delta_source import DeltaSource
+
+        return DeltaSource(settings, definition, attempt, suite_digest)
     from include.lake.files_source import FilesSource
 
     return FilesSource(settings, definition, attempt, suite_digest)
@@ -46,22 +54,35 @@ def open_source(settings: Settings, definition: Definition, attempt: str, suite_
 def absent_partitions(settings: Settings, definition: Definition, keys: Sequence[str]) -> list[str]:
     """Those of the partitions whose data is not in the source.
 
-    A file is there or not. In a database a partition is there when it is due and has at least one row, for which it is
-    asked with a query that ends at the first.
+    A file is there or not; so are the files of tables that are joined. In a database or a Delta table a partition is
+    there when it is due and has at least one row, for which it is asked with a query that ends at the first.
 
     :raises SourceAway: if the database does not answer.
     :raises SourceBroken: if it refuses login or query.
+    :raises NoSuchDeltaTable: if there is no such Delta table.
     """
-    if definition.source.type == "sql":
+    source = definition.source
+    if source.type == "sql":
         return _absent_in_database(settings, definition, keys)
-    store, path = store_of(settings), definition.source.path
-    own_file = "{partition}" in path
-    return [key for key in keys if store.size(source_path(settings, path, key if own_file else None)) is None]
+    if source.type == "delta":
+        from include.lake.delta_source import absent_rows
+
+        absent = set(absent_rows(settings, definition, keys))
+    else:
+        store, own_file = store_of(settings), "{partition}" in source.path
+        paths = {key: source_path(settings, source.path, key if own_file else None) for key in keys}
+        absent = {key for key, path in paths.items() if store.size(path) is None}
+    if source.tables:
+        from include.lake.join_tables import JoinTables
+
+        tables = JoinTables(settings, definition)
+        absent |= {key for key in keys if not tables.is_there(key)}
+    return [key for key in keys if key in absent]
 
 
 def _absent_in_database(settings: Settings, definition: Definition, keys: Sequence[str]) -> list[str]:
-    from include.lake.sql_extract import SqlReader
     from include.lake.row_staging import is_due
+    from include.lake.sql_extract import SqlReader
     from include.lake.time_windows import span_of
 
     calendar = PartitionCalendar.of(definition)

@@ -50,6 +50,7 @@ class StagedPartition:
     :param source: the source file, if there is one: an absolute path, or its address in the bucket.
     :param checksum: SHA-256 of the staged file's bytes; publish verifies it.
     :param notes: remarks that refuse nothing, such as new columns that were ignored.
+    :param origins: what its rows come from, where that has a version or is more than one file: for lineage.
     """
 
     key: str
@@ -62,6 +63,7 @@ class StagedPartition:
     source: str | None = None
     checksum: str | None = None
     notes: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def refused(self, problem: str) -> StagedPartition:
         """The same partition, refused for this reason."""
@@ -161,7 +163,8 @@ def read_manifest(settings: Settings, staged: Mapping[str, Any]) -> StagedManife
     try:
         document = json.loads(path.read_text())
         partitions = tuple(
-            StagedPartition(**{**entry, "notes": tuple(entry["notes"])}) for entry in document.pop("partitions")
+            StagedPartition(**{**entry, "notes": tuple(entry["notes"]), "origins": tuple(entry.get("origins", ()))})
+            for entry in document.pop("partitions")
         )
         return StagedManifest(**document, partitions=partitions)
     except (OSError, ValueError, TypeError, KeyError) as error:

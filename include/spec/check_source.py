@@ -3,62 +3,67 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import PurePosixPath
 from typing import Final
 
+from include.spec.check_tables import path_findings, table_findings
 from include.spec.definition import Definition, Source
-from include.spec.problems import Finding, choose
+from include.spec.problems import Finding
 
-_KEYS: Final = {
-    "files": ("path", "format"),
-    "sql": ("connection", "table", "query", "filter", "arrives_after", "chunk", "parallel"),
+_TYPES_OF_KEYS: Final = {
+    "path": ("files", "delta"),
+    "format": ("files",),
+    "connection": ("sql",),
+    "table": ("sql",),
+    "tables": ("files", "delta"),
+    "filter": ("sql", "delta"),
+    "arrives_after": ("sql", "delta"),
+    "chunk": ("sql",),
+    "parallel": ("sql",),
 }
 _TABLE: Final = re.compile(r"[^.\s\"'`;]+(\.[^.\s\"'`;]+){0,2}")
 _SELECT: Final = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
 _SHORTEST_CHUNK: Final = timedelta(seconds=1)
 
 
-def source_findings(definition: Definition) -> Iterator[Finding]:
-    """What is wrong with where the raw data comes from."""
+def source_findings(definition: Definition, *, expressions: bool) -> Iterator[Finding]:
+    """What is wrong with where the raw data comes from.
+
+    :param expressions: whether the SQL that DuckDB is to run is parsed.
+    """
     source = definition.source
-    for kind, names in _KEYS.items():
-        if kind != source.type:
-            yield from _foreign_keys(source, kind, names)
-    yield from _path(source) if source.type == "files" else _database(source)
-
-
-def _foreign_keys(source: Source, kind: str, names: tuple[str, ...]) -> Iterator[Finding]:
-    for name in names:
-        if name in source.model_fields_set:
-            cure = f"Remove it, or write `type: {kind}`."
-            yield Finding(("source", name), f"this key belongs to sources of type {kind}", cure)
-
-
-def _path(source: Source) -> Iterator[Finding]:
-    path, keys = source.path, ("source", "path")
-    if not path:
-        cure = "Add `path`, such as {store}/landing/orders/{partition}.parquet."
-        yield Finding(keys, "this key is missing", cure)
+    yield from _foreign_keys(source)
+    if source.type == "sql":
+        yield from _database(source)
         return
+    yield from path_findings(("source", "path"), source.path, source.type, source.format)
+    yield from table_findings(source, expressions=expressions)
+    if source.type == "delta":
+        yield from _delta(source, expressions=expressions)
+
+
+def _foreign_keys(source: Source) -> Iterator[Finding]:
+    for name, types in _TYPES_OF_KEYS.items():
+        if source.type in types or name not in source.model_fields_set:
+            continue
+        if name == "tables":
+            what, cure = "a database joins by its own tables", "Remove it, and write the joins into `query`."
+        else:
+            what = f"this key belongs to sources of type {' and '.join(types)}"
+            cure = f"Remove it, or write {' or '.join(f'`type: {one}`' for one in types)}."
+        yield Finding(("source", name), what, cure)
+
+
+def _delta(source: Source, *, expressions: bool) -> Iterator[Finding]:
+    if source.filter is None or not expressions:
+        return
+    from include.spec.expressions import ExpressionError, check_expression
+
     try:
-        parts = list(string.Formatter().parse(path))
-    except ValueError as error:
-        yield Finding(keys, f"the path cannot be read ({error})", "Close each brace, as in {partition}.")
-        return
-    for _, name, form, conversion in parts:
-        if name is not None and (name not in ("store", "partition") or form or conversion):
-            cure = choose(name, ("{store}", "{partition}"), kind="placeholders")
-            yield Finding(keys, f"there is no placeholder {{{name}}}", cure)
-    if not path.startswith(("{store}/", "/")):
-        yield Finding(keys, "the path is relative", "Start it with {store}/ or /.")
-    if ".." in PurePosixPath(path).parts:
-        yield Finding(keys, "the path goes up with `..`", "Write the folder itself.")
-    if source.format is None and not path.endswith((".parquet", ".csv", ".csv.gz")):
-        cure = "End the path with .parquet, .csv or .csv.gz, or add `format: csv`."
-        yield Finding(keys, "the path's ending does not tell the format", cure)
+        check_expression(source.filter)
+    except ExpressionError as error:
+        yield Finding(("source", "filter"), error.what, error.cure)
 
 
 def _database(source: Source) -> Iterator[Finding]:

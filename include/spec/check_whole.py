@@ -17,6 +17,7 @@ _NEEDS_TIME: Final[dict[KeyPath, str]] = {
     ("source", "starts"): "it has no first day",
     ("source", "ends"): "it has no last day",
     ("source", "partition"): "it is one whole",
+    ("source", "arrives_after"): "it has no partitions that end",
     (_TRAINING, "window"): "the training part is what validation and holdout leave",
     (_TRAINING, "shortest_window"): "no window grows with it",
     (_TRAINING, "max_missing_partitions"): "it is there as a whole or not at all",

@@ -37,7 +37,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     :param folder: the definition's folder, in which a feature module must be.
     :param expressions: whether SQL expressions are parsed (imports sqlglot).
     """
-    yield from source_findings(definition)
+    yield from source_findings(definition, expressions=expressions)
     yield from _source_columns(definition)
     yield from _named_columns(definition)
     yield from _feature_names(definition)

@@ -22,6 +22,7 @@ from include.spec.robustness import Disturbance
 from include.spec.search import Search
 from include.spec.section import Day, Duration, Scalar, Section
 from include.spec.share import DurationOrShare
+from include.spec.side_tables import SideTable
 from include.spec.trainers import Candidate, Trainer
 
 ColumnType = Literal["string", "integer", "number", "boolean", "timestamp"]
@@ -34,13 +35,15 @@ Task = Literal["binary_classification", "multiclass_classification", "regression
 class Source(Section):
     """Where the raw data comes from and how it is cut into partitions."""
 
-    type: Literal["files", "sql"] = Field(
-        description="`files`: Parquet or CSV files. `sql`: a table or a query of a database, through a connection."
+    type: Literal["files", "sql", "delta"] = Field(
+        description="`files`: Parquet or CSV files. `sql`: a table or a query of a database, through a connection. "
+        "`delta`: a Delta table."
     )
     path: str = Field(
         "",
         description="files: path of the files. `{store}` is the store's root. With `{partition}` there is one file for "
-        "each partition; without it one file holds everything and is cut by `event_time`, if there is one.",
+        "each partition; without it one file holds everything and is cut by `event_time`, if there is one. delta: the "
+        "table's folder, in the store or on this machine.",
     )
     format: Literal["parquet", "csv"] | None = Field(
         None, description="files: taken from the path's ending if left out."
@@ -55,13 +58,20 @@ class Source(Section):
     query: str | None = Field(
         None,
         description="sql: instead of a table one SELECT, in the database's own SQL, which may join several tables. It "
-        "is read in windows of `event_time`.",
+        "is read in windows of `event_time`. files and delta: [one SELECT in DuckDB's SQL](#several-tables) that makes "
+        "the rows out of `source`, the partition's rows as they lie there, and `tables`.",
+    )
+    tables: dict[str, SideTable] = Field(
+        default_factory=dict,
+        description="files and delta: further tables that `query` joins, by the names that it calls them.",
     )
     filter: str | None = Field(
-        None, description="sql: condition on the rows, in the database's own SQL; the database applies it."
+        None,
+        description="Condition on the rows. sql: in the database's own SQL, and the database applies it. delta: an "
+        "SQL expression over the table's columns; files of the table that cannot hold such rows are not read.",
     )
     arrives_after: Duration = Field(
-        timedelta(0), description="sql: how long after a partition's end its rows are taken to be complete."
+        timedelta(0), description="sql, delta: how long after a partition's end its rows are taken to be complete."
     )
     chunk: Duration | None = Field(
         None,

@@ -27,7 +27,8 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
@@ -42,14 +43,14 @@ FUNCTIONS: Final[tuple[str, ...]] = _words(
     """
 )
 
-_OPERATORS: Final = _names(
+_OPERATORS: Final = names(
     """
     Column Identifier Literal Boolean Null Paren Neg Not And Or Add Sub Mul Div IntDiv Mod DPipe EQ NEQ GT GTE LT
     LTE Is NullSafeEQ NullSafeNEQ Between In Like ILike Escape Case If Cast TryCast DataType DataTypeParam Interval
     Var BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift BitwiseRightShift
     """
 )
-_TYPED_FUNCTIONS: Final = _names(
+_TYPED_FUNCTIONS: Final = names(
     """
     Abs Ceil Floor Round Trunc Sign Sqrt Cbrt Exp Ln Log Pow Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh Radians
     Degrees Pi IsNan IsInf Greatest Least Coalesce Nullif Year Quarter Month Week WeekOfYear Day DayOfMonth
@@ -59,19 +60,19 @@ _TYPED_FUNCTIONS: Final = _names(
     Translate
     """
 )
-_NAMED_FUNCTIONS: Final = _names(
+_NAMED_FUNCTIONS: Final = names(
     """
     isfinite even gcd lcm fmod millisecond isoyear yearweek weekday date_part datepart date_sub datesub strlen
     prefix suffix strip_accents ord
     """
 )
-_TYPES: Final = _names(
+_TYPES: Final = names(
     """
     BOOLEAN TINYINT SMALLINT INT BIGINT INT128 UTINYINT USMALLINT UINT UBIGINT FLOAT DOUBLE DECIMAL TEXT VARCHAR
     DATE TIMESTAMP TIMESTAMPNTZ TIME
     """
 )
-_UNCERTAIN: Final = _names(
+_UNCERTAIN: Final = names(
     """
     rand random uuid gen_random_uuid setseed now today get_current_timestamp get_current_time get_current_date
     transaction_timestamp current_localtime current_localtimestamp nextval currval txid_current age user
@@ -113,12 +114,12 @@ def check_expression(sql: str) -> Expression:
     :raises ExpressionError: for everything that is not on the list of what is allowed: subqueries, aggregates, window
         functions, functions that are not deterministic or read files, several statements, placeholders, ….
     """
-    tree = _parse(sql)
+    tree = parse_sql(sql)
     columns: set[str] = set()
     for count, node in enumerate(tree.walk()):
         if count >= MOST_NODES:
             raise ExpressionError(sql, f"it has more than {MOST_NODES} parts", "Split it into several features.")
-        _check_node(sql, node)
+        check_node(sql, node)
         if type(node).__name__ == "Column":
             columns.add(node.name)
     return Expression(tree.sql(dialect="duckdb", identify=True, comments=False), frozenset(columns))
@@ -133,10 +134,10 @@ def substitute(sql: str, columns: tuple[tuple[str, str], ...]) -> Expression:
     """
     from sqlglot import exp
 
-    parts = {name: exp.Paren(this=_parse(check_expression(text).sql)) for name, text in columns}
+    parts = {name: exp.Paren(this=parse_sql(check_expression(text).sql)) for name, text in columns}
     if parts.keys().isdisjoint(check_expression(sql).columns):
         return check_expression(sql)
-    tree = _parse(sql).transform(
+    tree = parse_sql(sql).transform(
         lambda node: parts[node.name].copy() if isinstance(node, exp.Column) and node.name in parts else node
     )
     try:
@@ -145,7 +146,23 @@ def substitute(sql: str, columns: tuple[tuple[str, str], ...]) -> Expression:
         raise ExpressionError(sql, f"with its cleaned columns {error.what}", error.cure) from None
 
 
-def _parse(sql: str) -> exp.Expr:
+def conjuncts(sql: str) -> list[Expression]:
+    """The conditions that a checked condition joins by AND; all of them hold where it holds.
+
+    :raises ExpressionError: as :func:`check_expression`.
+    """
+    from sqlglot import exp
+
+    tree = parse_sql(sql)
+    parts = list(tree.flatten()) if isinstance(tree, exp.And) else [tree]
+    return [check_expression(part.sql(dialect="duckdb", identify=True)) for part in parts]
+
+
+def parse_sql(sql: str) -> exp.Expr:
+    """The syntax tree of one statement or expression, in DuckDB's dialect.
+
+    :raises ExpressionError: if it is too long, empty, several, or cannot be parsed.
+    """
     import sqlglot
     from sqlglot.errors import SqlglotError
 
@@ -169,7 +186,11 @@ def _parse(sql: str) -> exp.Expr:
     return trees[0]
 
 
-def _check_node(sql: str, node: exp.Expr) -> None:
+def check_node(sql: str, node: exp.Expr) -> None:
+    """Hold one node of a syntax tree against what a row expression may be made of.
+
+    :raises ExpressionError: if it is something else.
+    """
     kind = type(node).__name__
     if kind in _TYPED_FUNCTIONS:
         return

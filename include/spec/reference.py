@@ -89,6 +89,37 @@ source:
   columns: {sample: integer, mean_radius: number, diagnosis: string}
 training: {validation: 15%, holdout: 20%}
 ```
+
+## Several tables
+
+Rows from files or a Delta table can be made of several tables. `source.path` names the driving one, which is cut into
+partitions as ever; `source.tables` names others; and `source.query` is one SELECT that makes the raw rows of a
+partition out of them. It calls the partition's driving rows `source`. All columns are as they lie in the files (those
+of CSV are text); what the query gives is then read by `source.columns`.
+
+```yaml
+source:
+  type: files
+  path: "{store}/landing/flights/{partition}.csv"
+  tables:
+    airports: {path: "{store}/landing/airports.csv"}                 # the same for all partitions
+    weather: {path: "{store}/landing/weather/{partition}.parquet"}   # the partition's own
+    fleet: {type: delta, path: "{store}/warehouse/fleet"}
+  query: >-
+    SELECT f.*, a.lat, a.lon, w.wind, p.seats
+    FROM source f
+    LEFT JOIN airports a ON a.iata = f.origin
+    LEFT JOIN weather w ON w.station = f.origin AND w.hour = date_trunc('hour', CAST(f.scheduled_at AS TIMESTAMP))
+    LEFT JOIN fleet p USING (tail)
+```
+
+A partition waits for the files of all its tables, and is made again when one of them, or the query, has changed. A
+query may have joins, WITH, subqueries, GROUP BY, QUALIFY, the functions of [expressions](#expressions), the
+aggregates `count`, `count_if`, `min`, `max`, `bool_and` and `bool_or`, `sum` and `avg` of exact numbers (`sum(CAST(x
+AS DECIMAL(18, 2)))`), and over windows also `rank`, `dense_rank`, `percent_rank` and `cume_dist`. It reads no other
+table and no file, and nothing in it may depend on chance, on the time of day, or on the order in which rows lie: no
+`LIMIT`, `row_number()`, `first()` or `ASOF JOIN`. Rows get their order afterwards. If a join multiplies rows, the log
+and the gate's page say so.
 """
 
 

@@ -16,6 +16,7 @@ from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.errors import NoriaError
+from include.lake.paths import source_path
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.partitions import Partition, PartitionCalendar
@@ -200,11 +201,19 @@ def shown(keys: Sequence[str]) -> str:
 
 
 def source_address(settings: Settings, definition: Definition, key: str) -> str:
-    """Where a partition's raw rows are (or will be), as people know it: a file, or the rows of a database."""
+    """Where a partition's raw rows are (or will be), as people know it: files, or rows of a database or a table."""
     source = definition.source
     if source.type == "sql":
         return f"{source.table or 'the query'} of the connection {source.connection}"
-    path = source_file(settings, definition, key)
+    place = _place(settings, source.path, key)
+    if source.type == "delta":
+        place = f"the Delta table {place}"
+    joined = [_place(settings, table.path, key) for table in source.tables.values() if table.type == "files"]
+    return f"{place} (or {', '.join(joined)}, which is joined with it)" if joined else place
+
+
+def _place(settings: Settings, template: str, key: str) -> str:
+    path = source_path(settings, template, key if "{partition}" in template else None)
     if settings.bucket is None or not path.is_relative_to(settings.store):
         return str(path)
     return f"{settings.bucket.url}/{path.relative_to(settings.store).as_posix()}"
@@ -222,7 +231,7 @@ def _absent(settings: Settings, definition: Definition, keys: Sequence[str]) -> 
 
 def _is_local_file(settings: Settings, definition: Definition) -> bool:
     """Whether a glance at this machine's files tells if a partition is there."""
-    return definition.source.type == "files" and settings.bucket is None
+    return definition.source.type == "files" and settings.bucket is None and not definition.source.tables
 
 
 def _thing(definition: Definition) -> str:
@@ -235,7 +244,8 @@ def _words(definition: Definition) -> tuple[str, str]:
         return "does not exist", "Put the file there"
     delay = definition.source.arrives_after
     late = f", or they are taken to be complete only {delay} after its end (source.arrives_after)" if delay else ""
-    return f"has no rows of it{late}", "Load the rows into the database"
+    where = "database" if definition.source.type == "sql" else "table"
+    return f"has no rows of it{late}", f"Load the rows into the {where}"
 
 
 def _one_partition_later(definition: Definition, due: datetime) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from include.spec.definition import Definition
 from plugins.operators import environment
 from plugins.operators.environment import child_environment, source_variables, sqlalchemy_url
 from plugins.operators.step import StepOperator
-from plugins.sensors.partitions import source_address
+from plugins.sensors.partitions import _absent, source_address
 from plugins.sensors.triggers import SourceTrigger, absent_partitions
+from tests.lake.delta_world import delta_definition
+from tests.lake.join_world import joined_definition, land_all
 from tests.lake.sql_world import DAYS, make_orders, sql_definition
 
 WAREHOUSE = {
@@ -112,3 +115,23 @@ def write(folder: Path, definition: Definition) -> None:
 
 def test_people_see_the_connection_and_never_the_address(settings: Settings) -> None:
     assert source_address(settings, sql_definition(), DAYS[0]) == "orders of the connection shop"
+
+
+def test_people_see_the_delta_table_and_the_files_that_are_joined(settings: Settings) -> None:
+    store = settings.store
+    assert source_address(settings, delta_definition(), DAYS[0]) == f"the Delta table {store}/warehouse/orders"
+    assert source_address(settings, joined_definition(), DAYS[0]) == (
+        f"{store}/landing/orders/{DAYS[0]}.parquet (or {store}/landing/shops.csv, "
+        f"{store}/landing/weather/{DAYS[0]}.csv, which is joined with it)"
+    )
+
+
+def test_a_partition_whose_joined_file_is_not_there_has_not_arrived(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings
+) -> None:
+    land_all(settings, DAYS[:2])
+    (settings.store / "landing" / "weather" / f"{DAYS[0]}.csv").unlink()
+    write(tmp_path, joined_definition())
+    monkeypatch.setenv("NORIA_MODELS", str(tmp_path))
+    monkeypatch.setenv("NORIA_STORE", str(settings.store))
+    assert _absent(replace(settings, models=tmp_path), joined_definition(), DAYS) == [DAYS[0], DAYS[2]]

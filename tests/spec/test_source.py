@@ -30,6 +30,24 @@ QUERY = """\
   chunk: 1h
   parallel: 8
 """
+DELTA = """\
+  type: delta
+  path: "{store}/warehouse/flights"
+  filter: "country = 'DE'"
+  arrives_after: 2h
+"""
+JOINED = (
+    FILES
+    + """\
+  tables:
+    airports: {path: "{store}/airports/*.csv"}
+    weather: {path: "{store}/weather/{partition}.txt", format: csv}
+    routes: {type: delta, path: /warehouse/routes}
+  query: >-
+    SELECT s.*, w.rain FROM source s LEFT JOIN airports a USING (iata) LEFT JOIN weather w ON w.iata = s.iata
+    WHERE s.route IN (SELECT route FROM routes)
+"""
+)
 Load = Callable[..., Definition]
 
 
@@ -44,6 +62,21 @@ def test_a_query_with_all_keys_is_a_source(load: Load) -> None:
     assert "JOIN shops" in str(source.query)
     assert (source.filter, source.arrives_after) == ("country = 'DE'", timedelta(minutes=10))
     assert (source.chunk, source.parallel) == (timedelta(hours=1), 8)
+
+
+def test_a_delta_table_is_a_source(load: Load) -> None:
+    source = load((FILES, DELTA)).source
+    assert (source.type, source.path) == ("delta", "{store}/warehouse/flights")
+    assert (source.filter, source.arrives_after) == ("country = 'DE'", timedelta(hours=2))
+
+
+@pytest.mark.parametrize("driver", [JOINED, JOINED.replace(FILES, DELTA)])
+def test_tables_are_joined_by_a_query(load: Load, driver: str) -> None:
+    source = load((FILES, driver)).source
+    assert {name: (one.type, one.format) for name, one in source.tables.items()} == {
+        "airports": ("files", None), "weather": ("files", "csv"), "routes": ("delta", None),
+    }  # fmt: skip
+    assert str(source.query).startswith("SELECT s.*, w.rain FROM source s")
 
 
 BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
@@ -75,6 +108,79 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
     "empty filter": ((FILES, SQL + '  filter: " "\n'), 9, "source.filter", "Write one condition"),
     "filter that goes on": ((FILES, SQL + '  filter: "a = 1; b"\n'), 9, "source.filter", "no condition on rows"),
     "empty chunk": ((FILES, SQL + "  chunk: 0s\n"), 9, "source.chunk", "such as 1h"),
+    "a folder of a database": (
+        (FILES, SQL + '  path: "/a"\n'), 9, "source.path", "sources of type files and delta",
+    ),
+    "tables of a database": (
+        (FILES, SQL + "  tables: {a: {path: /a.csv}}\n"), 9, "source.tables", "write the joins into `query`",
+    ),
+    "a filter of files": ((FILES, FILES + "  filter: a = 1\n"), 8, "source.filter", "`type: sql` or `type: delta`"),
+    "a delay of files": ((FILES, FILES + "  arrives_after: 1h\n"), 8, "source.arrives_after", "of type sql and delta"),
+    "a chunk of files": ((FILES, FILES + "  chunk: 1h\n"), 8, "source.chunk", "write `type: sql`"),
+    "queries at once of files": ((FILES, FILES + "  parallel: 2\n"), 8, "source.parallel", "write `type: sql`"),
+    "a connection of files": ((FILES, FILES + "  connection: a\n"), 8, "source.connection", "write `type: sql`"),
+    "a relative path": ((FILES, FILES.replace("{store}/", "")), 7, "source.path", "Start it with {store}/ or /"),
+    "a path upwards": ((FILES, FILES.replace("landing", "..")), 7, "source.path", "Write the folder itself"),
+    "a wrong placeholder": (
+        (FILES, FILES.replace("{partition}", "{partitions}")), 7, "source.path", "Did you mean `{partition}`?",
+    ),
+    "no known format": (
+        (FILES, FILES.replace(".parquet", ".txt")), 7, "source.path", "or add `format: csv`",
+    ),
+    "an unknown format": ((FILES, FILES + "  format: xls\n"), 8, "source.format", "parquet"),
+    "a delta table without a path": (
+        (FILES, "  type: delta\n"), 5, "source.path", "such as {store}/warehouse/orders",
+    ),
+    "a delta table for each partition": (
+        (FILES, DELTA.replace("flights", "{partition}")), 7, "source.path", "Write the table's own folder",
+    ),
+    "a format of a delta table": ((FILES, DELTA + "  format: csv\n"), 10, "source.format", "write `type: files`"),
+    "a table of a delta table": ((FILES, DELTA + "  table: a\n"), 10, "source.table", "write `type: sql`"),
+    "a filter that is no condition on a row": (
+        (FILES, DELTA.replace("country = 'DE'", "a IN (SELECT b FROM c)")), 8, "source.filter", "is a subquery",
+    ),
+    "tables without a query": (
+        (FILES, JOINED[: JOINED.index("  query")]), 8, "source.tables", "Add `query`: one SELECT from `source`",
+    ),
+    "a table's name": (
+        (FILES, JOINED.replace("airports:", "source:")), 9, "source.tables.source", "is the driving table itself",
+    ),
+    "a table without a path": (
+        (FILES, JOINED.replace('{path: "{store}/airports/*.csv"}', "{}")), 9, "source.tables.airports.path", "missing",
+    ),
+    "an unknown type of a table": (
+        (FILES, JOINED.replace("type: delta", "type: sql")), 11, "source.tables.routes.type", "delta",
+    ),
+    "a table's relative path": (
+        (FILES, JOINED.replace("/warehouse/routes", "routes")), 11, "source.tables.routes.path", "Start it with",
+    ),
+    "a delta table for each partition to join": (
+        (FILES, JOINED.replace("/warehouse/routes", '"/routes/{partition}"')), 11, "source.tables.routes.path",
+        "without {partition}",
+    ),
+    "a format of a delta table to join": (
+        (FILES, JOINED.replace("/warehouse/routes", "/routes, format: csv")), 11, "source.tables.routes.format",
+        "belongs to tables of type files",
+    ),
+    "a table of an unknown format": (
+        (FILES, JOINED.replace(", format: csv", "")), 10, "source.tables.weather.path", "does not tell the format",
+    ),
+    "an unknown key of a table": (
+        (FILES, JOINED.replace("type: delta", "kind: delta")), 11, "source.tables.routes.kind", "there is no such key",
+    ),
+    "a table that is not declared": (
+        (FILES, JOINED.replace("JOIN weather w", "JOIN wether w")), 12, "source.query", "Did you mean `weather`?",
+    ),
+    "a table that is not read": (
+        (FILES, JOINED.replace("(SELECT route FROM routes)", "('a')")), 11, "source.tables.routes", "or remove it",
+    ),
+    "a query without the driving table": (
+        (FILES, JOINED.replace("source s", "airports s")), 12, "source.query", "does not read `source`",
+    ),
+    "a query that reads a file": (
+        (FILES, JOINED.replace("FROM routes", "FROM read_csv('/etc/passwd')")), 12, "source.query",
+        "a function in place of a table",
+    ),
     "no query at once": ((FILES, SQL + "  parallel: 0\n"), 9, "source.parallel", "at least 1"),
 }  # fmt: skip
 
