@@ -7,11 +7,13 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
 
 from include.errors import Refused
 from include.lake.connections import open_duckdb, quote_name
 from include.lake.delta_snapshot import DeltaFile, DeltaSnapshot
+from include.lake.faults import cause
 from include.lake.time_windows import Clock, Span
 from include.settings import Settings
 from include.spec.definition import Definition
@@ -39,6 +41,7 @@ class DeltaRows:
         self.snapshot = snapshot
         self._filter = None if definition.source.filter is None else check_expression(definition.source.filter)
         self._check_columns()
+        self._check_filter()
         self.clock: Clock = self._clock() if definition.source.has_time else "local"
         self._selected = self._select_files()
 
@@ -104,6 +107,8 @@ class DeltaRows:
             connection.register(_VALUES, pa.table({"_index": list(range(len(files))), **values}))
             condition = " AND ".join(f"({part.sql})" for part in parts)
             found = connection.execute(f"SELECT _index FROM {_VALUES} WHERE {condition} ORDER BY _index").fetchall()  # noqa: S608
+        except duckdb.Error as error:
+            raise self._unfit_filter(error) from None
         finally:
             connection.close()
         return [files[index] for (index,) in found]
@@ -145,6 +150,24 @@ class DeltaRows:
         for keys, name in wanted:
             if name not in names:
                 raise self._unfit(keys, f"has no column {name!r}", choose(name, names, kind="columns in the table"))
+
+    def _check_filter(self) -> None:
+        """Have DuckDB bind the filter to the table's types."""
+        if self._filter is None:
+            return
+        connection = open_duckdb(self._settings)
+        try:
+            connection.register(ROWS, self.snapshot.schema.empty_table())
+            connection.execute(f"SELECT 1 FROM {self.table([])}")  # noqa: S608 - the filter is checked
+        except duckdb.Error as error:
+            raise self._unfit_filter(error) from None
+        finally:
+            connection.close()
+
+    def _unfit_filter(self, error: duckdb.Error) -> DeltaColumnUnfit:
+        said = cause(error).partition(" LINE ")[0]
+        cure = "Write a condition on its columns, with casts where types differ."
+        return self._unfit(("source", "filter"), f"cannot be filtered so: {said}", cure)
 
     def _clock(self) -> Clock:
         name = self._definition.source.time_column

@@ -21,7 +21,7 @@ from include.lake.delta_rows import ROWS, DeltaRows
 from include.lake.delta_snapshot import DeltaFile, DeltaSnapshot
 from include.lake.faults import FILE_FAULTS, cause, is_ours
 from include.lake.outcomes import refused
-from include.lake.row_staging import RowStaging, is_due
+from include.lake.row_staging import RowStaging, is_due, late, untold, without_rows
 from include.lake.source_files import SourceFile
 from include.lake.staging import StagedPartition
 from include.lake.structure import count_faults
@@ -78,10 +78,9 @@ class DeltaSource:
         self._definition = definition
         self._calendar = PartitionCalendar.of(definition)
         self._rows = open_rows(settings, definition)
-        label = self._rows.snapshot.label
-        thing = "data in the table"
-        self._staging = RowStaging(settings, definition, attempt, suite_digest, shown=label, thing=thing)
-        self._file = SourceFile(path=Path(), shown=label, format="parquet", columns=())
+        self._label = self._rows.snapshot.label
+        self._staging = RowStaging(settings, definition, attempt, suite_digest, thing="data in the table")
+        self._file = SourceFile(path=Path(), shown=self._label, format="parquet", columns=())
 
     def stage(
         self, keys: Sequence[str], published: Mapping[str, PartitionRecord], *, force: bool = False
@@ -93,19 +92,19 @@ class DeltaSource:
         :raises DeltaFileGone: if the version lost a file while it was read.
         """
         known = {} if force else published
-        _log.info("reading %s", self._rows.snapshot.label)
+        _log.info("reading %s", self._label)
         if self._definition.source.has_time:
             results = self._stage_by_time(keys, known)
         else:
             results = [self._stage_whole(key, known) for key in keys]
-        return [replace(one, origins=(self._rows.snapshot.label,)) for one in results]
+        return [replace(one, origins=(self._label,)) for one in results]
 
     def _stage_by_time(self, keys: Sequence[str], known: Mapping[str, PartitionRecord]) -> list[StagedPartition]:
         partitions = sorted(self._calendar.from_key(key) for key in keys)
         due = [partition for partition in partitions if is_due(self._definition, partition)]
-        results = [self._staging.late(partition) for partition in partitions if partition not in due]
+        results = [late(self._definition, partition, self._label) for partition in partitions if partition not in due]
         found = {partition.key: span_of(partition, self._calendar, self._rows.clock) for partition in due}
-        results += [self._staging.untold(key) for key, span in found.items() if span is None]
+        results += [untold(self._definition, key, self._label) for key, span in found.items() if span is None]
         for batch in _batches(self._rows, [span for span in found.values() if span is not None]):
             results += self._stage_batch(batch, known)
         return results
@@ -132,7 +131,7 @@ class DeltaSource:
 
     def _stage_whole(self, key: str, known: Mapping[str, PartitionRecord]) -> StagedPartition:
         if not self._rows.has_row(None):
-            return self._staging.without_rows(key)
+            return without_rows(key, self._label)
         connection = self._connect(self._rows.files(None))
         try:
             read = self._conversions(connection)
@@ -160,9 +159,8 @@ class DeltaSource:
         return [conversion(name, kind, kinds[name], source.time_zone) for name, kind in source.columns.items()]
 
     def _unreadable(self, key: str, error: Exception) -> StagedPartition:
-        label = self._rows.snapshot.label
-        problem = f"{label} cannot be read: {cause(error)}. Restore its files and ingest the partition again."
-        return refused(key, label, problem)
+        cure = "Restore its files, or correct source.filter, and ingest the partition again."
+        return refused(key, self._label, f"{self._label} cannot be read: {cause(error)}. {cure}")
 
 
 def _batches(rows: DeltaRows, spans: Sequence[Span]) -> Iterator[list[Span]]:

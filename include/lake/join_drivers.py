@@ -18,7 +18,7 @@ from include.lake.faults import FILE_FAULTS, cause, is_ours
 from include.lake.join_inputs import FilesInput, files_input
 from include.lake.outcomes import missing, refused
 from include.lake.raw_rows import partition_label
-from include.lake.row_staging import RowStaging, is_due
+from include.lake.row_staging import is_due, late, untold, without_rows
 from include.lake.source_files import UnreadableFile, file_format, is_file_per_partition, partition_source
 from include.lake.staging import StagedPartition
 from include.lake.store import store_of
@@ -61,7 +61,7 @@ class Driver(Protocol):
         """The rows of a partition; or what becomes of it, because they are not there or not readable."""
 
 
-def open_driver(settings: Settings, definition: Definition, staging: RowStaging) -> Driver:
+def open_driver(settings: Settings, definition: Definition) -> Driver:
     """The driving table that a definition names.
 
     :raises NoSuchDeltaTable: if it is a Delta table that is not there.
@@ -69,7 +69,7 @@ def open_driver(settings: Settings, definition: Definition, staging: RowStaging)
     :raises DeltaColumnUnfit: if its event time is no time.
     """
     if definition.source.type == "delta":
-        return _DeltaDriver(definition, open_rows(settings, definition), staging)
+        return _DeltaDriver(definition, open_rows(settings, definition))
     return _FilesDriver(settings, definition)
 
 
@@ -229,23 +229,23 @@ class _DeltaTableRows:
 class _DeltaDriver:
     """One version of a Delta table, by window of the event time or as a whole."""
 
-    def __init__(self, definition: Definition, rows: DeltaRows, staging: RowStaging) -> None:
+    def __init__(self, definition: Definition, rows: DeltaRows) -> None:
         self._definition = definition
         self._rows = rows
-        self._staging = staging
         self._calendar = PartitionCalendar.of(definition)
 
     def open(self, key: str) -> DriverRows | StagedPartition:
         """See :class:`Driver`."""
+        label = self._rows.snapshot.label
         if not self._definition.source.has_time:
             there = self._rows.has_row(None)
-            return _DeltaTableRows(self._rows, self._rows.files(None), []) if there else self._staging.without_rows(key)
+            return _DeltaTableRows(self._rows, self._rows.files(None), []) if there else without_rows(key, label)
         partition = self._calendar.from_key(key)
         if not is_due(self._definition, partition):
-            return self._staging.late(partition)
+            return late(self._definition, partition, label)
         span = span_of(partition, self._calendar, self._rows.clock)
         if span is None:
-            return self._staging.untold(key)
+            return untold(self._definition, key, label)
         if not self._rows.has_row(span):
-            return self._staging.without_rows(key)
+            return without_rows(key, label)
         return _DeltaTableRows(self._rows, self._rows.files(span), [span])

@@ -57,10 +57,8 @@ class JoinedSource:
         source = definition.source
         self._query: Query = check_query(source.query or "", frozenset({DRIVER, *source.tables}))
         self._place = key_place(settings.models, definition.model, ("source", "query"))
-        shown = f"what source.query makes of {source.path}"
-        thing = "tables or the query"
-        self._staging = RowStaging(settings, definition, attempt, suite_digest, shown=shown, thing=thing)
-        self._driver = open_driver(settings, definition, self._staging)
+        self._staging = RowStaging(settings, definition, attempt, suite_digest, thing="tables or the query")
+        self._driver = open_driver(settings, definition)
         self._tables = JoinTables(settings, definition)
 
     def stage(

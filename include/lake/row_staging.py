@@ -31,17 +31,15 @@ class RowStaging:
     """Stages partitions of one model for one attempt.
 
     :param suite_digest: digest of the raw suite, so that a new suite has everything judged again.
-    :param shown: how people know the source.
     :param thing: what is to be repaired if rows are wrong.
     """
 
     def __init__(
-        self, settings: Settings, definition: Definition, attempt: str, suite_digest: str, *, shown: str, thing: str
+        self, settings: Settings, definition: Definition, attempt: str, suite_digest: str, *, thing: str
     ) -> None:
         self._settings = settings
         self._definition = definition
         self._suite_digest = suite_digest
-        self._shown = shown
         self._thing = thing
         self._writer = StagingWriter(
             settings,
@@ -63,9 +61,9 @@ class RowStaging:
         good: list[str] = []
         for index, key in enumerate(keys):
             if index not in counts:
-                results.append(self.without_rows(key))
+                results.append(without_rows(key, scan.file.shown))
             elif counts[index].bad:
-                results.append(refused(key, self._shown, scan.problem(key, counts[index], self._thing)))
+                results.append(refused(key, scan.file.shown, scan.problem(key, counts[index], self._thing)))
             else:
                 good.append(key)
         if not good:
@@ -119,23 +117,26 @@ class RowStaging:
             return unchanged(record, file.shown)
         return staged(key, file, inputs, written, notes)
 
-    def late(self, partition: Partition) -> StagedPartition:
-        """A partition that is not due yet."""
-        complete = partition.end + self._definition.source.arrives_after
-        why = f"its rows are taken to be complete at {complete.isoformat()} (source.arrives_after)"
-        return absent(partition.key, self._shown, why)
 
-    def without_rows(self, key: str) -> StagedPartition:
-        """A partition of which the source has no row."""
-        return absent(key, self._shown, f"{self._shown} has no row {'at all' if key == WHOLE_KEY else 'of it'}")
+def late(definition: Definition, partition: Partition, shown: str) -> StagedPartition:
+    """A partition that is not due yet."""
+    complete = partition.end + definition.source.arrives_after
+    why = f"its rows are taken to be complete at {complete.isoformat()} (source.arrives_after)"
+    return absent(partition.key, shown, why)
 
-    def untold(self, key: str) -> StagedPartition:
-        """The second of two equal hours, whose rows cannot be told from those of the first."""
-        why = (
-            f"{self._definition.source.event_time} has no time zone, so its rows are those of the hour before; give "
-            "the column a time zone in the source, or cut the partitions in UTC"
-        )
-        return absent(key, self._shown, why)
+
+def without_rows(key: str, shown: str) -> StagedPartition:
+    """A partition of which the source has no row."""
+    return absent(key, shown, f"{shown} has no row {'at all' if key == WHOLE_KEY else 'of it'}")
+
+
+def untold(definition: Definition, key: str, shown: str) -> StagedPartition:
+    """The second of two equal hours, whose rows cannot be told from those of the first."""
+    why = (
+        f"{definition.source.event_time} has no time zone, so its rows are those of the hour before; give the column a "
+        "time zone in the source, or cut the partitions in UTC"
+    )
+    return absent(key, shown, why)
 
 
 def is_due(definition: Definition, partition: Partition) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from include.errors import Refused
 from include.lake.connections import open_duckdb, quote_name
-from include.lake.row_staging import RowStaging, is_due
+from include.lake.row_staging import RowStaging, is_due, late, untold
 from include.lake.source_files import SourceFile, scan_sql
 from include.lake.sql_extract import Extract, SqlReader
 from include.lake.staging import StagedPartition
@@ -49,9 +49,7 @@ class SqlSource:
         self.definition = definition
         self._calendar = PartitionCalendar.of(definition)
         self._reader = SqlReader(settings, definition)
-        self._staging = RowStaging(
-            settings, definition, attempt, suite_digest, shown=self._reader.shown, thing="data in the database"
-        )
+        self._staging = RowStaging(settings, definition, attempt, suite_digest, thing="data in the database")
 
     def stage(
         self, keys: Sequence[str], published: Mapping[str, PartitionRecord], *, force: bool = False
@@ -63,20 +61,21 @@ class SqlSource:
         :raises SourceAway: if the database was lost; a later attempt goes on from there.
         :raises SourceBroken: if it refuses login or query.
         """
+        shown = self._reader.shown
         partitions = sorted(self._calendar.from_key(key) for key in keys)
         due = [partition for partition in partitions if is_due(self.definition, partition)]
-        late = [self._staging.late(partition) for partition in partitions if partition not in due]
+        waiting = [late(self.definition, partition, shown) for partition in partitions if partition not in due]
         if not due:
-            return late
+            return waiting
         form = self._reader.time_form()
         spans = {partition.key: span_of(partition, self._calendar, form.clock) for partition in due}
         windows = cut([span for span in spans.values() if span is not None], self.definition.source.chunk)
         extracts = self._reader.extract(form, windows, fresh=force)
-        results = [self._staging.untold(key) for key, span in spans.items() if span is None]
+        results = [untold(self.definition, key, shown) for key, span in spans.items() if span is None]
         for batch in _batches(extracts):
             results += self._stage_batch(batch, spans, form.clock, {} if force else published)
         self._reader.forget()
-        return late + results
+        return waiting + results
 
     def _stage_batch(
         self,

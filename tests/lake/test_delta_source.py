@@ -240,6 +240,10 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         r"source\.columns\.prize: the Delta table .* \(version 0\) has no column 'prize'\. Did you mean `price`",
     ),
     "no such column to filter by": ({"filter": "colour = 'red'"}, r"source\.filter: .* has no column 'colour'"),
+    "a filter of another type": (
+        {"filter": "at > 5"},
+        r"source\.filter: .* cannot be filtered so: .*\. Write a condition on its columns, with casts",
+    ),
     "the event time is text": (
         {"event_time": "secret", "columns": make_definition().source.columns | {"secret": "timestamp"}},
         r"source\.event_time: .* keeps 'secret' as string, which is no time\. The event time must be a timestamp",
@@ -253,6 +257,12 @@ def test_columns_that_do_not_fit_are_one_refusal(settings: Settings, case: str) 
     change, words = UNFIT[case]
     with pytest.raises(DeltaColumnUnfit, match=words):
         stage(settings, delta_definition(**change))
+
+
+def test_a_filter_that_fails_on_the_partition_s_values_is_one_refusal(settings: Settings) -> None:
+    write_orders(settings, rows=orders(DAYS[0], country=["DE"] * 4), partition_by=["country"])
+    with pytest.raises(DeltaColumnUnfit, match=r"source\.filter: .* Could not convert string 'DE'"):
+        stage(settings, delta_definition(filter="CAST(country AS INTEGER) = 7"))
 
 
 def _delete_by_vector(settings: Settings) -> None:
