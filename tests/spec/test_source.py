@@ -181,6 +181,22 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
         (FILES, JOINED.replace("FROM routes", "FROM read_csv('/etc/passwd')")), 12, "source.query",
         "a function in place of a table",
     ),
+    "an unknown size": (("partition: day", "partition: week"), 8, "source.partition", "hour"),
+    "an unknown zone": (("America/New_York", "America/New_Work"), 9, "source.time_zone", "no time zone"),
+    "no day": (("starts: 2013-01-01", "starts: 2013-02-30"), 10, "source.starts", "is not a day"),
+    "no first day": (("  starts: 2013-01-01\n", ""), 5, "source.starts", "Add `starts`"),
+    "an end before the start": (
+        ("starts: 2013-01-01", "starts: 2013-01-01\n  ends: 2012-01-01"), 11, "source.ends", "ends before it starts",
+    ),
+    "an event time that is no column": (("event_time: at", "event_time: att"), 11, "source.event_time", "`at`"),
+    "an event time that is no time": (
+        ("event_time: at", "event_time: carrier"), 11, "source.event_time", "must have the type timestamp",
+    ),
+    "an entity that is no column": (("entity: [id, at]", "entity: [ident]"), 12, "source.entity[0]", "no column"),
+    "no entity": (("entity: [id, at]", "entity: []"), 12, "source.entity", "Write at least one"),
+    "a column of an unknown type": (
+        ("distance: number", "distance: float"), 17, "source.columns.distance", "number",
+    ),
     "no query at once": ((FILES, SQL + "  parallel: 0\n"), 9, "source.parallel", "at least 1"),
 }  # fmt: skip
 

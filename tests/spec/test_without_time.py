@@ -69,6 +69,14 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
         ("  holdout: 20%", "  holdout: 20%\n  search: {trials: 3, folds: 5, space: {max_depth: [3, 6]}}"),
         20, "training.search.folds", "At most 3 folds fit",
     ),
+    "delay of a delta table": (
+        ('files\n  path: "{store}/landing/all.parquet"', "delta\n  path: /orders\n  arrives_after: 1h"),
+        8, "source.arrives_after", "it has no partitions that end",
+    ),
+    "a joined file for each partition": (
+        ("  entity: [id]", '  tables: {a: {path: "/{partition}.csv"}}\n  query: FROM source, a\n  entity: [id]'),
+        8, "source.tables.a.path", "without an event_time the data is one whole",
+    ),
     "zone": (("  entity: [id]", "  time_zone: Europe/Berln\n  entity: [id]"), 8, "source.time_zone", "Europe/Berlin"),
 }  # fmt: skip
 
