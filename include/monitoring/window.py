@@ -1,39 +1,41 @@
-"""The window that is checked: the newest published partitions, counted over the bins of a training profile."""
+"""The window that is checked, the windows of the same season before it, and the counts of their partitions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-import duckdb
-import pandas as pd
-
-from include.lake.connections import open_duckdb, quote_name
+from include.lake.columns import FEATURE_PREFIX
+from include.lake.connections import open_duckdb, quote_name, quote_text
 from include.lake.table import LakeTable
+from include.monitoring.counting import Counts, count_rows
 from include.settings import Settings
 from include.spec.partitions import WHOLE_KEY, Partition, PartitionCalendar, WholeCalendar
-from include.training.packaged_model import PREFIX
-from include.training.profile import count_like, merge
+
+#: DuckDB spills beyond it; counts need a small part of it, however many rows there are.
+_MEMORY: Final = "512MiB"
 
 
 @dataclass(frozen=True)
-class CountedWindow:
-    """Counts of a window's rows.
+class CountedPartitions:
+    """Counts of published partitions, each by itself.
 
-    :param rows: number of rows.
-    :param features: by feature: counts over the reference's bins.
+    :param by_key: counts by partition; one without rows is not there.
+    :param features: the reference's features that the table has.
     :param version: version of the features table that was read.
     :param digest: digest of the partitions that were read.
-    :param absent: features of the profile that the table does not have.
+    :param absent: features of the reference that the table does not have.
+    :param new: features of the table that the reference does not have.
     """
 
-    rows: int
-    features: dict[str, Any]
+    by_key: dict[str, Counts]
+    features: dict[str, Mapping[str, Any]]
     version: int
     digest: str
     absent: tuple[str, ...]
+    new: tuple[str, ...]
 
 
 def newest_partitions(
@@ -54,41 +56,56 @@ def newest_partitions(
     return [one for one in ended if calendar.local(one.start) >= first or one is ended[-1]]
 
 
-def count_window(
-    settings: Settings,
-    model: str,
-    partitions: Sequence[Partition],
-    reference: Mapping[str, Any],
-    *,
-    version: int | None = None,
-) -> CountedWindow:
-    """Count the features of published partitions over the bins of a profile, one partition in memory at a time.
+def earlier_seasons(
+    calendar: PartitionCalendar, published: Iterable[str], window: Sequence[Partition], every: timedelta, count: int
+) -> list[list[Partition]]:
+    """The windows that lie one, two, … seasons before a window and are published as it is, the newest first.
+
+    :param window: partitions of a source with time, not empty.
+    :param every: the season's length; on the local clock, so that a week is a week over a change of the clock.
+    """
+    known = set(published)
+    start, end = calendar.local(window[0].start), calendar.local(window[-1].end)
+    found = []
+    for number in range(1, count + 1):
+        first, last = (calendar.instant(edge - number * every) for edge in (start, end))
+        covered = calendar.covering(first, last)
+        if all(partition.key in known for partition in covered):
+            found.append(covered)
+    return found
+
+
+def count_partitions(
+    settings: Settings, model: str, keys: Sequence[str], reference: Mapping[str, Any], *, version: int | None = None
+) -> CountedPartitions:
+    """Count the features of published partitions over the bins of a profile, in one scan.
 
     :param reference: by feature: column profile of the training part.
     :param version: of the features table; None: the newest.
     """
     table = LakeTable(settings, model, "features")
     version = table.version() if version is None else version
-    keys = [one.key for one in partitions]
-    there = set(table.open(version).schema().to_arrow().names)
-    wanted = [name for name in reference if PREFIX + name in there]
-    counted = {name: count_like(reference[name], []) for name in wanted}
-    rows = 0
-    if not wanted:
-        return CountedWindow(0, {}, version, table.digest(version, keys), tuple(reference))
-    with open_duckdb(settings) as connection:
-        table.scan(connection, "features", version=version, keys=keys)
-        for key in keys:
-            values = _values(connection, key, wanted)
-            rows += len(values)
-            for name in wanted:
-                counted[name] = merge(counted[name], count_like(reference[name], values[PREFIX + name]))
-    absent = tuple(name for name in reference if name not in counted)
-    return CountedWindow(rows, counted, version, table.digest(version, keys), absent)
+    held = [name for name in table.open(version).schema().to_arrow().names if name.startswith(FEATURE_PREFIX)]
+    there = {name.removeprefix(FEATURE_PREFIX) for name in held}
+    wanted = {name: profile for name, profile in reference.items() if name in there}
+    return CountedPartitions(
+        by_key=_count(table, version, keys, wanted),
+        features=wanted,
+        version=version,
+        digest=table.digest(version, keys),
+        absent=tuple(name for name in reference if name not in there),
+        new=tuple(sorted(there - set(reference))),
+    )
 
 
-def _values(connection: duckdb.DuckDBPyConnection, key: str, features: Sequence[str]) -> pd.DataFrame:
-    """The features in one partition, a column ``feature_<name>`` each."""
-    columns = ", ".join(quote_name(PREFIX + name) for name in features)
-    query = f"SELECT {columns} FROM features WHERE partition = ?"  # noqa: S608 - names are quoted
-    return connection.execute(query, [key]).df()
+def _count(table: LakeTable, version: int, keys: Sequence[str], wanted: Mapping[str, Any]) -> dict[str, Counts]:
+    files = {key: path for key, path in table.files(version).items() if key in set(keys)}
+    if not files:
+        return {}
+    table.store.fetch(*files.values(), fixed=True)
+    listed = ", ".join(quote_text(str(path)) for path in files.values())
+    relation = f"read_parquet([{listed}], filename = true, hive_partitioning = false)"
+    columns = {name: quote_name(FEATURE_PREFIX + name) for name in wanted}
+    with open_duckdb(table.settings, memory=_MEMORY, readable=[table.folder]) as connection:
+        counted = count_rows(connection, relation, "filename", columns, wanted)
+    return {key: counted[str(path)] for key, path in files.items() if str(path) in counted}

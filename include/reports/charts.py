@@ -188,3 +188,30 @@ def interval_bar(low: float, value: float, high: float, bound: float, *, good: b
         f'<circle cx="{places["value"]:.1f}" cy="11" r="4.5" style="fill:var({colour})"/>',
     ]
     return _svg(width, height, "Interval and bound", parts)
+
+
+def trend_chart(points: Sequence[float | None], *, title: str) -> Markup:
+    """A line over the last windows, oldest first, with the limit at 1 dashed; a point beyond it is drawn as bad.
+
+    :param points: value by limit; None where there is none. What is above 3 is drawn at 3.
+    :param title: what a reader hears or sees on hovering.
+    """
+    width, height, pad, top = 130, 36, 5, 3.0
+    step = (width - 2 * pad) / max(len(points) - 1, 1)
+    places = [
+        (pad + index * step, pad + (height - 2 * pad) * (1 - min(point, top) / top), point >= 1)
+        for index, point in enumerate(points)
+        if point is not None
+    ]
+    limit = pad + (height - 2 * pad) * (1 - 1 / top)
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
+    parts = [
+        f"<title>{escape(title)}</title>",
+        f'<line x1="0" y1="{limit:.1f}" x2="{width}" y2="{limit:.1f}" style="{_LINE};stroke-dasharray:3 3"/>',
+        f'<polyline points="{path}" style="fill:none;stroke:var(--soft);stroke-width:1.2"/>',
+    ]
+    parts += [
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" style="fill:var({"--bad" if beyond else "--accent"})"/>'
+        for x, y, beyond in places
+    ]
+    return _svg(width, height, title, parts)

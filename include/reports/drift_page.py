@@ -1,4 +1,4 @@
-"""The drift page: the verdict first, then every feature by falling PSI with its shares before and now."""
+"""The drift page: the verdict first, then each feature, the most drifted first: change, limit, trend, distributions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from include.reports.charts import paired_bars
+from markupsafe import Markup
+
+from include.reports.charts import overlaid_histograms, paired_bars, trend_chart
 from include.reports.layout import format_percent, format_value, write_page
 from include.spec.partitions import WHOLE_KEY
 
@@ -16,6 +18,8 @@ _HEADS = {
     "no drift": ("good", "No drift: the newest data is within the limits"),
     "not enough data": ("warn", "Not enough data to tell"),
 }
+_PASSING = ("warn", "This window drifted, but not enough of the last ones did")
+_BASES = {"training": "the training part", "season": "earlier windows of the same season"}
 
 
 def write_drift_page(path: Path, report: Document) -> Path:
@@ -23,7 +27,8 @@ def write_drift_page(path: Path, report: Document) -> Path:
 
     :returns: the path.
     """
-    tone, head = _HEADS[report["verdict"]]
+    passing = report["window_verdict"] == "drift" and report["verdict"] != "drift"
+    tone, head = _PASSING if passing else _HEADS[report["verdict"]]
     return write_page(
         path,
         "drift.html",
@@ -32,7 +37,8 @@ def write_drift_page(path: Path, report: Document) -> Path:
         head=head,
         todo=_todo(report),
         facts=_facts(report),
-        features=[_feature(feature, report["limits"]["psi"]) for feature in report["features"]],
+        features=[_feature(feature, report["trend"]) for feature in report["features"]],
+        windows=[(one["end"], _mark(one["verdict"])) for one in reversed(report["trend"])],
         origin=_origin(report),
     )
 
@@ -48,16 +54,19 @@ def _todo(report: Document) -> str:
 
 
 def _facts(report: Document) -> list[tuple[str, object]]:
-    window = report["window"]
+    window, limits, persistence = report["window"], report["limits"], report["limits"]["persistence"]
     days = "none" if not window["first"] else _span(window["first"], window["last"])
+    share = limits["share_of_features"]
+    asked = "one feature" if share is None else f"{format_percent(share, 0)} of the features"
     return [
         ("Model", report["model"]),
         ("Champion", f"version {report['champion_version']}"),
         ("As of", report["as_of"]),
         ("Partitions", days),
         ("Rows", window["rows"]),
+        ("Compared with", _BASES[report["source"].get("basis", "training")]),
         ("Drifted features", format_percent(report["share"], 0)),
-        ("Limit", f"{format_percent(report['limits']['share_of_features'], 0)} at PSI {report['limits']['psi']:g}"),
+        ("Drift is", f"{asked}, in {persistence['drifted']} of {persistence['of']} windows"),
         ("Retraining", "started" if report["retrain"] else "not started"),
     ]
 
@@ -72,33 +81,96 @@ def _window(window: Document) -> str:
     return f"{window['start']} to {window['end']}, {window['partitions']} partitions"
 
 
-def _feature(feature: Document, limit: float) -> dict[str, Any]:
+def _mark(verdict: str) -> tuple[str, str]:
+    return _HEADS[verdict][0], verdict
+
+
+def _feature(feature: Document, trend: list[Document]) -> dict[str, Any]:
     tones = {True: ("bad", "drifted"), False: ("good", "stable"), None: ("", "too few rows")}
     tone, word = tones[feature["drifted"]]
+    distances = feature["distances"] or {}
     return {
         "name": feature["name"],
         "type": feature["type"],
-        "psi": format_value(feature["psi"], 3),
-        "share": 0 if feature["psi"] is None else feature["psi"] / (2 * limit),
-        "chance": format_value(feature["chance"], 2),
         "tone": tone,
         "word": word,
-        "missing": f"{format_percent(feature['missing_before'])} → {format_percent(feature['missing_now'])}",
-        "chart": paired_bars(feature["bins"]),
+        "changes": [_change(feature, change) for change in feature["changes"]],
+        "distances": _distances(distances),
+        "trend": _trend(feature["name"], trend),
+        "chart": _chart(feature),
         "bins": feature["bins"],
+        "open": feature["drifted"],
     }
+
+
+def _change(feature: Document, change: Document) -> dict[str, Any]:
+    if change["what"] == "missing":
+        words = f"missing {format_percent(feature['missing_before'])} → {format_percent(feature['missing_now'])}"
+    elif feature["type"] == "numeric":
+        words = f"{format_percent(change['size'])} of the rows on another side"
+    else:
+        words = f"{format_percent(change['size'])} of the rows in another category"
+    limit = format_percent(change["limit"])
+    varies = " (it varies so anyway)" if change["ordinary"] == change["limit"] else ""
+    return {
+        "words": words,
+        "limit": f"limit {limit}{varies}, by chance {_chance(change['p'])}",
+        "share": change["size"] / (2 * change["limit"]),
+        "tone": "bad" if change["drifted"] else "good",
+    }
+
+
+def _chance(p: float) -> str:
+    if p >= 0.01:
+        return format_percent(p, 0)
+    return "less than 1 in 10,000" if p < 1e-4 else format_percent(p, 2)
+
+
+def _distances(distances: Document) -> list[tuple[str, str]]:
+    """Name and value of each distance that there is, for the row's small print."""
+    named = [
+        ("PSI", distances.get("psi"), ""),
+        ("by chance", distances.get("psi_by_chance"), ""),
+        ("Jensen-Shannon", distances.get("jensen_shannon"), ""),
+        ("Kolmogorov-Smirnov", distances.get("kolmogorov_smirnov"), ""),
+        ("Wasserstein", distances.get("wasserstein"), " sd"),
+        ("total variation", distances.get("total_variation"), ""),
+    ]
+    found = [(name, f"{format_value(value, 2)}{unit}") for name, value, unit in named if value is not None]
+    if distances.get("unseen"):
+        found.append(("never seen in training", format_percent(distances["unseen"])))
+    return found
+
+
+def _trend(name: str, trend: list[Document]) -> Markup | str:
+    if len(trend) < 2:
+        return ""
+    sides = [one["features"].get(name, (None, None)) for one in trend]
+    points = [None if size is None or not limit else size / limit for size, limit in sides]
+    return trend_chart(points, title=f"{name}: change by limit in the last {len(trend)} windows")
+
+
+def _chart(feature: Document) -> Markup:
+    drawn = feature["histogram"]
+    if drawn is None or not sum(drawn["reference"]) or not sum(drawn["current"]):
+        return paired_bars(feature["bins"])
+    return overlaid_histograms(drawn["edges"], drawn["reference"], drawn["current"], title=feature["name"])
 
 
 def _origin(report: Document) -> list[tuple[str, object]]:
     source, window = report["source"], report["window"]
     if not source:
         return []
+    part = f"training part of version {report['champion_version']}"
+    where = part if source["basis"] == "training" else f"{_BASES['season']}, over the bins of the {part}"
     facts: list[tuple[str, object]] = [
-        ("Reference", f"training part of version {report['champion_version']}, {source['reference_rows']:,} rows"),
+        ("Reference", f"{where}, {source['reference_rows']:,} rows"),
         ("Champion as of", report["champion_as_of"]),
         ("Window", _window(window)),
         ("Features table", f"version {source['features_version']}, digest {source['features_digest']}"),
     ]
     if source["absent"]:
         facts.append(("No longer in the table", source["absent"]))
+    if source["new"]:
+        facts.append(("New in the table, not judged", source["new"]))
     return facts

@@ -252,12 +252,43 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals.")
 
 
+class Season(Section):
+    """Windows of the same season instead of the training part, where there are enough."""
+
+    every: Duration = Field(
+        timedelta(days=7), description="After how long the season returns: 7d compares with the same days of the week."
+    )
+    windows: int = Field(
+        4, ge=3, le=60, description="Earlier windows that are compared with; at least 3 must be there."
+    )
+
+
+class Persistence(Section):
+    """Drift that stays: so many of the last windows, and the newest."""
+
+    of: int = Field(1, ge=1, le=100, description="Windows that are looked at, this one included.")
+    drifted: int = Field(1, ge=1, le=100, description="So many of them must have drifted; the newest must.")
+
+
 class Drift(Section):
     """When the newest data counts as drifted."""
 
     window: Duration = Field(timedelta(days=7), description="Newest data that is compared with the training profile.")
-    psi: float = Field(0.2, gt=0, description="PSI from which a feature has drifted.")
-    share_of_features: float = Field(0.3, gt=0, le=1, description="Share of drifted features that means drift.")
+    least_change: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="Smallest change of a feature that matters, as a share of the rows: on another side of some "
+        "number, in another category, or missing. What the training part varies over time is allowed anyway.",
+    )
+    significance: float = Field(
+        0.01, gt=0, le=0.2, description="Greatest chance that a window without drift is said to have drifted features."
+    )
+    share_of_features: float | None = Field(
+        None, gt=0, le=1, description="Share of drifted features that means drift; by default a single one does."
+    )
+    season: Season | None = Field(None, description="Compare with earlier windows of the same season.")
+    persistence: Persistence = Field(Persistence(), description="Windows that must have drifted.")
 
 
 class Retrain(Section):

@@ -10,8 +10,11 @@ from include.errors import NothingToDo
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
+    from include.monitoring.check import Check
     from include.monitoring.drift import DriftResult
+    from include.monitoring.persistence import Lasting
     from include.monitoring.retraining import Answer
+    from include.registry.results import CheckResult
     from include.registry.state import DeployedVersion
     from include.spec.partitions import Partition
 
@@ -42,8 +45,9 @@ class NothingNew(NothingToDo):
 def run(call: StepCall) -> Document:
     """Check for drift; writes the page and a check result, which is also the memory of what drift has started.
 
-    :returns: ``drift``, ``retrain``, ``start_id``, ``reason``, ``verdict``, ``window`` (first, last, start, end,
-        partitions, rows), ``share``, ``features`` (name, psi, drifted), ``page``, ``champion_version``.
+    :returns: ``drift``, ``retrain``, ``start_id``, ``reason``, ``verdict`` (that counts), ``window_verdict`` (on this
+        window alone), ``window`` (first, last, start, end, partitions, rows), ``share``, ``features`` (name, drifted,
+        what, size, limit, p, missing and the distances), ``report``, ``page``, ``champion_version``.
     :raises NoChampion: if nothing is in production.
     :raises NothingNew: of data without time, if there is no newer delivery than the champion's.
     :raises ModelAway: if the champion's profile cannot be had.
@@ -55,26 +59,22 @@ def run(call: StepCall) -> Document:
         raise NoChampion(call.definition.model)
     if not call.definition.source.has_time:
         _require_new_delivery(call, champion)
-    partitions = _window(call)
-    result, source = _judge(call, champion, partitions)
-    window = _describe(partitions, result.rows)
+    partitions, seasons = _windows(call)
+    check = _check(call, champion, partitions, seasons)
     report = {
         "model": call.definition.model,
         "as_of": call.as_of.isoformat(),
-        "verdict": result.verdict,
-        "drift": result.verdict == "drift",
-        "share": result.share,
-        "window": window,
-        "limits": {
-            "psi": call.definition.monitoring.drift.psi,
-            "share_of_features": call.definition.monitoring.drift.share_of_features,
-        },
+        "window_verdict": check.result.verdict,
+        "share": check.result.share,
+        "window": _describe(partitions, check.result.rows),
+        "limits": call.definition.monitoring.drift.model_dump(mode="json"),
         "champion_version": champion.version,
         "champion_as_of": champion.as_of.isoformat(),
-        "source": source,
-        "features": [feature.to_document() for feature in result.features],
+        "source": check.source(),
+        "features": [feature.to_document() for feature in check.result.features],
+        "counts": check.vectors(),
     }
-    return _answer_and_record(call, champion, partitions, result, report)
+    return _answer_and_record(call, champion, partitions, check.result, report)
 
 
 def _require_new_delivery(call: StepCall, champion: DeployedVersion) -> None:
@@ -103,26 +103,27 @@ def _version(call: StepCall) -> int | None:
     return version_as_of(LakeTable(call.settings, call.definition.model, "features"), call.as_of)
 
 
-def _window(call: StepCall) -> list[Partition]:
+def _windows(call: StepCall) -> tuple[list[Partition], list[list[Partition]]]:
+    """The window's partitions, and those of the earlier windows of its season that are published."""
     from include.lake.table import LakeTable
-    from include.monitoring.window import newest_partitions
+    from include.monitoring.window import earlier_seasons, newest_partitions
     from include.spec.partitions import PartitionCalendar
 
+    drift, calendar = call.definition.monitoring.drift, PartitionCalendar.of(call.definition)
     published = LakeTable(call.settings, call.definition.model, "features").partitions()
-    length = call.definition.monitoring.drift.window
-    return newest_partitions(PartitionCalendar.of(call.definition), published, call.as_of, length)
+    window = newest_partitions(calendar, published, call.as_of, drift.window)
+    if not window or drift.season is None:
+        return window, []
+    return window, earlier_seasons(calendar, published, window, drift.season.every, drift.season.windows)
 
 
-def _judge(
-    call: StepCall, champion: DeployedVersion, partitions: list[Partition]
-) -> tuple[DriftResult, dict[str, Any]]:
+def _check(
+    call: StepCall, champion: DeployedVersion, partitions: list[Partition], seasons: list[list[Partition]]
+) -> Check:
     from include.evaluation.logged_models import model_files
-    from include.monitoring.drift import judge_drift, nothing_published
-    from include.monitoring.window import count_window
+    from include.monitoring.check import check_window
     from include.registry.mlflow_client import connect
 
-    if not partitions:
-        return nothing_published(), {}
     connect(call.settings)
     with model_files(
         call.settings.tracking_url,
@@ -131,20 +132,9 @@ def _judge(
         expected_digest=champion.artifact_digest,
     ) as directory:
         profile = json.loads((directory / "artifacts" / "profile.json").read_text(encoding="utf-8"))
-    counted = count_window(
-        call.settings, call.definition.model, partitions, profile["features"], version=_version(call)
-    )
-    if counted.absent:
-        log.warning("the features table no longer has what the champion reads: %s", ", ".join(counted.absent))
-    reference = {name: profile["features"][name] for name in counted.features}
-    result = judge_drift(reference, counted.features, rows=counted.rows, limits=call.definition.monitoring.drift)
-    source = {
-        "features_version": counted.version,
-        "features_digest": counted.digest,
-        "reference_rows": profile["rows"],
-        "absent": list(counted.absent),
-    }
-    return result, source
+    limits = call.definition.monitoring.drift
+    model = call.definition.model
+    return check_window(call.settings, model, profile, partitions, seasons, limits, version=_version(call))
 
 
 def _describe(partitions: list[Partition], rows: int) -> dict[str, Any]:
@@ -169,15 +159,25 @@ def _answer_and_record(
 ) -> Document:
     """Decide on retraining and keep the verdict, one check of a model at a time, so that drift starts training once."""
     from include.lake.locks import advisory_lock
-    from include.registry.results import record_check
+    from include.monitoring.persistence import trend_of
+    from include.registry.results import find_checks, record_check
 
     model = call.definition.model
     with advisory_lock(call.settings.database_url, KIND, model):
-        answer = _answer(call, champion, partitions, result)
-        reason = f"{result.reason} {answer.reason}" if answer else result.reason
-        retrain = answer is not None and answer.retrain
-        report |= {"retrain": retrain, "reason": reason, "start_id": answer.start_id if answer else None}
-        output = _write(call, report)
+        before = find_checks(call.settings, model, kind=KIND)
+        lasting = _lasting(call, champion, partitions, result, before)
+        answer = _answer(call, champion, partitions, lasting.verdict, before)
+        reason = " ".join(words for words in (result.reason, lasting.reason, answer.reason if answer else "") if words)
+        report |= {
+            "verdict": lasting.verdict,
+            "drift": lasting.verdict == "drift",
+            "retrain": answer is not None and answer.retrain,
+            "reason": reason,
+            "start_id": answer.start_id if answer else None,
+        }
+        short = [feature.to_short_document() for feature in result.features]
+        trend = trend_of({**report, "features": short}, [check.details for check in before])
+        output = _write(call, {**report, "trend": trend}, short)
         record_check(
             call.settings,
             model=model,
@@ -185,25 +185,43 @@ def _answer_and_record(
             stage="monitor",
             as_of=call.as_of,
             subject=f"{report['window']['first']}..{report['window']['last']}",
-            verdict=result.verdict,
+            verdict=lasting.verdict,
             details=output,
             page=output["page"],
         )
-    log.info("%s: %s", result.verdict, reason)
+    log.info("%s: %s", lasting.verdict, reason)
     return output
 
 
+def _lasting(
+    call: StepCall,
+    champion: DeployedVersion,
+    partitions: list[Partition],
+    result: DriftResult,
+    before: list[CheckResult],
+) -> Lasting:
+    """The verdict that counts, by the windows before this one."""
+    from include.monitoring.persistence import EarlierWindow, judge_persistence
+
+    earlier = [EarlierWindow.from_details(check.details) for check in before]
+    return judge_persistence(
+        result.verdict,
+        end=partitions[-1].end if partitions else None,
+        champion_version=champion.version,
+        earlier=[one for one in earlier if one is not None],
+        rule=call.definition.monitoring.drift.persistence,
+    )
+
+
 def _answer(
-    call: StepCall, champion: DeployedVersion, partitions: list[Partition], result: DriftResult
+    call: StepCall, champion: DeployedVersion, partitions: list[Partition], verdict: str, before: list[CheckResult]
 ) -> Answer | None:
     """What drift starts; None without drift."""
     from include.monitoring.retraining import EarlierStart, answer_drift
-    from include.registry.results import find_checks
 
-    if result.verdict != "drift":
+    if verdict != "drift":
         return None
-    checks = find_checks(call.settings, call.definition.model, kind=KIND)
-    earlier = [EarlierStart.from_details(check.as_of, check.details) for check in checks]
+    earlier = [EarlierStart.from_details(check.as_of, check.details) for check in before]
     return answer_drift(
         call.definition.model,
         as_of=call.as_of,
@@ -215,7 +233,7 @@ def _answer(
     )
 
 
-def _write(call: StepCall, report: dict[str, Any]) -> Document:
+def _write(call: StepCall, report: dict[str, Any], short: list[Document]) -> Document:
     """Write page and JSON; return what travels to the next steps."""
     from include.lake.store import store_of
     from include.reports.drift_page import write_drift_page
@@ -226,8 +244,9 @@ def _write(call: StepCall, report: dict[str, Any]) -> Document:
     write_atomically(path, json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False))
     page = write_drift_page(path.with_suffix(".html"), report)
     store_of(call.settings).deliver(path, page)
-    kept = ("drift", "retrain", "start_id", "reason", "verdict", "window", "share", "champion_version")
-    short = [{key: feature[key] for key in ("name", "psi", "drifted")} for feature in report["features"]]
+    kept = (
+        "drift", "retrain", "start_id", "reason", "verdict", "window_verdict", "window", "share", "champion_version",
+    )  # fmt: skip
     return {
         **{key: report[key] for key in kept},
         "features": short,

@@ -30,6 +30,7 @@ _SOURCES: Final = (
     "calibration.py",
     "candidates.py",
     "cleaning.py",
+    "column_profile.py",
     "compiling.py",
     "estimators.py",
     "folds.py",

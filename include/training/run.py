@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.errors import NoriaError
+from include.lake.columns import PARTITION
 from include.lake.paths import relative_to_store
 from include.lake.places import row_places
 from include.settings import Settings
@@ -233,6 +234,7 @@ def _package(job: Job, trained: Trained, description: Document, holdout: pd.Data
         labels=holdout["label"],
         task=job.definition.task,
         classes=job.definition.label.class_names,
+        holdout_partitions=holdout[PARTITION],
     )
     write_package(
         package,

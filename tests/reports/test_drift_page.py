@@ -9,40 +9,50 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.monitoring.drift import judge_drift, nothing_published
+from include.monitoring.drift import judge_drift, nothing_to_judge
+from include.monitoring.persistence import trend_of
 from include.reports.drift_page import write_drift_page
 from include.spec.definition import Drift
-from include.training.profile import count_like, profile_column
-
-LIMITS = Drift(psi=0.2, share_of_features=0.3)
+from include.training.column_profile import count_like, profile_column
 
 
 def make_report(shift: float, rows: int = 1000, **changes: Any) -> dict[str, Any]:
-    random = np.random.default_rng(0)
+    random, limits = np.random.default_rng(0), Drift()
     numbers, names = random.normal(size=5000), pd.Series(random.choice(["a", "<i>b</i>"], 5000))
     reference = {"size": profile_column(numbers, "numeric"), "kind": profile_column(names, "category")}
     current = {
         "size": count_like(reference["size"], random.normal(shift, 1, rows)),
         "kind": count_like(reference["kind"], names[:rows]),
     }
-    result = judge_drift(reference, current, rows=rows, limits=LIMITS) if rows else nothing_published()
+    result = judge_drift(reference, current, rows=rows, limits=limits) if rows else nothing_to_judge("No partition.")
     days = ("2013-09-24", "2013-09-30") if rows else (None, None)
+    ends = ["2013-09-17T00:00:00-04:00", "2013-09-24T00:00:00-04:00", "2013-10-01T00:00:00-04:00"]
+    checks = [
+        {
+            "window_verdict": result.verdict,
+            "champion_version": 3,
+            "window": {"end": end if rows else None},
+            "features": [feature.to_short_document() for feature in result.features],
+        }
+        for end in ends
+    ]
+    read = {"basis": "training", "features_version": 4, "features_digest": "cd", "reference_rows": 5000}
     return {
         "model": "late",
         "as_of": "2013-10-01T00:00:00-04:00",
         "verdict": result.verdict,
+        "window_verdict": result.verdict,
         "reason": result.reason,
         "drift": result.verdict == "drift",
         "retrain": result.verdict == "drift",
         "share": result.share,
-        "window": {"first": days[0], "last": days[1], "start": "s", "end": "e", "partitions": 7, "rows": rows},
-        "limits": {"psi": 0.2, "share_of_features": 0.3},
+        "window": {"first": days[0], "last": days[1], "start": "s", "end": ends[-1], "partitions": 7, "rows": rows},
+        "limits": limits.model_dump(mode="json"),
         "champion_version": 3,
         "champion_as_of": "2013-09-01T00:00:00-04:00",
-        "source": {"features_version": 4, "features_digest": "cd", "reference_rows": 5000, "absent": []}
-        if rows
-        else {},
+        "source": {**read, "absent": [], "new": []} if rows else {},
         "features": [feature.to_document() for feature in result.features],
+        "trend": trend_of(checks[-1], checks[:-1]),
     } | changes
 
 
@@ -63,14 +73,22 @@ def test_the_verdict_opens_the_page(tmp_path: Path, shift: float, rows: int, hea
     page = written(tmp_path, make_report(shift, rows))
 
     assert head in page
-    assert page.index(head) < page.index("<h2>")
+    assert "<h2>" not in page or page.index(head) < page.index("<h2>")
 
 
-def test_the_most_drifted_feature_comes_first_with_a_chart(tmp_path: Path) -> None:
+def test_drift_that_does_not_stay_is_told_apart_from_none(tmp_path: Path) -> None:
+    page = written(tmp_path, make_report(2.0, verdict="no drift", drift=False, retrain=False))
+
+    assert "This window drifted, but not enough of the last ones did" in page
+
+
+def test_the_most_drifted_feature_comes_first_with_its_change_trend_and_distributions(tmp_path: Path) -> None:
     page = written(tmp_path, make_report(2.0))
 
     assert page.index("<td>size") < page.index("<td>kind")
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 4
+    assert "% of the rows on another side" in page
+    assert "size: change by limit in the last 3 windows" in page
 
 
 def test_the_page_is_self_contained_and_escapes_categories(tmp_path: Path) -> None:
@@ -81,8 +99,10 @@ def test_the_page_is_self_contained_and_escapes_categories(tmp_path: Path) -> No
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_features_that_the_table_lost_are_named(tmp_path: Path) -> None:
+def test_features_that_the_table_lost_or_has_besides_are_named(tmp_path: Path) -> None:
     report = make_report(0.0)
-    report["source"]["absent"] = ["wind"]
+    report["source"] |= {"absent": ["wind"], "new": ["rain"]}
+    page = written(tmp_path, report)
 
-    assert "wind" in written(tmp_path, report)
+    assert "wind" in page
+    assert "rain" in page

@@ -59,6 +59,10 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
         20, "training.max_missing_partitions", "a whole or not at all",
     ),
     "drift": (("evaluation:", "monitoring: {drift: {window: 7d}}\nevaluation:"), 20, "monitoring.drift.window", "all"),
+    "season": (
+        ("evaluation:", "monitoring: {drift: {season: {every: 7d}}}\nevaluation:"),
+        20, "monitoring.drift.season", "no season returns",
+    ),
     "length": (("holdout: 20%", "holdout: 14d"), 19, "training.holdout", "Write a share of the rows, such as 15%"),
     "no share": (("holdout: 20%", "holdout: 120%"), 19, "training.holdout", "less than 100%, such as 15%"),
     "nothing": (("holdout: 20%", "holdout: 0%"), 19, "training.holdout", "more than 0%"),

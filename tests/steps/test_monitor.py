@@ -17,10 +17,10 @@ from tests.steps.judging_world import DAYS, World, judged_definition, report_of
 pytestmark = pytest.mark.database
 
 
-def definition(**retrain: Any) -> Definition:
-    """Drift in a single feature is drift."""
-    drift = {"window": "3d", "psi": 0.2, "share_of_features": 0.2}
-    return judged_definition(monitoring={"drift": drift, "retrain": {"on_drift": True, "cooldown": "3d"} | retrain})
+def definition(drift: Document | None = None, **retrain: Any) -> Definition:
+    """Windows of three days; drift in a single feature is drift."""
+    rules = {"on_drift": True, "cooldown": "3d"} | retrain
+    return judged_definition(monitoring={"drift": {"window": "3d"} | (drift or {}), "retrain": rules})
 
 
 def monitor(world: World, day: int, **retrain: Any) -> Document:
@@ -48,7 +48,9 @@ def test_days_with_longer_distances_are_drift_and_start_a_retraining(world: Worl
 
     assert output["drift"]
     assert output["retrain"]
-    assert output["features"][0] == {"name": "far", "psi": output["features"][0]["psi"], "drifted": True}
+    found = output["features"][0]
+    assert (found["name"], found["drifted"], found["what"]) == ("far", True, "values")
+    assert found["size"] > found["limit"]
     assert output["start_id"].startswith("drift-")
     assert "far" in output["reason"]
 
@@ -118,3 +120,35 @@ def test_page_json_and_check_result_are_written(world: World) -> None:
     assert json.loads((world.settings.store / output["report"]).read_text())["features"][0]["bins"]
     check = find_checks(world.settings, "late", kind="drift")[0]
     assert (check.verdict, check.subject) == ("drift", "2013-02-03..2013-02-05")
+    assert check.details["reason"].startswith("1 of 5 features drifted: far")
+
+
+def test_drift_that_must_stay_starts_nothing_before_it_does(world: World) -> None:
+    world.crown(world.train(22), 22)
+    lasting = definition({"persistence": {"of": 3, "drifted": 2}})
+    first, again, second = (world.run("monitor", day, {}, lasting) for day in (DAYS - 1, DAYS - 1, DAYS))
+
+    assert [one["window_verdict"] for one in (first, again, second)] == ["drift"] * 3
+    assert [one["retrain"] for one in (first, again, second)] == [False, False, True]
+    assert "This window drifted, but not enough" in report_of(world, first)
+    assert "2 of the last 2 windows drifted" in second["reason"]
+
+
+def test_a_window_is_compared_with_its_season_if_enough_of_it_is_published(world: World) -> None:
+    world.crown(world.train(22), 22)
+    weekly = definition({"window": "1d", "season": {"every": "7d", "windows": 4}})
+    found, early = (world.run("monitor", day, {}, weekly) for day in (DAYS, 20))
+
+    assert found["verdict"] == "drift"
+    assert "earlier windows of the same season" in report_of(world, found)
+    assert "Only 2 earlier windows of the season are published" in early["reason"]
+    assert early["verdict"] == "no drift"
+
+
+def test_a_profile_that_an_older_version_has_is_not_enough(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.monitoring.check.FORMAT", 3)
+    world.crown(world.train(22), 22)
+    output = monitor(world, DAYS)
+
+    assert (output["verdict"], output["retrain"]) == ("not enough data", False)
+    assert "run the DAG late.train" in output["reason"]

@@ -198,9 +198,7 @@ def _told(line: Line) -> Story:
     line.deliver_more()
     line.publish(SECOND)
     challenger = line.train(SECOND)
-    strict = _changed(
-        line.definition, "monitoring", drift=Drift.model_validate({"psi": 0.2, "share_of_features": 0.05})
-    )
+    strict = _changed(line.definition, "monitoring", drift=Drift.model_validate({"share_of_features": 0.05}))
     return Story(
         line=line,
         trained=trained,
