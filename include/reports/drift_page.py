@@ -94,7 +94,7 @@ def _feature(feature: Document, trend: list[Document]) -> dict[str, Any]:
         "type": feature["type"],
         "tone": tone,
         "word": word,
-        "changes": [_change(feature, change) for change in feature["changes"]],
+        "changes": [_change(feature, change) for change in feature["changes"] if change["size"] or change["p"] < 1],
         "distances": _distances(distances),
         "trend": _trend(feature["name"], trend),
         "chart": _chart(feature),
@@ -107,7 +107,7 @@ def _change(feature: Document, change: Document) -> dict[str, Any]:
     if change["what"] == "missing":
         words = f"missing {format_percent(feature['missing_before'])} → {format_percent(feature['missing_now'])}"
     elif feature["type"] == "numeric":
-        words = f"{format_percent(change['size'])} of the rows on another side"
+        words = f"{format_percent(change['size'])} of the rows lie elsewhere"
     else:
         words = f"{format_percent(change['size'])} of the rows in another category"
     limit = format_percent(change["limit"])

@@ -87,7 +87,7 @@ def test_the_most_drifted_feature_comes_first_with_its_change_trend_and_distribu
 
     assert page.index("<td>size") < page.index("<td>kind")
     assert page.count("<svg") == 4
-    assert "% of the rows on another side" in page
+    assert "% of the rows lie elsewhere" in page
     assert "size: change by limit in the last 3 windows" in page
 
 
