@@ -53,6 +53,7 @@ def count_rows(
     group: str,
     columns: Mapping[str, str],
     reference: Mapping[str, Any],
+    parameters: Sequence[object] = (),
 ) -> dict[str, Counts]:
     """Count the rows of a relation by group; a group without rows is not there.
 
@@ -60,6 +61,7 @@ def count_rows(
     :param group: SQL by which the counts are kept apart.
     :param columns: by column of the reference: SQL of its values.
     :param reference: column profiles.
+    :param parameters: values of the relation's question marks.
     """
     joins, selected, owners = [], ["count(*)"], []
     for place, (name, value) in enumerate(columns.items()):
@@ -75,7 +77,9 @@ def count_rows(
         owners += [name] * len(parts)
         selected += parts
     query = f"SELECT {group}, {', '.join(selected)} FROM {relation} {' '.join(joins)} GROUP BY 1"  # noqa: S608
-    return {str(row[0]): _read(row, owners, reference) for row in connection.execute(query).fetchall()}
+    return {
+        str(row[0]): _read(row, owners, reference) for row in connection.execute(query, list(parameters)).fetchall()
+    }
 
 
 def _categories(profile: Mapping[str, Any]) -> pa.Table:

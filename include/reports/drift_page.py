@@ -38,6 +38,7 @@ def write_drift_page(path: Path, report: Document) -> Path:
         todo=_todo(report),
         facts=_facts(report),
         features=[_feature(feature, report["trend"]) for feature in report["features"]],
+        predictions=[_prediction(one) for one in report["predictions"]],
         windows=[(one["end"], _mark(one["verdict"])) for one in reversed(report["trend"])],
         origin=_origin(report),
     )
@@ -83,6 +84,20 @@ def _window(window: Document) -> str:
 
 def _mark(verdict: str) -> tuple[str, str]:
     return _HEADS[verdict][0], verdict
+
+
+def _prediction(said: Document) -> dict[str, Any]:
+    """Predictions of one source; they have no trend of their own here."""
+    titles = {"requests": "Answers of the server", "scores": "Scores of whole partitions"}
+    tone, verdict = _mark(said["verdict"])
+    return {
+        "title": titles[said["source"]],
+        "tone": tone,
+        "verdict": verdict,
+        "reason": said["reason"],
+        "rows": said["rows"],
+        "features": [_feature(feature, []) for feature in said["features"]],
+    }
 
 
 def _feature(feature: Document, trend: list[Document]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from include.errors import NothingToDo
+from include.steps.monitor_predictions import judge_predictions, record_predictions
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def run(call: StepCall) -> Document:
 
     :returns: ``drift``, ``retrain``, ``start_id``, ``reason``, ``verdict`` (that counts), ``window_verdict`` (on this
         window alone), ``window`` (first, last, start, end, partitions, rows), ``share``, ``features`` (name, drifted,
-        what, size, limit, p, missing and the distances), ``report``, ``page``, ``champion_version``.
+        what, size, limit, p, missing and the distances), ``predictions`` (by source: source, verdict, window_verdict,
+        reason, rows), ``report``, ``page``, ``champion_version``.
     :raises NoChampion: if nothing is in production.
     :raises NothingNew: of data without time, if there is no newer delivery than the champion's.
     :raises ModelAway: if the champion's profile cannot be had.
@@ -60,7 +62,8 @@ def run(call: StepCall) -> Document:
     if not call.definition.source.has_time:
         _require_new_delivery(call, champion)
     partitions, seasons = _windows(call)
-    check = _check(call, champion, partitions, seasons)
+    profile = _profile(call, champion)
+    check = _check(call, profile, partitions, seasons)
     report = {
         "model": call.definition.model,
         "as_of": call.as_of.isoformat(),
@@ -73,6 +76,7 @@ def run(call: StepCall) -> Document:
         "source": check.source(),
         "features": [feature.to_document() for feature in check.result.features],
         "counts": check.vectors(),
+        "predictions": judge_predictions(call, champion, profile, partitions),
     }
     return _answer_and_record(call, champion, partitions, check.result, report)
 
@@ -117,11 +121,9 @@ def _windows(call: StepCall) -> tuple[list[Partition], list[list[Partition]]]:
     return window, earlier_seasons(calendar, published, window, drift.season.every, drift.season.windows)
 
 
-def _check(
-    call: StepCall, champion: DeployedVersion, partitions: list[Partition], seasons: list[list[Partition]]
-) -> Check:
+def _profile(call: StepCall, champion: DeployedVersion) -> dict[str, Any]:
+    """:raises ModelAway: if it cannot be had."""
     from include.evaluation.logged_models import model_files
-    from include.monitoring.check import check_window
     from include.registry.mlflow_client import connect
 
     connect(call.settings)
@@ -131,7 +133,14 @@ def _check(
         model_uri=champion.model_uri,
         expected_digest=champion.artifact_digest,
     ) as directory:
-        profile = json.loads((directory / "artifacts" / "profile.json").read_text(encoding="utf-8"))
+        return dict(json.loads((directory / "artifacts" / "profile.json").read_text(encoding="utf-8")))
+
+
+def _check(
+    call: StepCall, profile: dict[str, Any], partitions: list[Partition], seasons: list[list[Partition]]
+) -> Check:
+    from include.monitoring.check import check_window
+
     limits = call.definition.monitoring.drift
     model = call.definition.model
     return check_window(call.settings, model, profile, partitions, seasons, limits, version=_version(call))
@@ -189,6 +198,7 @@ def _answer_and_record(
             details=output,
             page=output["page"],
         )
+        output["predictions"] = record_predictions(call, report, output["page"])
     log.info("%s: %s", lasting.verdict, reason)
     return output
 

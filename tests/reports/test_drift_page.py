@@ -52,6 +52,7 @@ def make_report(shift: float, rows: int = 1000, **changes: Any) -> dict[str, Any
         "champion_as_of": "2013-09-01T00:00:00-04:00",
         "source": {**read, "absent": [], "new": []} if rows else {},
         "features": [feature.to_document() for feature in result.features],
+        "predictions": [],
         "trend": trend_of(checks[-1], checks[:-1]),
     } | changes
 
@@ -106,3 +107,14 @@ def test_features_that_the_table_lost_or_has_besides_are_named(tmp_path: Path) -
 
     assert "wind" in page
     assert "rain" in page
+
+
+def test_predictions_are_drawn_by_source(tmp_path: Path) -> None:
+    report = make_report(0.0)
+    said = {"source": "requests", "verdict": "drift", "window_verdict": "drift", "reason": "It moved.", "rows": 1000}
+    report["predictions"] = [said | {"features": report["features"][:1]}]
+    page = written(tmp_path, report)
+
+    assert "Answers of the server" in page
+    assert "It moved." in page
+    assert page.count("<svg") == 5

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from include.errors import NothingToDo
 from include.evaluation.logged_models import ModelAway
+from include.lake.paths import table_folder
 from include.registry.results import find_checks
 from include.spec.definition import Definition
 from include.steps.protocol import Document
-from tests.steps.judging_world import DAYS, World, judged_definition, report_of
+from tests.steps.judging_world import DAYS, World, as_of, judged_definition, report_of
 
 pytestmark = pytest.mark.database
 
@@ -152,3 +157,31 @@ def test_a_profile_that_an_older_version_has_is_not_enough(world: World, monkeyp
 
     assert (output["verdict"], output["retrain"]) == ("not enough data", False)
     assert "run the DAG late.train" in output["reason"]
+
+
+def test_the_champions_answers_are_judged_beside_the_data(world: World) -> None:
+    version = world.crown(world.train(22), 22)
+    answers = pa.table(
+        {
+            "at": [as_of(DAYS) - timedelta(hours=1)] * 500,
+            "day": ["2013-02-05"] * 500,
+            "version": [version] * 500,
+            "answered": [True] * 500,
+            "error": pa.array([None] * 500, pa.string()),
+            "prediction": [0.999] * 500,
+        }
+    )
+    folder = table_folder(world.settings, "late", "inference")
+    write_deltalake(str(folder), answers, partition_by=["day"])
+    try:
+        output = monitor(world, DAYS)
+    finally:
+        shutil.rmtree(folder)
+
+    assert [(one["source"], one["verdict"], one["rows"]) for one in output["predictions"]] == [
+        ("requests", "drift", 500)
+    ]
+    check = find_checks(world.settings, "late", kind="prediction drift")[0]
+    assert (check.stage, check.verdict, check.page) == ("requests", "drift", output["page"])
+    assert check.details["features"][0]["size"] > 0.5
+    assert "Answers of the server" in report_of(world, output)
