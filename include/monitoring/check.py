@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from include.monitoring.counting import Counts, add_up
+from include.monitoring.domain_classifier import Told, sample_window, tell_apart
 from include.monitoring.drift import DriftResult, judge_drift, nothing_to_judge
 from include.monitoring.window import CountedPartitions, count_partitions
 from include.settings import Settings
@@ -25,6 +26,7 @@ class Check:
     :param basis: "training" or "season": what the window was compared with.
     :param counted: None if there was nothing to count.
     :param counts: of the window; of no rows if there was nothing to count.
+    :param told: what the domain classifier found; None without one.
     """
 
     result: DriftResult
@@ -32,6 +34,7 @@ class Check:
     reference_rows: int
     counted: CountedPartitions | None
     counts: Counts
+    told: Told | None = None
 
     def source(self) -> dict[str, Any]:
         """JSON of what was read."""
@@ -87,13 +90,42 @@ def check_window(
     result = judge_drift(
         reference, current.columns, rows=current.rows, limits=limits, partitions=partitions, window=len(window)
     )
+    told, words = _tell(settings, model, profile, window, counted, limits)
+    result = _with_classifier(result, told, words)
     return Check(
+        told=told,
         result=_said(result, counted, limits, len(seasons)),
         basis="season" if used else "training",
         reference_rows=rows,
         counted=counted,
         counts=current,
     )
+
+
+def _tell(
+    settings: Settings,
+    model: str,
+    profile: Mapping[str, Any],
+    window: Sequence[Partition],
+    counted: CountedPartitions,
+    limits: Drift,
+) -> tuple[Told | None, str]:
+    """What the domain classifier found, and the sentence that says it; nothing if it is not asked for."""
+    rule = limits.domain_classifier
+    if rule is None:
+        return None, ""
+    if "sample" not in profile:
+        return None, "The champion was trained without the sample that the domain classifier needs; the next has it."
+    keys = [one.key for one in window]
+    sample = sample_window(settings, model, keys, profile, rule.rows, counted.version)
+    told = tell_apart(profile, sample, rule=rule, significance=limits.significance)
+    return told, "There are too few rows for the domain classifier." if told is None else told.describe()
+
+
+def _with_classifier(result: DriftResult, told: Told | None, words: str) -> DriftResult:
+    """The result with the classifier's word: what it can tell apart has drifted, whatever the features say."""
+    drifted = told is not None and told.drifted and result.verdict != "not enough data"
+    return replace(result, verdict="drift" if drifted else result.verdict, reason=f"{result.reason} {words}".strip())
 
 
 def _nothing(reason: str) -> Check:

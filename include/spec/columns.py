@@ -57,6 +57,17 @@ def feature_types(definition: Definition) -> dict[str, FeatureType]:
     return {name: feature.type for name, feature in definition.features.items()}
 
 
+def personal_features(definition: Definition) -> frozenset[str]:
+    """The features that are made from a personal column; of a feature module all, if there is such a column."""
+    personal = set(definition.serving.personal)
+    if not personal:
+        return frozenset()
+    if definition.feature_module is not None:
+        return frozenset(definition.feature_module.columns)
+    read = {name: cleaned(definition, one.expression).columns for name, one in definition.features.items()}
+    return frozenset(name for name, columns in read.items() if columns & personal)
+
+
 @dataclass(frozen=True)
 class AddedInput:
     """An input of the model that cleaning adds.

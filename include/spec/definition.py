@@ -270,6 +270,17 @@ class Persistence(Section):
     drifted: int = Field(1, ge=1, le=100, description="So many of them must have drifted; the newest must.")
 
 
+class DomainClassifier(Section):
+    """A classifier that tries to tell the newest rows from the training part: it sees how features go together."""
+
+    rows: int = Field(
+        2000, ge=500, le=10_000, description="Rows of either side; so many of the training part travel with the model."
+    )
+    auc: float = Field(
+        0.65, gt=0.5, lt=1, description="ROC AUC from which they can be told apart: drift, whatever the features say."
+    )
+
+
 class Drift(Section):
     """When the newest data counts as drifted."""
 
@@ -289,6 +300,9 @@ class Drift(Section):
     )
     season: Season | None = Field(None, description="Compare with earlier windows of the same season.")
     persistence: Persistence = Field(Persistence(), description="Windows that must have drifted.")
+    domain_classifier: DomainClassifier | None = Field(
+        None, description="Look for relations between features that changed, too."
+    )
 
 
 class Retrain(Section):

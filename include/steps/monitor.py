@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from include.errors import NothingToDo
@@ -76,6 +77,7 @@ def run(call: StepCall) -> Document:
         "source": check.source(),
         "features": [feature.to_document() for feature in check.result.features],
         "counts": check.vectors(),
+        "domain_classifier": None if check.told is None else asdict(check.told),
         "predictions": judge_predictions(call, champion, profile, partitions),
     }
     return _answer_and_record(call, champion, partitions, check.result, report)
@@ -256,6 +258,7 @@ def _write(call: StepCall, report: dict[str, Any], short: list[Document]) -> Doc
     store_of(call.settings).deliver(path, page)
     kept = (
         "drift", "retrain", "start_id", "reason", "verdict", "window_verdict", "window", "share", "champion_version",
+        "domain_classifier",
     )  # fmt: skip
     return {
         **{key: report[key] for key in kept},

@@ -20,6 +20,7 @@ from typing import Any, Final
 from include.settings import PROJECT
 from include.spec.candidates import trainings
 from include.spec.cleaned import cleaned
+from include.spec.columns import personal_features
 from include.spec.definition import Definition
 from include.training.package import BYTES_DEPEND_ON, library_versions
 from include.training.parameters import settings_besides
@@ -39,6 +40,7 @@ _SOURCES: Final = (
     "packaged_model.py",
     "parameters.py",
     "profile.py",
+    "reference_sample.py",
     "row_batch.py",
     "row_path.py",
     "row_reader.py",
@@ -84,6 +86,7 @@ def make_fingerprint(
         **settings_besides(training),
         **_trainers(definition, trainer_modules),
         **_threshold(definition),
+        **_sample(definition),
         "training_set": training_set["digest"],
         "windows": _in_utc(training_set["windows"]),
         "code": code_digest(),
@@ -92,6 +95,14 @@ def make_fingerprint(
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Fingerprint(value=hashlib.sha256(text.encode()).hexdigest(), document=document)
+
+
+def _sample(definition: Definition) -> dict[str, Any]:
+    """What of the training part travels with the model, if the definition asks for it."""
+    classifier = definition.monitoring.drift.domain_classifier
+    if classifier is None:
+        return {}
+    return {"reference_sample": {"rows": classifier.rows, "without": sorted(personal_features(definition))}}
 
 
 def _trainers(definition: Definition, modules: Mapping[str, Path]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from include.lake.paths import relative_to_store
 from include.lake.places import row_places
 from include.settings import Settings
 from include.spec.candidates import trainings
-from include.spec.columns import feature_types, input_columns
+from include.spec.columns import feature_types, input_columns, personal_features
 from include.spec.definition import Definition
 from include.spec.trainers import UNFIT
 from include.training.candidates import Chosen, train_candidates
@@ -39,6 +39,7 @@ from include.training.packaged_model import TabularModel, encode
 from include.training.parameters import parameters, settings_besides
 from include.training.prediction_files import answered_before_refit, put_file, write_predictions
 from include.training.profile import make_profile
+from include.training.reference_sample import take_sample
 from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
 from include.training.trainers.protocol import Trained
 from include.training.training_set import INPUTS_FILE, open_directory
@@ -236,6 +237,10 @@ def _package(job: Job, trained: Trained, description: Document, holdout: pd.Data
         classes=job.definition.label.class_names,
         holdout_partitions=holdout[PARTITION],
     )
+    classifier = job.definition.monitoring.drift.domain_classifier
+    if classifier is not None:
+        types, hidden = feature_types(job.definition), personal_features(job.definition)
+        profile["sample"] = take_sample(job.train, types, rows=classifier.rows, without=hidden)
     write_package(
         package,
         estimator=trained.estimator,
