@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-source reference images new-model
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source reference images new-model
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,11 +74,14 @@ format: setup ## Put the code into the project's style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup bench-serving ## Measure speed, as ratios: the server beside its peers, then the steps
+bench: setup bench-serving bench-drift ## Measure speed, as ratios: the server beside its peers, drift, then the steps
 	@$(BIN)/python -m tests.bench
 
 bench-serving: setup ## Only the server, beside its peers and a bare floor
 	@$(BIN)/python -m tests.bench.serving
+
+bench-drift: setup ## Only the drift check: false alarms, power, speed and memory, beside evidently
+	@$(BIN)/python -m tests.bench.drift
 
 bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resumed
 	@$(BIN)/python -m tests.bench.source $(ARGS)

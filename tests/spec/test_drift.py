@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from include.spec.columns import personal_features
 from include.spec.loader import load_definition
 from tests.spec.conftest import Write, said_of
 
@@ -16,13 +17,15 @@ def in_drift(text: str) -> tuple[str, str]:
 
 def test_all_keys_together_are_understood(write: Write) -> None:
     text = "window: 1d, least_change: 0.1, significance: 0.001, share_of_features: 0.5, season: {every: 7d, windows: 6}"
-    path = write(in_drift(f"{text}, persistence: {{of: 3, drifted: 2}}"))
+    path = write(in_drift(f"{text}, persistence: {{of: 3, drifted: 2}}, domain_classifier: {{rows: 800}}"))
     drift = load_definition(path).monitoring.drift
 
     assert (drift.least_change, drift.significance, drift.share_of_features) == (0.1, 0.001, 0.5)
     assert drift.season is not None
     assert (drift.season.every, drift.season.windows) == (timedelta(days=7), 6)
     assert (drift.persistence.of, drift.persistence.drifted) == (3, 2)
+    assert drift.domain_classifier is not None
+    assert (drift.domain_classifier.rows, drift.domain_classifier.auc) == (800, 0.65)
 
 
 def test_one_feature_and_one_window_are_drift_by_default(write: Write) -> None:
@@ -39,9 +42,17 @@ def test_one_feature_and_one_window_are_drift_by_default(write: Write) -> None:
         ("significance: 0.5", "monitoring.drift.significance", "0.2"),
         ("persistence: {of: 2, drifted: 3}", "monitoring.drift.persistence.drifted", "Write 2 or less"),
         ("season: {windows: 2}", "monitoring.drift.season.windows", "3"),
+        ("domain_classifier: {auc: 0.5}", "monitoring.drift.domain_classifier.auc", "more than 0.5"),
         ("window: 14d, season: {every: 7d}", "monitoring.drift.season.every", "no window holds its own past"),
         ("window: 1d, season: {every: 36h}", "monitoring.drift.season.every", "no multiple of 1d"),
     ],
 )
 def test_what_cannot_be_is_refused(write: Write, text: str, key: str, words: str) -> None:
     assert words in said_of(write(in_drift(text)), key)
+
+
+def test_features_made_from_personal_columns_are_known(write: Write) -> None:
+    path = write(("evaluation:", "serving: {personal: [carrier]}\nevaluation:"))
+
+    assert personal_features(load_definition(path)) == {"carrier"}
+    assert personal_features(load_definition(write())) == frozenset()

@@ -185,3 +185,19 @@ def test_the_champions_answers_are_judged_beside_the_data(world: World) -> None:
     assert (check.stage, check.verdict, check.page) == ("requests", "drift", output["page"])
     assert check.details["features"][0]["size"] > 0.5
     assert "Answers of the server" in report_of(world, output)
+
+
+def test_a_domain_classifier_needs_the_sample_that_a_version_is_trained_with(world: World) -> None:
+    telling = definition({"domain_classifier": {"rows": 1000}})
+    world.crown(world.train(22), 22)
+    without = world.run("monitor", DAYS, {}, telling)
+    training_set = world.run("assemble", 22, {}, telling)
+    version = world.crown(world.run("train", 22, {"training_set": training_set}, telling), 22)
+    found = world.run("monitor", DAYS, {}, telling)
+
+    assert without["domain_classifier"] is None
+    assert "trained without the sample" in without["reason"]
+    assert found["champion_version"] == version == without["champion_version"] + 1
+    assert found["domain_classifier"]["drifted"]
+    assert found["domain_classifier"]["features"][0] == "far"
+    assert "A classifier tells these rows from the training part" in found["reason"]
