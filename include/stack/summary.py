@@ -180,8 +180,7 @@ def _monitoring(document: Mapping[str, Any]) -> Iterator[str]:
         yield "\nDrift: not checked"
         return
     window = monitoring.get("window") or {}
-    verdict = "drift" if monitoring.get("drift") else "no drift"
-    yield f"\nDrift: {verdict} in {window.get('first')} … {window.get('last')}. {monitoring.get('reason', '')}"
+    yield f"\nDrift: {monitoring['verdict']} in {window.get('first')} … {window.get('last')}. {monitoring.get('reason', '')}"
 
 
 def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
