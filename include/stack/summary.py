@@ -180,7 +180,8 @@ def _monitoring(document: Mapping[str, Any]) -> Iterator[str]:
         yield "\nDrift: not checked"
         return
     window = monitoring.get("window") or {}
-    yield f"\nDrift: {monitoring['verdict']} in {window.get('first')} … {window.get('last')}. {monitoring.get('reason', '')}"
+    days = f"{window.get('first')} … {window.get('last')}"
+    yield f"\nDrift: {monitoring['verdict']} in {days}. {monitoring.get('reason', '')}"
 
 
 def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

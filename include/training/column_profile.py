@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from include.spec.definition import FeatureType
-from include.training.packaged_model import is_null
 
 Document = dict[str, Any]
 
@@ -142,12 +141,14 @@ def _places(shape: Mapping[str, Any], values: Any) -> npt.NDArray[np.intp]:
         numbers = _numbers(values)
         places = np.searchsorted(np.asarray(shape["edges"], dtype=np.float64), numbers, side="left")
         return np.where(np.isfinite(numbers), places, np.where(np.isnan(numbers), size, size + 1))
+    # Each different value is looked up once, however many rows have it.
+    numbers_of, different = pd.factorize(pd.Series(values, dtype=object))
     if shape["type"] == "boolean":
-        return np.array([size if is_null(value) else int(bool(value)) for value in values], dtype=np.intp)
+        places = np.array([int(bool(value)) for value in different] or [0], dtype=np.intp)
+        return np.where(numbers_of < 0, size, places[numbers_of])
     codes = {**dict.fromkeys(shape["rare"], size), **{value: place for place, value in enumerate(shape["values"])}}
-    texts = pd.Series(values, dtype=object)
-    places = texts.map(lambda value: codes.get(str(value), size + 1)).to_numpy(dtype=np.intp, na_value=0)
-    return np.where(texts.isna().to_numpy(), size + 2, places)
+    places = np.array([codes.get(str(value), size + 1) for value in different] or [0], dtype=np.intp)
+    return np.where(numbers_of < 0, size + 2, places[numbers_of])
 
 
 def _numbers(values: Any) -> npt.NDArray[np.float64]:
