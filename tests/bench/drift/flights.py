@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -103,13 +102,13 @@ def compare_on_flights(folder: Path, peer: Evidently) -> None:
     profiles = {name: profile_column(before[name], kind) for name, kind in types.items()}
     seconds = [_check(settings, whole, profiles) for _ in range(_ROUNDS)]
     said = peer.judge(first, [whole] * 3)
-    print(f"\n{len(frame):,} flights, {len(types)} features: Noria {statistics.median(seconds):.3f} s", end="")
+    print(f"\n{len(frame):,} flights, {len(types)} features: Noria {min(seconds):.3f} s", end="")
     if said is None:
         print()
         return
-    theirs = statistics.median(one.seconds for one in said)
-    ratio = theirs / statistics.median(seconds)
-    print(f", {peer.name} {theirs:.2f} s, {ratio:.0f} times faster (goal 15)")
+    # The fastest of each: what else the machine does meets either.
+    theirs = min(one.seconds for one in said)
+    print(f", {peer.name} {theirs:.2f} s, {theirs / min(seconds):.0f} times faster (goal 15)")
 
 
 def _check(settings: Settings, path: Path, profiles: dict[str, Any]) -> float:
