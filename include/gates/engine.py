@@ -76,24 +76,31 @@ class Evaluator:
                 checks[number] = absent_check(expectation, absent)
             else:
                 numbers.append(number)
-        narrow = frame[[column for column in self._suite.columns if column in present]]
-        checks |= self._evaluate(tuple(numbers), narrow, subject)
+        if numbers:
+            narrow = frame[[column for column in self._suite.columns if column in present]]
+            checks |= self._evaluate(tuple(numbers), narrow, subject)
         named = [name for name in identify if name in present]
         for number in numbers:
             if not checks[number].success and not (brief and checks[number].severity == "warning"):
                 checks[number] = self._with_details(number, checks[number], frame, named)
+        return self.result(subject, len(frame), checks)
+
+    def result(self, subject: str, rows: int, checks: Mapping[int, Check]) -> GateResult:
+        """The result of a frame.
+
+        :param rows: how many it has.
+        :param checks: the outcomes of all expectations, by their number.
+        """
         return GateResult(
             suite=self._suite.name,
             suite_digest=self._suite.digest,
             stage=self._suite.stage,
             subject=subject,
-            rows=len(frame),
+            rows=rows,
             checks=tuple(checks[number] for number in sorted(checks)),
         )
 
     def _evaluate(self, numbers: tuple[int, ...], narrow: pd.DataFrame, subject: str) -> dict[int, Check]:
-        if not numbers:
-            return {}
         self._engine.load_batch_data(_BATCH, narrow)
         if numbers not in self._plans:
             self._plans[numbers] = self._plan(numbers, subject)

@@ -11,11 +11,12 @@ from include.gates.suite import Suite
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 PARTS: Final = ("train", "validation", "holdout")
 
 
-def read_frame(path: Path, suite: Suite, subject: str, extra: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, suite: Suite, subject: str, extra: Sequence[str] = ()) -> pa.Table:
     """Read a Parquet file's columns that the suite names or ``extra`` names; one that is not there is left out.
 
     :raises GateBroken: if the file cannot be read: our own file is damaged, which says nothing about the data.
@@ -26,12 +27,19 @@ def read_frame(path: Path, suite: Suite, subject: str, extra: Sequence[str] = ()
     try:
         with pq.ParquetFile(path) as file:
             wanted = dict.fromkeys([*suite.columns, *extra])
-            columns = [name for name in file.schema_arrow.names if name in wanted]
-            frame: pd.DataFrame = file.read(columns=columns).to_pandas()
-            return frame
+            return file.read(columns=[name for name in file.schema_arrow.names if name in wanted])
     except (OSError, pa.ArrowInvalid) as error:
         reason = f"{type(error).__name__}: {error} (run the step that wrote it again)"
         raise GateBroken(suite.name, subject, f"reading {path}", reason) from error
+
+
+def read_frame(path: Path, suite: Suite, subject: str, extra: Sequence[str] = ()) -> pd.DataFrame:
+    """The same as a frame.
+
+    :raises GateBroken: if the file cannot be read.
+    """
+    frame: pd.DataFrame = read_table(path, suite, subject, extra).to_pandas()
+    return frame
 
 
 def read_predictions(path: Path, suite: Suite, subject: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 Great Expectations costs tens of milliseconds a frame however few rows it has, which is minutes for the 1,440 hours of
 sixty days. An expectation on each row does not care which frame a row is in. So the rows of many frames are looked at
 at once, and only frames with a row that does not meet it are judged by themselves. So are expectations on a whole
-frame, such as its mean; its number of rows is known without looking. A test compares both ways.
+frame, such as its mean; those on its number of rows are judged once for each number. A test compares both ways.
 """
 
 from __future__ import annotations
@@ -18,26 +18,29 @@ from include.gates.suite import Expectation
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 _ROWS_AT_ONCE: Final = 50_000
 _LARGE: Final = 5_000
 _ROWS_IN_MEMORY: Final = 200_000
-_FRAMES_IN_MEMORY: Final = 500
+_FRAMES_IN_MEMORY: Final = 2_000
 _UNIQUE: Final = "expect_column_values_to_be_unique"
+_COUNTS: Final = ("expect_table_row_count_to_be_between", "expect_table_row_count_to_equal")
 _NULLS: Final = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
 
 
-def judge_each(evaluator: Evaluator, frames: Mapping[str, pd.DataFrame], identify: Sequence[str]) -> list[GateResult]:
+def judge_each(evaluator: Evaluator, frames: Mapping[str, pa.Table], identify: Sequence[str]) -> list[GateResult]:
     """Judge each frame alone, in the mapping's order; the results are those of :meth:`Evaluator.judge`.
 
-    :param frames: by subject.
+    :param frames: by subject, as Arrow tables: most need never become a frame.
     :param identify: columns that tell a reader which row it is (the entity).
     :raises GateBroken: if an expectation could not be evaluated.
     """
     results: list[GateResult] = []
     for batch in _batches(frames):
         if len(batch) == 1:
-            results += [evaluator.judge(frame, subject=subject, identify=identify) for subject, frame in batch.items()]
+            [(subject, frame)] = batch.items()
+            results.append(evaluator.judge(frame.to_pandas(), subject=subject, identify=identify))
         else:
             results += _Together(evaluator, batch).judge(identify)
     return results
@@ -60,12 +63,12 @@ def at_once(items: Sequence[Any], rows: Sequence[int]) -> Iterator[list[Any]]:
         yield group
 
 
-def _batches(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, pd.DataFrame]]:
+def _batches(frames: Mapping[str, pa.Table]) -> Iterator[dict[str, pa.Table]]:
     """Small frames with equal columns together; large ones alone."""
-    batch: dict[str, pd.DataFrame] = {}
+    batch: dict[str, pa.Table] = {}
     rows, columns = 0, None
     for subject, frame in frames.items():
-        own = list(frame.columns)
+        own = frame.column_names
         if batch and (own != columns or len(frame) > _LARGE or rows + len(frame) > _ROWS_AT_ONCE):
             yield batch
             batch, rows = {}, 0
@@ -78,15 +81,16 @@ def _batches(frames: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, pd.DataFr
 class _Together:
     """Frames of equal columns, and all their rows in one."""
 
-    def __init__(self, evaluator: Evaluator, frames: Mapping[str, pd.DataFrame]) -> None:
+    def __init__(self, evaluator: Evaluator, frames: Mapping[str, pa.Table]) -> None:
         import numpy as np
-        import pandas as pd
+        import pyarrow as pa
 
         self._evaluator = evaluator
         self._frames = frames
         self._subjects = list(frames)
-        self._rows = pd.concat(list(frames.values()), ignore_index=True)
-        self._frame_of = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames.values()])
+        self._rows: pd.DataFrame = pa.concat_tables(frames.values(), promote_options="permissive").to_pandas()
+        self._frame_of = np.repeat(np.arange(len(frames)), [frame.num_rows for frame in frames.values()])
+        self._counted: dict[int, dict[int, Check]] = {}
 
     def judge(self, identify: Sequence[str]) -> list[GateResult]:
         common = [number for number, one in enumerate(self._evaluator.suite.expectations) if self._can_share(one)]
@@ -96,8 +100,18 @@ class _Together:
         for index, (subject, frame) in enumerate(self._frames.items()):
             alone = any(index in suspects[number] for number in common)
             known = {} if alone else {number: self._passed(number, int(judged[number][index])) for number in common}
-            results.append(self._evaluator.judge(frame, subject=subject, identify=identify, known=known))
+            results.append(self._result(subject, frame, known, identify))
         return results
+
+    def _result(self, subject: str, frame: pa.Table, known: dict[int, Check], identify: Sequence[str]) -> GateResult:
+        """A frame's result, with what is known of it already."""
+        known |= self._counted.get(frame.num_rows, {})
+        if len(known) == len(self._evaluator.suite.expectations):
+            return self._evaluator.result(subject, frame.num_rows, known)
+        result = self._evaluator.judge(frame.to_pandas(), subject=subject, identify=identify, known=known)
+        counts = {number: check for number, check in enumerate(result.checks) if check.type in _COUNTS}
+        self._counted.setdefault(frame.num_rows, counts)
+        return result
 
     def _can_share(self, expectation: Expectation) -> bool:
         """Whether it is about each value of one column that is there."""
