@@ -14,7 +14,7 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ from include.training.refusals import check_parts, check_present
 
 INPUTS_FILE: Final = "holdout_inputs.parquet"
 MARKER: Final = "training_set.json"
+_CLOCK_CHANGE: Final = timedelta(hours=3)  # by so much a clock may go back, and two hours have one name
 
 
 class TrainingSetGone(NoriaError):
@@ -166,9 +167,9 @@ def _read_parts(
     resources = definition.training.resources
     connection = open_duckdb(settings, threads=resources.cpu, memory=resources.memory)
     try:
-        features.scan(connection, "features", version=version, keys=keys)
         tables = {}
         for part in PARTS:
+            features.scan(connection, "features", version=version, keys=_keys_of(definition, parts, part, keys))
             # Partitions that overlap the edges are cut here; a label that is not known is null.
             condition, bounds = _within(definition, parts, part)
             query = (
@@ -179,6 +180,16 @@ def _read_parts(
         return tables
     finally:
         connection.close()
+
+
+def _keys_of(definition: Definition, parts: TrainingWindows | Shares, part: str, keys: list[str]) -> list[str]:
+    """Those of the partitions that may hold rows of a part: of data without time all."""
+    if isinstance(parts, Shares):
+        return keys
+    window = getattr(parts, part)
+    covering = PartitionCalendar.of(definition).covering(window.start - _CLOCK_CHANGE, window.end + _CLOCK_CHANGE)
+    inside = {partition.key for partition in covering}
+    return [key for key in keys if key in inside]
 
 
 def _within(definition: Definition, parts: TrainingWindows | Shares, part: str) -> tuple[str, list[Any]]:
