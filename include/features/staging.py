@@ -26,6 +26,8 @@ from include.spec.definition import Definition
 
 FEATURES_FORMAT: Final = 1  # raised when the same raw rows would give other feature rows
 _PARTITIONS_AT_ONCE: Final = 64
+_SMALL_PARTITIONS_AT_ONCE: Final = 512
+_SMALL_ROWS: Final = 100_000  # together
 _VIEW: Final = "raw_rows"
 _PUBLISHED: Final = "published_rows"
 
@@ -88,8 +90,8 @@ class FeaturesStage:
                 staged.append(_unchanged(old))
             else:
                 work.append(key)
-        for start in range(0, len(work), _PARTITIONS_AT_ONCE):
-            staged += self._stage_batch(work[start : start + _PARTITIONS_AT_ONCE], raw, version, inputs, pasts)
+        for batch in _batches(work, records):
+            staged += self._stage_batch(batch, raw, version, inputs, pasts)
         return staged
 
     def _inputs(self, record: PartitionRecord, pasts: Pasts) -> str:
@@ -159,6 +161,22 @@ class FeaturesStage:
             order = [GROUP, *self._schema.names]
             table = pa.table({name: columns[name] for name in order})
             yield from table.combine_chunks().to_batches()
+
+
+def _batches(keys: Sequence[str], records: Mapping[str, PartitionRecord]) -> Iterator[list[str]]:
+    """Partitions that are computed together: many if they are small, since each batch reads the pasts of its own."""
+    batch: list[str] = []
+    rows = 0
+    for key in keys:
+        own = records[key].rows
+        small = len(batch) < _SMALL_PARTITIONS_AT_ONCE and rows + own <= _SMALL_ROWS
+        if len(batch) >= _PARTITIONS_AT_ONCE and not small:
+            yield batch
+            batch, rows = [], 0
+        batch.append(key)
+        rows += own
+    if batch:
+        yield batch
 
 
 def _module_path(settings: Settings, definition: Definition) -> Path:
