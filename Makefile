@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MODEL ?= flight_delay
 BIN := .venv/bin
-NEW_MODEL := Name the model and a file with a sample of its data: make new-model NAME=late_parcels FROM=parcels.csv
+NEW_MODEL := Name the model and where a sample of its data is: make new-model NAME=late_parcels FROM=parcels.csv, or a database in FROM and its TABLE
 IMAGE_LOCK := --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock
 # Children of the stack and of tests keep compiled bytecode: without it every process pays the compilation of its imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -86,8 +86,10 @@ bench-drift: setup ## Only the drift check: false alarms, power, speed and memor
 bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resumed
 	@$(BIN)/python -m tests.bench.source $(ARGS)
 
-new-model: setup ## Draft a definition and suites from a file (NAME=late_parcels FROM=parcels.csv LABEL=… TIME=… ZONE=Europe/Berlin)
-	@$(BIN)/python -m include.drafting --name "$(or $(NAME),$(error $(NEW_MODEL)))" --from "$(or $(FROM),$(error $(NEW_MODEL)))" $(if $(LABEL),--label "$(LABEL)") $(if $(TIME),--time "$(TIME)") $(if $(ZONE),--time-zone "$(ZONE)")
+# An address in FROM may hold a password: the environment keeps it from the arguments of any command.
+new-model: export NORIA_DRAFT_FROM = $(value FROM)
+new-model: setup ## Draft a definition and suites from a file or a database (NAME=late_parcels FROM=parcels.csv TABLE=… LABEL=… TIME=… ZONE=Europe/Berlin)
+	@$(if $(value FROM),,$(error $(NEW_MODEL)))$(BIN)/python -m include.drafting --name "$(or $(NAME),$(error $(NEW_MODEL)))" $(if $(TABLE),--table "$(TABLE)") $(if $(LABEL),--label "$(LABEL)") $(if $(TIME),--time "$(TIME)") $(if $(ZONE),--time-zone "$(ZONE)")
 
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference

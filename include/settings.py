@@ -23,6 +23,7 @@ _DEFAULT_TRACKING = "http://127.0.0.1:5000"
 _DEFAULT_SERVER = "http://127.0.0.1:8090"
 _SCHEME = "s3://"
 CONNECTION_PREFIX = "NORIA_CONNECTION_"
+DRAFT_FROM = "NORIA_DRAFT_FROM"
 _YES = frozenset({"1", "true", "yes", "on"})
 
 
@@ -228,13 +229,7 @@ class Settings:
             server_token=env.get("NORIA_SERVER_TOKEN") or None,
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
             hashing_key=Path(key).absolute() if (key := env.get("NORIA_HASHING_KEY")) else None,
-            connections=tuple(
-                sorted(
-                    (k.removeprefix(CONNECTION_PREFIX).lower(), v)
-                    for k, v in env.items()
-                    if k.startswith(CONNECTION_PREFIX)
-                )
-            ),
+            connections=_connections(env),
         )
 
 
@@ -242,6 +237,12 @@ def step_mode(environment: Mapping[str, str] | None = None) -> str:
     """How Airflow runs the steps; apart from the rest, since whatever Airflow loads asks for it at its import."""
     env = os.environ if environment is None else environment
     return env.get("NORIA_STEP_MODE", "local")
+
+
+def draft_from(environment: Mapping[str, str] | None = None) -> str | None:
+    """Where a draft's sample is: a file, a connection's id or a database's address; the latter may hold a password."""
+    env = os.environ if environment is None else environment
+    return env.get(DRAFT_FROM) or None
 
 
 def _connections(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,8 @@
-"""``python -m include.drafting --name late_parcels --from parcels.csv``: a definition and suites to start from."""
+"""``python -m include.drafting --name late_parcels --from parcels.csv``: a definition and suites to start from.
+
+The address of a database is read from the environment, since it may hold a password: everybody on a machine can read
+the arguments of its commands.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,12 @@ from zoneinfo import available_timezones
 
 from include.drafting.choices import choose_entity, choose_features, choose_label, choose_time, find_leaks
 from include.drafting.definition_text import Draft, definition_text
-from include.drafting.sample import open_sample
+from include.drafting.origin import Database, TableOrigin, find_origin
+from include.drafting.sample import SampleUnusable, open_file
 from include.drafting.suites import draft_suites
 from include.drafting.windows import check_size, cut_time
 from include.errors import NoriaError, Refused
-from include.settings import Settings
+from include.settings import DRAFT_FROM, Settings, draft_from
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -42,6 +47,13 @@ class NameRefused(Refused):
         )
 
 
+class NoSource(Refused):
+    """Nothing says what a sample is to be drawn from."""
+
+    def __init__(self) -> None:
+        super().__init__(f"Say with --from or in {DRAFT_FROM} where a sample of the data is: a file, or a database.")
+
+
 class ZoneRefused(Refused):
     """There is no such time zone."""
 
@@ -56,7 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
     settings = Settings.from_environment()
     try:
         draft = make_draft(
-            settings, options.name, options.source, label=options.label, time=options.time, zone=options.time_zone
+            settings,
+            options.name,
+            _origin(settings, options),
+            label=options.label,
+            time=options.time,
+            zone=options.time_zone,
         )
         files = write_draft(settings, draft)
     except NoriaError as error:
@@ -69,30 +86,58 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.drafting", description=__doc__)
     parser.add_argument("--name", required=True, help="the model's name")
-    parser.add_argument("--from", dest="source", required=True, type=Path, help="a Parquet or CSV file with a sample")
+    from_help = f"a Parquet or CSV file, or the id of a connection; a database's SQLAlchemy URL goes into {DRAFT_FROM}"
+    parser.add_argument("--from", dest="source", help=from_help)
+    parser.add_argument("--table", help="a database's table or view, such as sales.orders")
     parser.add_argument("--label", help="the column that is to be predicted (default: the likeliest)")
     parser.add_argument("--time", help="the column with the event's time (default: the likeliest)")
     parser.add_argument("--time-zone", default="UTC", help="the clock of the times in the file (default: UTC)")
     return parser
 
 
+def _origin(settings: Settings, options: argparse.Namespace) -> Path | Database:
+    """What the command line or, since it may hold a password, the environment says.
+
+    :raises NoSource: if neither does.
+    """
+    given = options.source or draft_from()
+    if not given:
+        raise NoSource
+    return find_origin(settings, given, options.table, on_command_line=options.source is not None)
+
+
 def make_draft(
-    settings: Settings, name: str, source: Path, *, label: str | None = None, time: str | None = None, zone: str = "UTC"
+    settings: Settings,
+    name: str,
+    source: Path | Database,
+    *,
+    label: str | None = None,
+    time: str | None = None,
+    zone: str = "UTC",
 ) -> Draft:
     """Look at a sample and choose.
 
-    :param source: a Parquet or CSV file.
+    :param source: a Parquet or CSV file, or a table of a database.
     :param label: the column that is to be predicted, if it is not to be guessed; ``time`` likewise.
     :raises NameRefused: if the name cannot be a model's.
     :raises ZoneRefused: if there is no such time zone.
-    :raises SampleUnusable: if nothing can be drafted from the file.
+    :raises SampleUnusable: if nothing can be drafted from it.
+    :raises TableUnknown: if the table is not named, or not there.
     """
     if not _NAME.fullmatch(name):
         raise NameRefused(name)
     if zone not in available_timezones():
         raise ZoneRefused(zone)
-    sample = open_sample(settings, source, zone)
+    if isinstance(source, Database):
+        from include.drafting.table_sample import open_table
+
+        sample = open_table(settings, source, zone)
+    else:
+        sample = open_file(settings, source, zone)
     event_time = choose_time(sample, time)
+    if event_time is None and isinstance(source, Database):
+        problem = "it has no column with times, and a database is read in windows of a time"
+        raise SampleUnusable(sample.shown, problem, "Make a view that has one, or export the rows to a file for FROM.")
     if event_time is None:
         check_size(sample)
     name_of_time = event_time.name if event_time else None
@@ -133,7 +178,9 @@ def write_draft(settings: Settings, draft: Draft) -> list[Path]:
 
 def summary(draft: Draft, files: list[Path]) -> str:
     """What was drafted, in words, and what to do next."""
-    lines = [f"Drafted from {draft.sample.rows:,} rows of {draft.sample.path}:"]
+    sample = draft.sample
+    part = f" (drawn from about {sample.rows_there:,})" if sample.rows_there > sample.rows else ""
+    lines = [f"Drafted from {sample.rows:,} rows of {sample.shown}{part}:"]
     lines += [f"  {path}" for path in files]
     lines += [
         f"It predicts {draft.label.expression} ({draft.label.task}) from {len(draft.features)} features.",
@@ -142,12 +189,29 @@ def summary(draft: Draft, files: list[Path]) -> str:
     if draft.leaks:
         lines.append("These would give the answer away, and are left out:")
         lines += [f"  {leak.column}: {leak.reason}" for leak in draft.leaks]
+    if isinstance(sample.origin, TableOrigin):
+        lines += _connection(sample.origin.database)
     lines += [
         "Next: answer the question marks in the definition, read the suites, then",
         "  .venv/bin/python -m include.spec check",
         f"  make run MODEL={draft.model}",
     ]
     return "\n".join(lines)
+
+
+def _connection(database: Database) -> list[str]:
+    """How the model will reach its database."""
+    name = database.connection
+    if database.is_known:
+        return [f"The model reads through the connection {name}: Airflow needs one with this id as well."]
+    airflow, variable = database.to_add()
+    return [
+        f"The model reads through the connection {name}, which keeps address and password. Add it in Airflow's pages",
+        "(Admin, Connections), or by command, with the real password:",
+        f"  {airflow}",
+        "For steps outside of Airflow:",
+        f"  {variable}",
+    ]
 
 
 def _time(draft: Draft) -> str:

@@ -71,12 +71,12 @@ def choose_time(sample: Sample, wanted: str | None) -> Column | None:
         return None
     if not times:
         cure = "Name one that holds them, or leave TIME out if the rows have no time."
-        raise SampleUnusable(sample.path, f"{wanted!r} is no column with times", cure)
+        raise SampleUnusable(sample.shown, f"{wanted!r} is no column with times", cure)
     complete = [column for column in times if column.nulls == 0]
     if not complete:
         names = ", ".join(column.name for column in times)
         raise SampleUnusable(
-            sample.path, f"{names} is missing in some rows", "Remove those rows, or name another TIME=…"
+            sample.shown, f"{names} is missing in some rows", "Remove those rows, or name another TIME=…"
         )
     return max(complete, key=lambda column: (_points(column.name, _TIME_WORDS), column.distinct))
 
@@ -84,10 +84,14 @@ def choose_time(sample: Sample, wanted: str | None) -> Column | None:
 def choose_entity(sample: Sample, time: str | None, label: str) -> list[str]:
     """The fewest columns that together tell every row from every other; all that may, if none do.
 
+    A database's own primary key comes first: a part of a table cannot tell what is unique in all of it.
+
     :raises SampleUnusable: if no column may.
     """
     kinds = {"string", "integer", "timestamp", "boolean"}
     usable = [c for c in sample.columns.values() if c.type in kinds and c.nulls == 0 and c.name != label]
+    if sample.key and set(sample.key) <= {c.name for c in usable}:
+        return list(sample.key)
     names = [c.name for c in sorted(usable, key=lambda c: (c.name != time, -c.distinct))][:8]
     for size in range(1, _LARGEST_KEY + 1):
         for key in combinations(names, size):
@@ -95,7 +99,7 @@ def choose_entity(sample: Sample, time: str | None, label: str) -> list[str]:
                 return list(key)
     if not names:
         problem = "no column names its rows: none without gaps holds whole numbers, texts or times"
-        raise SampleUnusable(sample.path, problem, "Add one, such as a number of each row's customer or case.")
+        raise SampleUnusable(sample.shown, problem, "Add one, such as a number of each row's customer or case.")
     return names
 
 
@@ -126,7 +130,7 @@ def choose_label(sample: Sample, wanted: str | None, time: str | None) -> Label:
             if wanted
             else "no column can be a label"
         )
-        raise SampleUnusable(sample.path, problem, "Name the column that is to be predicted with LABEL=…")
+        raise SampleUnusable(sample.shown, problem, "Name the column that is to be predicted with LABEL=…")
     last = list(sample.columns)[-1]
     column = max(possible, key=lambda one: (_points(one.name, _LABEL_WORDS), one.name == last, _is_binary(one)))
     if _has_classes(column):

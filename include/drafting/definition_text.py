@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from include.drafting.choices import DraftFeature, Label, LeftOut
+from include.drafting.origin import TableOrigin
 from include.drafting.sample import Column, Sample
 from include.drafting.windows import WHOLE_PARTS, Cut
 from include.spec.duration import format_duration
@@ -48,8 +49,10 @@ def definition_text(draft: Draft) -> str:
 
 
 def _head(draft: Draft) -> str:
+    origin = draft.sample.origin
+    named = origin.shown if isinstance(origin, TableOrigin) else origin.path.name
     return f"""\
-# A draft from {draft.sample.rows:,} rows of {draft.sample.path.name}. Read every line, above all those with a ?.
+# A draft from {draft.sample.rows:,} rows of {_one_line(named)}. Read every line, above all those with a ?.
 model: {draft.model}
 description: "?"                    # What does it predict, in one sentence?
 owner: {_text(draft.owner)}
@@ -63,8 +66,7 @@ def _source(draft: Draft) -> str:
     if draft.time is None or draft.cut is None:
         return f"""\
 source:
-  type: files
-  path: {_text(str(draft.sample.path))}   # ? one file; a new delivery replaces it
+{_place(draft)}\
   # No event_time: the sample has no column with times, so a hash of the entity splits its rows.
   entity: [{entity}]   # ? together they tell every row of the sample from every other
   columns:
@@ -73,16 +75,33 @@ source:
     cut = draft.cut
     return f"""\
 source:
-  type: files
-  path: {_text(str(draft.sample.path))}   # ? one file, cut by time; with {{partition}} in it, a file for each
+{_place(draft)}\
   partition: {cut.size}
-  time_zone: {draft.time_zone}                    # ? the clock of the times in the file
+  time_zone: {draft.time_zone}                    # ? the clock of the times, where they have no offset
   starts: {cut.starts}
   ends: {cut.ends}                  # ? the sample's end; remove this line when data keeps coming
   event_time: {_text(draft.time.name)}
   entity: [{entity}]   # ? together they tell every row of the sample from every other
   columns:
 {columns}
+"""
+
+
+def _place(draft: Draft) -> str:
+    """Where the rows are."""
+    origin = draft.sample.origin
+    if isinstance(origin, TableOrigin):
+        return f"""\
+  type: sql
+  connection: {origin.database.connection}   # an Airflow connection, which keeps address and password
+  table: {_text(origin.table)}   # ? instead of it one query may join several tables
+"""
+    what = "one file; a new delivery replaces it"
+    if draft.cut is not None:
+        what = "one file, cut by time; with {partition} in it, a file for each"
+    return f"""\
+  type: files
+  path: {_text(str(origin.path))}   # ? {what}
 """
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import duckdb
 import pandas as pd
 
+from include.drafting.origin import FileOrigin, TableOrigin
 from include.errors import Refused
 from include.lake.connections import open_duckdb, quote_name
 from include.lake.conversion import Conversion, conversion, natural_type
@@ -29,12 +30,12 @@ _READINGS: Final[tuple[ColumnType, ...]] = ("integer", "number", "timestamp", "b
 
 
 class SampleUnusable(Refused):
-    """A definition cannot be drafted from this file; carries the file and what is wrong."""
+    """A definition cannot be drafted from this; carries the file or table, and what is wrong."""
 
-    def __init__(self, path: Path, problem: str, cure: str) -> None:
-        self.path = path
+    def __init__(self, shown: str, problem: str, cure: str) -> None:
+        self.shown = shown
         self.problem = problem
-        super().__init__(f"{path}: {problem}. {cure}")
+        super().__init__(f"{shown}: {problem}. {cure}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +63,37 @@ class Column:
         return self.distinct == 0 or (self.distinct == 1 and self.nulls == 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A file of rows, open for questions.
+    """Rows, open for questions.
 
-    :param connection: with the file's rows as the table ``sample``, in the types of a definition.
+    :param origin: where they are from.
+    :param connection: with the rows as the table ``sample``, in the types of a definition.
     :param rows: number of rows.
-    :param columns: by name, in the file's order.
+    :param columns: by name, in the origin's order.
     :param unreadable: names of columns that no type of a definition fits.
     """
 
-    path: Path
+    origin: FileOrigin | TableOrigin
     connection: duckdb.DuckDBPyConnection
     rows: int
     columns: Mapping[str, Column]
     unreadable: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """How people know where it is from."""
+        return self.origin.shown
+
+    @property
+    def rows_there(self) -> int:
+        """Rows of all of what it is a sample of."""
+        return self.rows if isinstance(self.origin, FileOrigin) else max(self.rows, self.origin.rows)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns of which the database itself says that they name a row."""
+        return () if isinstance(self.origin, FileOrigin) else self.origin.key
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query over the table ``sample``."""
@@ -90,7 +107,7 @@ class Sample:
         return found
 
 
-def open_sample(settings: Settings, path: Path, time_zone: str) -> Sample:
+def open_file(settings: Settings, path: Path, time_zone: str) -> Sample:
     """Read a Parquet or CSV file as the data step reads it, so that what is drafted from it can be ingested.
 
     :raises SampleUnusable: if it is no such file, or has no rows.
@@ -98,30 +115,52 @@ def open_sample(settings: Settings, path: Path, time_zone: str) -> Sample:
     path = path.absolute()
     form: FileFormat = "csv" if path.name.lower().endswith((".csv", ".csv.gz")) else "parquet"
     if not path.is_file():
-        raise SampleUnusable(path, "there is no such file", "Give the path of a Parquet or CSV file.")
+        raise SampleUnusable(str(path), "there is no such file", "Give the path of a Parquet or CSV file.")
+    return read_rows(settings, FileOrigin(path), path, form, time_zone)
+
+
+def read_rows(
+    settings: Settings,
+    origin: FileOrigin | TableOrigin,
+    path: Path,
+    form: FileFormat,
+    time_zone: str,
+    kinds: Mapping[str, tuple[ColumnType, ...]] | None = None,
+) -> Sample:
+    """Read a sample's rows from a file.
+
+    :param kinds: the types that each column may have, the narrowest first; left out: what the file's own type says,
+        and any for texts.
+    :raises SampleUnusable: if it cannot be read, or has no rows.
+    """
     try:
-        file = inspect_file(path, form, str(path))
+        file = inspect_file(path, form, origin.shown)
     except UnreadableFile as error:
-        raise SampleUnusable(path, f"it {error}", "Give a complete Parquet or CSV file with a header.") from error
+        cure = "Give a complete Parquet or CSV file with a header."
+        raise SampleUnusable(origin.shown, f"it {error}", cure) from error
     connection = open_duckdb(settings, readable=[path.parent, path.resolve().parent])
     try:
-        read = _readings(connection, file, time_zone)
+        read = _readings(connection, file, time_zone, kinds)
         if not read:
-            raise SampleUnusable(path, "no type of a definition fits any of its columns", "Give another file.")
+            raise SampleUnusable(origin.shown, "no type of a definition fits any of its columns", "Give another one.")
         items = ", ".join(reading.selected for _, reading in read)
-        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {items} FROM {scan_sql([file])}")  # noqa: S608
+        order = "" if kinds is None else " ORDER BY ALL"  # a database gives its rows in any order
+        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {items} FROM {scan_sql([file])}{order}")  # noqa: S608
     except duckdb.Error as error:
-        raise SampleUnusable(path, f"it cannot be read ({cause(error)})", "Give a complete file.") from error
+        raise SampleUnusable(origin.shown, f"it cannot be read ({cause(error)})", "Give a complete file.") from error
     rows = int(connection.execute(f"SELECT count(*) FROM {TABLE}").fetchall()[0][0])  # noqa: S608
     if not rows:
-        raise SampleUnusable(path, "it has no rows", "Give a file with some weeks of rows.")
+        raise SampleUnusable(origin.shown, "it has no rows", "Give some weeks of rows.")
     columns = {reading.name: _column(connection, reading.name, kind, rows) for kind, reading in read}
     unreadable = tuple(name for name in file.names if name not in columns)
-    return Sample(path, connection, rows, columns, unreadable)
+    return Sample(origin=origin, connection=connection, rows=rows, columns=columns, unreadable=unreadable)
 
 
 def _readings(
-    connection: duckdb.DuckDBPyConnection, file: SourceFile, time_zone: str
+    connection: duckdb.DuckDBPyConnection,
+    file: SourceFile,
+    time_zone: str,
+    allowed: Mapping[str, tuple[ColumnType, ...]] | None,
 ) -> list[tuple[ColumnType, Conversion]]:
     """For each column that can be read the first type that fits all of its values, and how it becomes that."""
     scan = scan_sql([file])
@@ -130,6 +169,7 @@ def _readings(
     for name in file.names:
         natural = natural_type(types[name])
         kinds = _READINGS if file.format == "csv" else () if natural is None else (natural,)
+        kinds = kinds if allowed is None else allowed.get(name, ())
         tried += [(kind, conversion(name, kind, types[name], time_zone)) for kind in kinds]
     if not tried:
         return []

@@ -52,7 +52,7 @@ def _features(draft: Draft) -> Iterator[Document]:
 
 
 def _training(draft: Draft) -> Iterator[Document]:
-    fewest = max(10, draft.sample.rows // 4)
+    fewest = max(10, draft.sample.rows_there // 4)
     notes = "A quarter of the sample: with less, the windows are not what they are meant to be."
     yield _expect("expect_table_row_count_to_be_between", min_value=fewest, notes=notes)
     parts = ["train", "validation", "holdout"]
@@ -87,7 +87,7 @@ def _varies(column: str, notes: str) -> Document:
 def _partition_rows(draft: Draft) -> Iterator[Document]:
     kind = "expect_table_row_count_to_be_between"
     if draft.cut is None:
-        rows = draft.sample.rows
+        rows = draft.sample.rows_there
         yield _expect(
             kind, min_value=max(1, rows // 10), notes=f"The sample has {rows:,} rows; a tenth is no delivery."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -29,7 +30,8 @@ class Cut:
 
     :param starts: first day.
     :param ends: last day.
-    :param rows: of the smallest and the largest partition between the two that the sample's ends cut off.
+    :param rows: of the smallest and the largest partition between the two that the ends cut off; of a table from which
+        a part was drawn about as many.
     :param window: length of the training part; the other two likewise.
     """
 
@@ -56,7 +58,7 @@ def check_size(sample: Sample) -> None:
     """
     if sample.rows < _FEWEST_ROWS:
         problem = f"it has no column with times, and its {sample.rows} rows are too few to be split"
-        raise SampleUnusable(sample.path, problem, f"Give a sample of at least {_FEWEST_ROWS} rows.")
+        raise SampleUnusable(sample.shown, problem, f"Give a sample of at least {_FEWEST_ROWS} rows.")
 
 
 def cut_time(sample: Sample, time: Column) -> Cut:
@@ -71,7 +73,7 @@ def cut_time(sample: Sample, time: Column) -> Cut:
     partitions = _partitions(sample, time, size)
     if len(partitions) < _FEWEST_PARTITIONS:
         problem = f"its rows lie in {len(partitions)} {size}s, from {low} to {high}"
-        raise SampleUnusable(sample.path, problem, f"Give a sample of at least {_FEWEST_PARTITIONS}.")
+        raise SampleUnusable(sample.shown, problem, f"Give a sample of at least {_FEWEST_PARTITIONS}.")
     known_after = step
     # Whole days of the source, so that windows of days start at midnight; of hours, what lies between the ends.
     usable = (span // step) * step - known_after
@@ -80,11 +82,12 @@ def cut_time(sample: Sample, time: Column) -> Cut:
     holdout = max(step, usable // 6 // step * step)
     validation = max(step, usable // 12 // step * step)
     inner = partitions[1:-1] or partitions
+    scale = sample.rows_there / sample.rows
     return Cut(
         size=size,
         starts=low.date(),
         ends=high.date(),
-        rows=(min(inner), max(inner)),
+        rows=(int(min(inner) * scale), math.ceil(max(inner) * scale)),
         window=(usable - holdout - validation) // step * step,
         validation=validation,
         holdout=holdout,
@@ -96,7 +99,7 @@ def _size(sample: Sample, span: timedelta) -> PartitionSize:
     days = max(span / timedelta(days=1), 1 / 24)
     if days < _FEWEST_PARTITIONS:
         return "hour"
-    return "day" if sample.rows / days >= _ROWS_OF_A_DAY else "month"
+    return "day" if sample.rows_there / days >= _ROWS_OF_A_DAY else "month"
 
 
 def _partitions(sample: Sample, time: Column, size: PartitionSize) -> list[int]:

@@ -23,7 +23,8 @@ from sqlalchemy.exc import (
 from include.errors import Refused, TryAgain
 
 _LONGEST: Final = 400
-_PASSWORD_OPTION: Final = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
+PASSWORD_OPTION: Final = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
+"""Names of an address's options that hold secrets."""
 # Drivers raise one and the same error for a database that is away and for a login that will never be right.
 _LOGIN: Final = re.compile(
     r"password authentication failed|no password supplied|access denied|login failed|authentication failed|"
@@ -31,7 +32,7 @@ _LOGIN: Final = re.compile(
     re.IGNORECASE,
 )
 _QUERY: Final = re.compile(
-    r"no such (table|column|function)|syntax error|ambiguous column|misuse of|read-only", re.IGNORECASE
+    r"no such (table|column|function)|syntax error|ambiguous column|misuse of|read-?only", re.IGNORECASE
 )
 
 
@@ -99,7 +100,7 @@ def secrets_in(url: str) -> set[str]:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
         return {url} - {""}
-    options = [value for name, value in parsed.query.items() if _PASSWORD_OPTION.search(name)]
+    options = [value for name, value in parsed.query.items() if PASSWORD_OPTION.search(name)]
     found = {
         url,
         str(parsed.password or ""),

@@ -81,12 +81,17 @@ def time_form(connection: Connection, source: Source) -> TimeForm:
             return TimeForm("instant")
     value = connection.execute(asked.where(sa.column(source.time_column).is_not(None)).limit(1)).scalar()
     if isinstance(value, str):
-        if _OFFSET.search(value) or not _is_iso(value):
+        if not is_comparable(value):
             raise TimesAsText(source.time_column, value)
         return TimeForm("text", value)
     if isinstance(value, datetime) and value.tzinfo is not None:
         return TimeForm("instant")
     return TimeForm("local")
+
+
+def is_comparable(text: str) -> bool:
+    """Whether times that are kept as texts like this one can be compared with a window's bounds."""
+    return _OFFSET.search(text) is None and _is_iso(text)
 
 
 def _within(statement: sa.Select[Any], source: Source, form: TimeForm, low: datetime, high: datetime) -> sa.Select[Any]:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from include.datasets import land
 from include.drafting.__main__ import make_draft, write_draft
+from include.drafting.origin import Database
 from include.gates.columns import stage_columns
 from include.gates.engine import Evaluator
 from include.gates.suite import check_columns, load_suite
@@ -26,6 +28,7 @@ from include.spec.windows import needed_partitions
 from include.steps.catalog import load_step
 from include.steps.protocol import Document, StepCall
 from tests.drafting.factories import empty_project, parcels, write
+from tests.lake.sql_world import connected
 
 SAMPLE = parcels()
 DAYS = [day for _, day in SAMPLE.groupby(SAMPLE["sent_at"].dt.date)]
@@ -77,18 +80,21 @@ def test_a_day_with_many_gaps_is_a_warning(raw: Evaluator) -> None:
 
 
 @pytest.mark.database
-def test_real_data_goes_the_whole_way_through_its_drafted_gates_to_a_model(
+def test_a_real_table_goes_the_whole_way_through_its_drafted_gates_to_a_model(
     stored_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = replace(empty_project(stored_settings, tmp_path / "project"), tracking_url=f"sqlite:///{tmp_path}/ml.db")
     land(settings, "bike_demand")
-    landed = pd.read_csv(settings.store / "landing" / "bike_rentals.csv", dtype=str)
-    rentals = write(landed[landed["rented_at"] >= "2012-07"], tmp_path / "rentals.csv")
-    write_draft(settings, make_draft(settings, "bikes", rentals, zone="America/New_York"))
+    landed = pd.read_csv(settings.store / "landing" / "bike_rentals.csv", parse_dates=["rented_at"])
+    engine = sa.create_engine(settings.database_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        landed[landed["rented_at"] >= "2012-07"].to_sql("rentals", connection, index=False, chunksize=2_000)
+    source = Database(connection="shop", url=settings.database_url, table="rentals")
+    write_draft(settings, make_draft(settings, "bikes", source, zone="America/New_York"))
     definition = find_definition(settings, "bikes")
-    assert definition.task == "regression"
-    evaluation = _through_the_steps(settings, definition)
+    assert (definition.task, definition.source.type, definition.source.partition) == ("regression", "sql", "day")
+    evaluation = _through_the_steps(connected(settings, settings.database_url), definition)
     assert evaluation["improvements"]["naive"]["rmse"]["low"] > 0
 
 
