@@ -25,7 +25,7 @@ def trainer_findings(definition: Definition) -> Iterator[Finding]:
     yield from _candidates(definition)
     for name, one in trainings(definition).items():
         for finding in (*_params(one), *_search(one), *_unfit(definition, name, one)):
-            yield _in_file(definition, name, finding)
+            yield in_file(definition, name, finding)
 
 
 def module_findings(definition: Definition, folder: Path) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def module_findings(definition: Definition, folder: Path) -> Iterator[Finding]:
         module = one.training.trainer.module
         if module is not None:
             for finding in file_findings(("training", "trainer", "module"), module, folder):
-                yield _in_file(definition, name, finding)
+                yield in_file(definition, name, finding)
 
 
 def file_findings(keys: KeyPath, name: str, folder: Path) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _any_takes(definition: Definition, key: str) -> bool:
     return any(key not in UNFIT[one.training.trainer.kind] for one in trainings(definition).values())
 
 
-def _in_file(definition: Definition, name: str, finding: Finding) -> Finding:
+def in_file(definition: Definition, name: str, finding: Finding) -> Finding:
     """A finding where its key is written: in the candidate, or in ``training`` for all of them."""
     candidate = definition.training.candidates.get(name)
     if candidate is None:

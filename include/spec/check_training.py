@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from include.spec.candidates import trainings
 from include.spec.check_classes import class_findings
-from include.spec.check_trainers import trainer_findings
+from include.spec.check_trainers import in_file, trainer_findings
 from include.spec.columns import feature_types
 from include.spec.definition import Definition, Gate, Task
 from include.spec.problems import Finding, KeyPath, choose
@@ -25,7 +25,9 @@ def training_findings(definition: Definition) -> Iterator[Finding]:
     yield from _monotone(definition)
     yield from _for_classes(definition)
     yield from class_findings(definition)
-    yield from _class_weight(definition)
+    for name, one in trainings(definition).items():
+        for finding in _weights(one):
+            yield in_file(definition, name, finding)
     known = known_metrics(definition)
     for position, metric in enumerate(definition.evaluation.metrics):
         yield from metric_findings(("evaluation", "metrics", position), metric, definition)
@@ -96,21 +98,17 @@ def _for_classes(definition: Definition) -> Iterator[Finding]:
     if training.calibration != "none" and task == "multiclass_classification":
         what = f"{training.calibration} calibrates the probability of one of two classes, and the task is {task}"
         yield Finding(("training", "calibration"), what, "Remove it; multi:softprob is trained for log loss as it is.")
+
+
+def _weights(one: Definition) -> Iterator[Finding]:
+    """Parameters for one score for each row, or for two classes, where they mean nothing or mean it twice."""
+    training, task = one.training, one.task
+    searched = training.search.space if training.search else {}
     for name in ("scale_pos_weight", "base_score"):
-        for keys, given in ((("params",), training.params), (("search", "space"), _space(definition))):
+        for keys, given in ((("params",), training.params), (("search", "space"), searched)):
             if name in given and task == "multiclass_classification":
                 what = f"{name} is for one score for each row, and the task is {task}"
                 yield Finding(("training", *keys, name), what, "Remove it, or use class_weight: balanced.")
-
-
-def _space(definition: Definition) -> Mapping[str, object]:
-    return definition.training.search.space if definition.training.search else {}
-
-
-def _class_weight(definition: Definition) -> Iterator[Finding]:
-    for one in trainings(definition).values():
-        training = one.training
-        given = {*training.params, *(training.search.space if training.search else ())}
-        if training.class_weight == "balanced" and "scale_pos_weight" in given:
-            keys = ("training", "class_weight")
-            yield Finding(keys, "scale_pos_weight is given too, which is the same weight", "Keep one of the two.")
+    if training.class_weight == "balanced" and "scale_pos_weight" in {*training.params, *searched}:
+        keys = ("training", "class_weight")
+        yield Finding(keys, "scale_pos_weight is given too, which is the same weight", "Keep one of the two.")

@@ -23,7 +23,7 @@ from include.spec.definition import Definition
 from include.training.folds import Cut, Fold, Rows
 from include.training.matrices import encode_part
 from include.training.packaged_model import PREFIX, clipped, is_null
-from include.training.refusals import FEWEST_ROWS
+from include.training.refusals import FEWEST_ROWS, make_larger
 
 Learned = dict[str, Any]
 Numbers = npt.NDArray[np.float64]
@@ -35,11 +35,12 @@ _DROPPED_FROM: Final = ("train", "validation")
 class NothingToLearn(Refused):
     """A feature has no value in the training part from which its cleaning could be learned."""
 
-    def __init__(self, model: str, feature: str, what: str) -> None:
+    def __init__(self, definition: Definition, feature: str, what: str) -> None:
+        larger = make_larger(definition, "train")
         super().__init__(
-            f"{model}: clean.features.{feature}: the feature has no value in the training part, so its {what} cannot "
-            f"be learned. Give a value ({{value: …}}) or bounds (clip: […]), make training.window longer, or correct "
-            f"the feature."
+            f"{definition.model}: clean.features.{feature}: the feature has no value in the training part, so its "
+            f"{what} cannot be learned. Give a value ({{value: …}}) or bounds (clip: […]), "
+            f"{larger[0].lower()}{larger[1:]}, or correct the feature."
         )
         self.feature = feature
 
@@ -94,7 +95,7 @@ def learn_cleaning(definition: Definition, train: pd.DataFrame) -> dict[str, Lea
     """
     types = feature_types(definition)
     return {
-        name: _learn(definition.model, name, types[name], rule, train[PREFIX + name])
+        name: _learn(definition, name, types[name], rule, train[PREFIX + name])
         for name, rule in definition.clean.features.items()
     }
 
@@ -129,7 +130,7 @@ def _is_learned(rule: FeatureCleaning) -> bool:
     return learned or (rule.outliers is not None and rule.outliers.winsorize is not None)
 
 
-def _learn(model: str, name: str, kind: str, rule: FeatureCleaning, values: pd.Series) -> Learned:
+def _learn(definition: Definition, name: str, kind: str, rule: FeatureCleaning, values: pd.Series) -> Learned:
     try:
         if kind == "category":
             return _fill(rule, lambda _: _most_frequent([str(value) for value in values if not is_null(value)]))
@@ -138,7 +139,7 @@ def _learn(model: str, name: str, kind: str, rule: FeatureCleaning, values: pd.S
         return learned | _fill(rule, lambda how: _middle(how, clipped(numbers, learned)))
     except _NoValue as error:
         what = f"{rule.missing.how} value" if rule.missing.how else "winsorize bounds"
-        raise NothingToLearn(model, name, what.replace("_", " ")) from error
+        raise NothingToLearn(definition, name, what.replace("_", " ")) from error
 
 
 class _NoValue(Exception):

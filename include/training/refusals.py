@@ -53,7 +53,7 @@ class PartTooSmall(Refused):
     def __init__(self, definition: Definition, part: str, rows: int, window: str) -> None:
         super().__init__(
             f"{definition.model}: the {part} part has {rows} labelled rows in {window}; at least {FEWEST_ROWS[part]} "
-            f"are needed. {_make_larger(definition, part)}, choose a later as_of, or publish more data with the DAG "
+            f"are needed. {make_larger(definition, part)}, choose a later as_of, or publish more data with the DAG "
             f"{definition.model}.data."
         )
         self.part = part
@@ -65,7 +65,7 @@ class OneClassOnly(Refused):
 
     def __init__(self, definition: Definition, part: str, labels: Sequence[float], rows: int, window: str) -> None:
         only = ", ".join(f"{label:g}" for label in labels)
-        larger = _make_larger(definition, part)
+        larger = make_larger(definition, part)
         larger = larger[0].lower() + larger[1:]
         super().__init__(
             f"{definition.model}: all {rows} labels of the {part} part ({window}) are {only}, where both 0 and 1 are "
@@ -93,9 +93,10 @@ class ClassMissing(Refused):
     """A declared class has no row in the training part, or another part holds one class only."""
 
     def __init__(self, definition: Definition, part: str, problem: str, window: str) -> None:
+        larger = make_larger(definition, part)
         super().__init__(
             f"{definition.model}: {problem} in the {part} part ({window}). Check label.expression "
-            f"({definition.label.expression!r}) and label.classes, or make training.{_KEYS[part]} longer."
+            f"({definition.label.expression!r}) and label.classes, or {larger[0].lower()}{larger[1:]}."
         )
         self.part = part
 
@@ -103,7 +104,7 @@ class ClassMissing(Refused):
 _KEYS: Final = {"train": "window", "validation": "validation", "holdout": "holdout"}
 
 
-def _make_larger(definition: Definition, part: str) -> str:
+def make_larger(definition: Definition, part: str) -> str:
     """What gives a part more rows."""
     if definition.source.has_time:
         return f"Make training.{_KEYS[part]} longer"

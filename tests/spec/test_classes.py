@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from include.spec.loader import DefinitionError, load_definition
-from tests.spec.conftest import VALID, Write
+from tests.spec.conftest import VALID, Write, in_training
 
 TASK = ("binary_classification", "multiclass_classification")
 LABEL = "label:\n  expression: delay > 15"
@@ -72,6 +72,11 @@ def test_classes_are_needed_for_this_task_and_for_no_other(write: Write) -> None
         ((METRICS, "metrics: [cost]"), "evaluation.metrics[0]", "no metric 'cost'"),
         (("window: 90d", "window: 90d\n  calibration: sigmoid"), "training.calibration", "one of two classes"),
         (("max_depth: 6", "scale_pos_weight: 6"), "training.params.scale_pos_weight", "class_weight: balanced"),
+        (
+            in_training("candidates: {a: {params: {scale_pos_weight: 6}}, b: {}}"),
+            "training.candidates.a.params.scale_pos_weight",
+            "class_weight: balanced",
+        ),
         (("max_depth: 6", "num_class: 3"), "training.params.num_class", "task"),
     ],
 )

@@ -11,6 +11,7 @@ import yaml
 from include.spec.columns import input_columns, used_histories
 from include.spec.definition import Definition
 from include.spec.histories import histories, history_columns
+from include.spec.history import AGGREGATES
 from include.spec.loader import DefinitionError, load_definition
 
 GROUP: dict[str, Any] = {
@@ -100,9 +101,20 @@ def test_another_model_uses_a_group_under_its_own_column_names(tmp_path: Path) -
         (GROUP | {"known_after": "1d"}, "it reads 'days', from which the label is made, 1d after the event"),
         ({"model": "orders"}, "the group is this model's own"),
         ({"model": "nobody"}, "there is no definition of the model 'nobody' that can be read"),
-        ({"model": "nobody", "over": "7d"}, "that is said in nobody's definition"),
+        *(
+            ({"model": "nobody", key: GROUP.get(key, "1d")}, f"history.recent.{key}: that is said in nobody's")
+            for key in ("over", "known_after", "values")
+        ),
+        *(
+            (GROUP | {"values": {"late_rate": {"mean": "days"}, "x": {aggregate: "dayz"}}},
+             f"history.recent.values.x.{aggregate}: there is no column 'dayz'. Did you mean `days`?")
+            for aggregate in AGGREGATES
+        ),
+        (GROUP | {"over": "a week"}, "history.recent.over"),
+        (GROUP | {"known_after": "-1d"}, "history.recent.known_after"),
+        (GROUP | {"by": "shop"}, "history.recent.by"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_group_is_refused_with_its_cure(tmp_path: Path, group: dict[str, Any], message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         load(tmp_path, document(history={"recent": group}))

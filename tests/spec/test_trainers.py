@@ -61,7 +61,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     ),
     "weight twice": (
         "class_weight: balanced\n  candidates: {a: {trainer: linear}, b: {params: {scale_pos_weight: 3}}}",
-        "class_weight", "Keep one of the two",
+        "class_weight", "candidate b: scale_pos_weight is given too",
     ),
 }  # fmt: skip
 

@@ -81,6 +81,17 @@ BAD: dict[str, tuple[tuple[str, str], int, str, str]] = {
         ("  entity: [id]", '  tables: {a: {path: "/{partition}.csv"}}\n  query: FROM source, a\n  entity: [id]'),
         8, "source.tables.a.path", "without an event_time the data is one whole",
     ),
+    "database": (
+        ('files\n  path: "{store}/landing/all.parquet"', "sql\n  connection: shop\n  table: orders"),
+        5, "source", "export the rows to a file",
+    ),
+    "past": (
+        ("features:", "history: {recent: {by: [id], over: 7d, values: {n: count}}}\nfeatures:"),
+        15, "history", "values of the past need a time",
+    ),
+    "duplicates": (
+        ("features:", "clean: {duplicates: {keep: last}}\nfeatures:"), 15, "clean.duplicates", "Add order_by",
+    ),
     "zone": (("  entity: [id]", "  time_zone: Europe/Berln\n  entity: [id]"), 8, "source.time_zone", "Europe/Berlin"),
 }  # fmt: skip
 
@@ -110,7 +121,7 @@ def test_it_is_short_and_its_parts_are_shares_that_touch_and_are_everything(with
 def test_a_zone_for_its_schedules_and_when_a_label_is_known_may_be_said(without: Callable[..., Definition]) -> None:
     definition = without(
         ("  entity: [id]", "  time_zone: Europe/Berlin\n  entity: [id]"),
-        ("label:", "label:\n  known_after: 3d"),
+        ("label:", "clean: {duplicates: {keep: last, order_by: weight}}\nlabel:\n  known_after: 3d"),
         ("evaluation:", 'schedule: {data: "0 1 * * *"}\nevaluation:'),
     )
     assert definition.source.time_zone == "Europe/Berlin"

@@ -58,6 +58,18 @@ class TestLearning:
         found = learn_cleaning(cleaned(**rules), frame(carrier=["b", "a", None, "c"], cargo=[True, False, None, True]))
         assert found == {"carrier": {"fill": "a"}, "cargo": {"fill": 1.0}}
 
+    @pytest.mark.parametrize(
+        ("event_time", "cure"),
+        [("at", "make training.window longer"), (None, "make training.validation and training.holdout smaller")],
+    )
+    def test_a_feature_without_any_value_is_refused_with_the_cure_that_fits(
+        self, event_time: str | None, cure: str
+    ) -> None:
+        definition = cleaned(far={"missing": "median"})
+        source = definition.source.model_copy(update={"event_time": event_time})
+        with pytest.raises(NothingToLearn, match=rf"its median value cannot be learned\. .*, {cure}, or correct"):
+            learn_cleaning(definition.model_copy(update={"source": source}), frame(far=[np.nan] * 4))
+
     @given(values=st.lists(st.one_of(st.floats(width=32), st.sampled_from([0.0, -0.0, np.nan])), max_size=30),
            how=st.sampled_from(["median", "mean", "most_frequent"]), draw=st.randoms())  # fmt: skip
     def test_what_is_learned_does_not_depend_on_the_order_of_rows(
