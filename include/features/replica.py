@@ -32,7 +32,7 @@ from include.spec.partitions import Partition
 REPLICA_FORMAT: Final = 1
 BEFORE: Final = 7
 """Partitions up to the newest that are held: requests that come late, or name an earlier time."""
-AHEAD: Final = 3
+AHEAD: Final = 6
 """Partitions after it at most: a past that is known late is there for more than the next one."""
 _KEPT_SECONDS: Final = 3600.0
 _SQL_TYPES: Final = {"integer": "INTEGER", "number": "REAL"}

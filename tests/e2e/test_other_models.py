@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 
 import pytest
+import requests
 
 from include.registry.versions import list_versions
 from tests.e2e.line import Line
@@ -41,8 +42,9 @@ def test_airport_temperature_goes_hour_by_hour_from_a_database(line: Line) -> No
     assert summary["served"]["version"] == summary["version"]
     scores = {name: one["rmse"]["value"] for name, one in summary["evaluation"]["baselines"].items()}
     assert summary["evaluation"]["challenger"]["rmse"]["value"] < scores["naive"]
-    hours = ["2013-07-31T21", "2013-07-31T22", "2013-07-31T23"]
-    as_of = [f"{hour}:00:00+00:00" for hour in hours]
+    _requests_ahead_are_told_of_the_day_before_them(line)
+    # With the run's own these are three hours in a row.
+    as_of = ["2013-07-31T22:00:00+00:00", "2013-07-31T23:00:00+00:00"]
     for number, instant in enumerate(as_of):
         line.trigger("airport_temperature.train", f"hour-{number}", {"as_of": instant})
     for number in range(len(as_of)):
@@ -50,7 +52,18 @@ def test_airport_temperature_goes_hour_by_hour_from_a_database(line: Line) -> No
     ends = {
         version.as_of.astimezone(UTC).isoformat() for version in list_versions(line.settings, "airport_temperature")
     }
-    assert set(as_of) <= ends
+    assert {*as_of, "2013-08-01T00:00:00+00:00"} <= ends
+
+
+def _requests_ahead_are_told_of_the_day_before_them(line: Line) -> None:
+    """A request three hours before its hour gets the values of the past that belong to that hour, and no older ones."""
+    row = {"hour_at": "2013-08-01T03:00:00", "origin": "EWR", "temp": 71.1, "dewp": 60.1, "humid": 68.0,
+           "wind_dir": 190.0, "wind_speed": 6.9, "pressure": 1014.0, "precip": 0.0, "rise_1h": -1.0, "rise_3h": -4.0,
+           "change_yesterday": -3.0}  # fmt: skip
+    address = f"{line.settings.server_url}/models/airport_temperature/predict"
+    answer = requests.post(address, json={"rows": [row]}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["X-Noria-History"] == "airport_day=2013-08-01T03"
 
 
 def test_data_without_time_is_served_after_its_run_and_a_second_run_does_nothing_twice(line: Line) -> None:

@@ -11,12 +11,15 @@ import pytest
 import sqlalchemy as sa
 
 from include.datasets import land
+from include.features.history import Past
+from include.features.history_windows import HistoryWindows
 from include.features.select import features_sql
 from include.settings import Settings
 from include.spec.column_types import DUCKDB_TYPES
-from include.spec.columns import input_columns
+from include.spec.columns import input_columns, used_histories
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
+from include.spec.partitions import PartitionCalendar
 from include.stack.postgres import Postgres
 
 ROWS = {
@@ -63,13 +66,43 @@ def _read_by_sql(settings: Settings, definition: Definition) -> pd.DataFrame:
     return frame.assign(partition=frame.hour_at.dt.strftime("%Y-%m-%dT%H"))
 
 
+class _Table:
+    """What values of the past need of a raw table: all rows, whichever partitions are asked for."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._rows = rows
+
+    def scan(self, connection: duckdb.DuckDBPyConnection, name: str, **_: object) -> None:
+        connection.register(name, self._rows)
+
+
+def _with_past(connection: duckdb.DuckDBPyConnection, raw: pd.DataFrame, definition: Definition) -> pd.DataFrame:
+    """The rows with the values of the past that features read."""
+    keys = list(raw["partition"].unique())
+    calendar = PartitionCalendar.of(definition)
+    rows = raw.assign(_row=np.arange(len(raw)))
+    for history, columns in used_histories(definition):
+        past = Past(
+            history=history, columns=columns, table=_Table(rows), version=0, records=dict.fromkeys(keys),
+            windows=HistoryWindows(history, keys),
+        )  # fmt: skip
+        past.compute(connection, "past", [calendar.from_key(key) for key in keys])
+        connection.register("present", rows)
+        same = " AND ".join(f"p.{name} = r.{name}" for name in history.by)
+        items = ", ".join(f"p.{name}" for name in columns)
+        query = f"SELECT r.*, {items} FROM present r LEFT JOIN past p ON p._key = r.partition AND {same} ORDER BY _row"
+        rows = connection.sql(query).df()
+    return rows.drop(columns="_row")
+
+
 def _frames(settings: Settings, model: str) -> Frames:
     """Raw, features, requests and labels of all days; a training set; predictions of a good but not perfect model."""
     definition = find_definition(settings, model)
     land(settings, model)
     connection = duckdb.connect()
     raw = _raw(connection, definition, settings)
-    connection.register("raw", raw)
+    present = _with_past(connection, raw, definition)
+    connection.register("raw", present)
     features = connection.sql(features_sql(definition, "raw", extra="partition, ")).df()
     known = features[features.label.notna()]
     last = "2013-11-30" if model.startswith("flight") else known.partition.iloc[-1]
@@ -89,7 +122,7 @@ def _frames(settings: Settings, model: str) -> Frames:
         predictions = predictions.assign(**_of_classes(holdout.label.to_numpy(), noise, classes))
     return {
         "raw": raw, "features": features, "training": training, "predictions": predictions,
-        "inference": _inference(raw, definition, _ANSWERS[model]),
+        "inference": _inference(present, definition, _ANSWERS[model]),
         "feedback": features[["label", "partition"]].dropna().assign(request_id="r", row=0, entity=None),
     }  # fmt: skip
 
