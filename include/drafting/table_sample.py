@@ -27,7 +27,7 @@ from include.errors import Refused
 from include.lake.sql_session import csv_value, open_session
 from include.lake.sql_statement import is_comparable
 from include.settings import Settings
-from include.spec.check_source import TABLE_NAME
+from include.spec.check_source import SQL_TABLE
 from include.spec.definition import ColumnType
 
 SEED: Final = 7
@@ -136,7 +136,7 @@ def _named(inspector: Inspector) -> Iterator[tuple[str, tuple[str | None, str, b
         for names, is_stored in kinds:
             for name in names:
                 shown = name if is_default else f"{schema}.{name}"
-                if TABLE_NAME.fullmatch(shown):
+                if SQL_TABLE.fullmatch(shown):
                     yield shown, (None if is_default else schema, name, is_stored)
 
 

@@ -22,7 +22,7 @@ _TYPES_OF_KEYS: Final = {
     "chunk": ("sql",),
     "parallel": ("sql",),
 }
-TABLE_NAME: Final = re.compile(r"[^.\s\"'`;]+(\.[^.\s\"'`;]+){0,2}")
+SQL_TABLE: Final = re.compile(r"[^.\s\"'`;]+(\.[^.\s\"'`;]+){0,2}")
 _SELECT: Final = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
 _SHORTEST_CHUNK: Final = timedelta(seconds=1)
 
@@ -74,7 +74,7 @@ def _database(source: Source) -> Iterator[Finding]:
         yield Finding(("source", "table"), "the source names no rows", "Add `table`, or `query` with one SELECT.")
     if source.table is not None and source.query is not None:
         yield Finding(("source", "query"), "there are a table and a query", "Keep one of the two.")
-    if source.table is not None and not TABLE_NAME.fullmatch(source.table):
+    if source.table is not None and not SQL_TABLE.fullmatch(source.table):
         cure = "Write it like orders or sales.orders, without quotes; for anything else write a `query`."
         yield Finding(("source", "table"), f"{source.table!r} is no name of a table", cure)
     if source.query is not None:

@@ -20,10 +20,14 @@ from tests.spec.conftest import VALID
 WRONG: Final = [[]]
 """What no key can be: a list of lists."""
 
-#: What `VALID` does not say, for files and one XGBoost model.
+#: What `VALID` does not say, for joined files and one XGBoost model.
 FILES: Final = """
 tags: [late]
-source: {format: parquet, ends: 2013-12-31}
+source:
+  format: parquet
+  ends: 2013-12-31
+  query: FROM source JOIN shops USING (id)
+  tables: {shops: {type: files, path: "{store}/shops.csv", format: csv}}
 clean:
   duplicates: {keep: last, order_by: delay}
   columns:
@@ -97,8 +101,16 @@ serving:
   personal: [carrier]
   log: {retention: 30d}
 monitoring:
-  drift: {window: 14d, psi: 0.3, share_of_features: 0.5}
-  retrain: {on_drift: false, cooldown: 7d}
+  drift:
+    window: 14d
+    least_change: 0.3
+    significance: 0.01
+    share_of_features: 0.5
+    season: {every: 28d, windows: 3}
+    persistence: {of: 3, drifted: 2}
+    domain_classifier: {rows: 2000, auc: 0.8}
+  retrain: {on_drift: false, cooldown: 7d, at_most_per_week: 1}
+alerts: {to: [mail], "on": [gate_refused], data_deadline: 3h, approval_after: 4h}
 schedule: {data: "0 1 * * *", train: "0 2 * * *", monitor: "0 3 * * *", score: "0 4 * * *"}
 execution: {retries: 1, retry_delay: 1s, timeout: 1h, data_pool: one, training_pool: two}
 pods:
