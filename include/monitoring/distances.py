@@ -20,6 +20,7 @@ Counts = npt.NDArray[np.float64]
 
 #: Half a row is added to every bin of both sides, so that an empty bin gives a large but finite PSI.
 SMOOTHING: Final = 0.5
+_TINY: Final = 1e-300
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,8 @@ def _names(profile: Profile) -> list[str]:
         return [str(value) for value in profile["values"]]
     if profile["type"] == "boolean":
         return ["no", "yes"]
-    edges = [f"{edge:.4g}" for edge in profile["edges"]]
+    # An edge just below zero is zero to a reader.
+    edges = [f"{edge if abs(edge) > _TINY else 0.0:.4g}" for edge in profile["edges"]]
     if not edges:
         return ["any"]
     middle = [f"{low} to {high}" for low, high in pairwise(edges)]

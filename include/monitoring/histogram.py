@@ -12,6 +12,7 @@ _CELLS: Final = 24
 #: With fewer edges the profile's bins are single values or nearly, and are drawn as they are.
 _FEWEST_EDGES: Final = 10
 _BEYOND: Final = 0.3
+_TINY: Final = 1e-300
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,4 @@ def draw(reference: Mapping[str, Any], current: Mapping[str, Any]) -> Histogram 
         below = np.interp(cuts, edges, np.cumsum(side["counts"])[:-1])
         below[0], below[-1] = 0, sum(side["counts"])
         sides.append(tuple(int(count) for count in np.diff(np.rint(below))))
-    return Histogram(tuple(float(cut) for cut in cuts), sides[0], sides[1])
+    return Histogram(tuple(float(cut) for cut in np.where(np.abs(cuts) < _TINY, 0.0, cuts)), sides[0], sides[1])

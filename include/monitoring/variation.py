@@ -55,7 +55,8 @@ def variation(profile: Mapping[str, Any], *, partitions: int, window: int) -> Va
     ends = np.cumsum(np.vstack([np.zeros_like(whole), vectors]), axis=0)
     parts = ends[joined:] - ends[:-joined]
     found = [_difference(profile, part, whole - part) for part in parts]
-    values, missing = (_MARGIN * max(one) for one in zip(*found, strict=True))
+    # Never more than all rows: a window that shares nothing with the reference has drifted, whatever is usual.
+    values, missing = (min(_MARGIN * max(one), 1.0) for one in zip(*found, strict=True))
     return Variation(values, missing, len(found))
 
 

@@ -19,6 +19,7 @@ _HEADS = {
     "not enough data": ("warn", "Not enough data to tell"),
 }
 _PASSING = ("warn", "This window drifted, but not enough of the last ones did")
+_WORTH_TELLING = 0.0005
 _BASES = {"training": "the training part", "season": "earlier windows of the same season"}
 
 
@@ -152,7 +153,7 @@ def _distances(distances: Document) -> list[tuple[str, str]]:
         ("total variation", distances.get("total_variation"), ""),
     ]
     found = [(name, f"{format_value(value, 2)}{unit}") for name, value, unit in named if value is not None]
-    if distances.get("unseen"):
+    if (distances.get("unseen") or 0) >= _WORTH_TELLING:
         found.append(("never seen in training", format_percent(distances["unseen"])))
     return found
 

@@ -170,6 +170,15 @@ def test_what_the_reference_varies_anyway_is_no_drift_and_more_is() -> None:
     assert (verdict(swinging, 0.4), verdict(swinging, 1.5)) == ("no drift", "drift")
 
 
+def test_a_window_that_shares_nothing_with_the_reference_has_drifted_whatever_is_usual() -> None:
+    reference = weeks(20.0)
+    current = {"f": count_like(reference, normal(500, 1000, 5))}
+    result = judge_drift({"f": reference}, current, rows=1000, limits=Drift(), partitions=112, window=7)
+
+    assert result.verdict == "drift"
+    assert result.features[0].changes[0].limit == 1.0
+
+
 def test_a_long_window_is_held_against_long_stretches() -> None:
     reference = weeks(0.5)
     current = {"f": count_like(reference, normal(0, 1000, 5))}

@@ -16,6 +16,7 @@ from include.evaluation.logged_models import ModelAway
 from include.lake.paths import table_folder
 from include.registry.results import find_checks
 from include.spec.definition import Definition
+from include.steps import monitor as step
 from include.steps.protocol import Document
 from tests.steps.judging_world import DAYS, World, as_of, judged_definition, report_of
 
@@ -157,6 +158,26 @@ def test_a_profile_that_an_older_version_has_is_not_enough(world: World, monkeyp
 
     assert (output["verdict"], output["retrain"]) == ("not enough data", False)
     assert "run the DAG late.train" in output["reason"]
+
+
+def test_columns_that_went_or_came_are_named_and_the_others_judged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.crown(world.train(22), 22)
+    read = step._profile
+
+    def other(call: Any, champion: Any) -> dict[str, Any]:
+        profile = read(call, champion)
+        return profile | {
+            "features": {"ghost" if name == "cargo" else name: one for name, one in profile["features"].items()}
+        }
+
+    monkeypatch.setattr(step, "_profile", other)
+    output = monitor(world, 25)
+
+    assert output["verdict"] == "no drift"
+    assert "The features table no longer has ghost" in output["reason"]
+    assert "New in the table, not judged" in report_of(world, output)
 
 
 def test_the_champions_answers_are_judged_beside_the_data(world: World) -> None:
