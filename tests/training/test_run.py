@@ -358,6 +358,17 @@ def test_a_module_of_the_teams_own_is_logged_with_its_files_and_requirements(
     assert job_of(lake, definition).fingerprint.value != job.fingerprint.value
 
 
+def test_the_sample_for_a_domain_classifier_is_what_the_definition_asks_for(lake: Settings) -> None:
+    def asking(drift: dict[str, Any], **changes: Any) -> Definition:
+        return make_definition(monitoring={"drift": drift}, **changes)
+
+    base = job_of(lake).fingerprint.value
+    assert job_of(lake, asking({"least_change": 0.1})).fingerprint.value == base
+    assert job_of(lake, asking({"domain_classifier": {}})).fingerprint.value != base
+    hidden = asking({"domain_classifier": {}}, serving={"personal": ["carrier"]})
+    assert job_of(lake, hidden).fingerprint.document["reference_sample"] == {"rows": 2000, "without": ["carrier"]}
+
+
 def test_the_fingerprint_names_trainer_and_candidates_only_where_they_are_given(lake: Settings) -> None:
     plain, line = (job_of(lake, make_definition(training=more)) for more in ({}, {"trainer": "linear", "params": {}}))
     assert not {"trainer", "candidates"} & set(plain.fingerprint.document)
