@@ -106,3 +106,5 @@ def _is_told(line: Line, hook: Hook, started: str) -> None:
         lambda: f"{end} was not told: {[body['title'] for body in hook.bodies]}",
     )
     assert len(hook.bodies) == 3
+    ended = [run["state"] for run in line.api.runs("noria_alerts") if run["state"] in FINISHED]
+    assert set(ended) == {"success"}, "and the DAG of alerts, which runs all the while, tells nothing twice"
