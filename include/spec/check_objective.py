@@ -70,33 +70,33 @@ def _decides(objective: Objective | None) -> bool:
 
 def _live(objective: Objective, definition: Definition) -> Iterator[Finding]:
     """A challenger in production is judged by what requests carry and labels say."""
-    for keys in _live_uses(definition):
-        try:
-            unseen = objective.columns() - set(input_columns(definition))
-        except ExpressionError:  # said where it stands
-            return
-        hidden = objective.columns() & set(definition.serving.personal)
-        cure = "Give deployment.rollback.metric (or the stage's metric) another metric for that."
-        if unseen:
-            what = f"it judges in production, too, but requests do not carry {', '.join(sorted(unseen))}"
-            yield Finding(keys, what, cure)
-        elif hidden:
-            what = f"it judges in production, too, but the log holds only hashes of {', '.join(sorted(hidden))}"
-            yield Finding(keys, what, cure)
+    keys = _live_use(definition)
+    if keys is None:
+        return
+    try:
+        unseen = objective.columns() - set(input_columns(definition))
+    except ExpressionError:  # said where it stands
+        return
+    hidden = objective.columns() & set(definition.serving.personal)
+    cure = "Give deployment.rollback.metric (or the stage's metric) another metric for that."
+    if unseen:
+        what = f"it judges in production, too, but requests do not carry {', '.join(sorted(unseen))}"
+        yield Finding(keys, what, cure)
+    elif hidden:
+        what = f"it judges in production, too, but the log holds only hashes of {', '.join(sorted(hidden))}"
+        yield Finding(keys, what, cure)
 
 
-def _live_uses(definition: Definition) -> list[KeyPath]:
-    """Where the definition has the objective judge in production: at most one place is named."""
+def _live_use(definition: Definition) -> KeyPath | None:
+    """Where the definition has the objective judge in production; of several places the first."""
     deployment = definition.deployment
-    kinds = {stage.kind for stage in deployment.stages}
-    places: list[KeyPath] = [
-        ("deployment", "stages", position)
-        for position, stage in enumerate(deployment.stages)
-        if stage.metric == "objective"
-    ]
-    if kinds & {"shadow", "canary", "ab"}:
-        if deployment.rollback.metric == "objective":
-            places.append(("deployment", "rollback", "metric"))
-        elif deployment.rollback.metric is None and live_metric(definition) == "objective":
-            places.append((*_KEYS, "expression"))
-    return places[:1]
+    for position, stage in enumerate(deployment.stages):
+        if stage.metric == "objective":
+            return ("deployment", "stages", position)
+    if not {stage.kind for stage in deployment.stages} & {"shadow", "canary", "ab"}:
+        return None
+    if deployment.rollback.metric == "objective":
+        return ("deployment", "rollback", "metric")
+    if deployment.rollback.metric is None and live_metric(definition) == "objective":
+        return (*_KEYS, "expression")
+    return None
