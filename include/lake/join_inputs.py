@@ -17,7 +17,7 @@ from include.lake.connections import quote_name
 from include.lake.delta_snapshot import DeltaFile, DeltaSnapshot
 from include.lake.digests import file_checksum, inputs_digest
 from include.lake.faults import file_stamp
-from include.lake.source_files import FILE_NAME, FileFormat, SourceFile, inspect_file, scan_sql
+from include.lake.source_files import FILE_NAME, FileFormat, SourceFile, UnreadableFile, inspect_file, scan_sql
 from include.lake.store import Store
 
 _SHOWN_DIGITS: Final = 16
@@ -110,8 +110,6 @@ def files_input(store: Store, paths: Sequence[Path], form: FileFormat, shown: st
     :param shown: how people know them together.
     :raises UnreadableFile: if one is not of its format, or they have not the same columns.
     """
-    from include.lake.source_files import UnreadableFile
-
     stamps = tuple(file_stamp(path) for path in paths)
     sums = [(store.shown(path), file_checksum(path)) for path in paths]
     files = tuple(inspect_file(path, form, store.shown(path)) for path in paths)

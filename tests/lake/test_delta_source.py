@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from include.errors import Refused, TryAgain
 from include.lake.delta_rows import DeltaColumnUnfit
@@ -108,8 +108,6 @@ def test_older_files_without_a_column_give_nulls_and_partition_values_may_be_nul
     write_orders(settings, rows=orders(DAYS[0], country=pa.array(["X", None, "X", None])), partition_by=["country"])
     new = orders(DAYS[0], count=2, number=[8, 9], country=pa.array(["X", "X"]), tip=[1.5, 2.5])
     data = pa.table({**new, "at": pa.array([at.replace(tzinfo=UTC) for at in new["at"]], pa.timestamp("us", "UTC"))})
-    from deltalake import write_deltalake
-
     write_deltalake(str(table_folder(settings)), data, mode="append", schema_mode="merge", partition_by=["country"])
     columns = make_definition().source.columns | {"tip": "number", "country": "string"}
     found = rows_of(settings, stage(settings, delta_definition(columns=columns), DAYS[:1])[DAYS[0]])
