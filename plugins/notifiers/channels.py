@@ -90,12 +90,13 @@ def _mail(connection: Connection, extra: dict[str, Any]) -> Channel:
     recipients = extra["to"]
     plain: Security = "none" if extra.get("disable_tls") else "starttls"
     security: Security = plain if extra.get("disable_ssl") else "ssl"
-    if not connection.host:
-        raise KeyError("host")
+    sender = str(extra.get("from_email") or connection.login or "")
+    if not connection.host or not sender:
+        raise KeyError("from_email in its extra" if connection.host else "host")
     return Mail(
         host=connection.host,
         port=int(connection.port or (465 if security == "ssl" else 587 if security == "starttls" else 25)),
-        sender=str(extra.get("from_email") or connection.login or ""),
+        sender=sender,
         recipients=(recipients,) if isinstance(recipients, str) else tuple(str(one) for one in recipients),
         security=security,
         login=(connection.login, connection.password or "") if connection.login else None,

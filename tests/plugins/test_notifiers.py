@@ -113,7 +113,8 @@ def test_a_connection_is_a_channel(connect: Connect, fields: dict[str, Any], exp
         ({"conn_type": "http"}, "host"),
         ({"conn_type": "http", "host": "h", "extra": {"style": "teams"}}, "json or slack"),
         ({"conn_type": "slackwebhook"}, "token"),
-        ({"conn_type": "smtp", "host": "mail"}, "to"),
+        ({"conn_type": "smtp", "host": "mail", "login": "n@x"}, "wrong value: to"),
+        ({"conn_type": "smtp", "host": "mail", "extra": {"to": "a@x"}}, "from_email"),
         ({"conn_type": "fs", "extra": {"path": "alerts.jsonl"}}, "absolute"),
     ],
 )
