@@ -248,3 +248,17 @@ def test_make_keeps_the_address_from_the_arguments_of_what_it_starts() -> None:
     )
     assert "The address in FROM is no SQLAlchemy URL" in passed.stderr
     assert WORD not in passed.stderr + passed.stdout
+
+
+def test_what_is_printed_for_airflow_reaches_it_through_both_shells_as_it_is_meant() -> None:
+    address = f"postgresql://an%20a:{WORD}@db:5433/it's?host=/folder$x&sslpassword={WORD}"
+    airflow, _ = Database(connection="shop", url=address).to_add()
+    shown = subprocess.run(
+        ["sh", "-c", f"{airflow} --dry-run"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    [command] = [line for line in shown.stdout.splitlines() if "exec airflow" in line]
+    assert shlex.split(command.split("exec airflow ")[1]) == [
+        "connections", "add", "shop", "--conn-type", "postgres", "--conn-host", "db", "--conn-port", "5433",
+        "--conn-schema", "it's", "--conn-login", "an a", "--conn-password", "PASSWORD",
+        "--conn-extra", '{"host": "/folder$x", "sslpassword": "PASSWORD"}',
+    ]  # fmt: skip
