@@ -239,7 +239,7 @@ def test_make_keeps_the_address_from_the_arguments_of_what_it_starts() -> None:
     ]  # fmt: skip
     assert WORD not in shown.stdout + shown.stderr
     passed = subprocess.run(
-        ["make", "--silent", "new-model", f"BIN={Path(sys.executable).parent}"],
+        ["make", "--silent", "--old-file", ".venv/installed", "new-model", f"BIN={Path(sys.executable).parent}"],
         cwd=PROJECT,
         env=os.environ | variables | {"FROM": f"://ana:{WORD}$x@db"},
         capture_output=True,
