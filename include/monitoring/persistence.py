@@ -49,19 +49,19 @@ def judge_persistence(
     *,
     end: datetime | None,
     champion_version: int,
-    earlier: Iterable[EarlierWindow],
+    earlier: Iterable[Mapping[str, Any]],
     rule: Persistence,
 ) -> Lasting:
     """Hold the verdict on one window against those on the windows before it, of the same champion.
 
     :param end: of this window; None if there is none.
-    :param earlier: in any order; of those with the same end the first counts.
+    :param earlier: details of other checks, in any order; of those with the same window the first counts.
     """
     if verdict != "drift" or rule.of == 1 or end is None:
         return Lasting(verdict, "")
     before: dict[datetime, bool] = {}
-    for one in earlier:
-        if one.champion_version == champion_version and one.end < end:
+    for one in map(EarlierWindow.from_details, earlier):
+        if one is not None and one.champion_version == champion_version and one.end < end:
             before.setdefault(one.end, one.drifted)
     last = [before[when] for when in sorted(before)[len(before) - min(len(before), rule.of - 1) :]]
     drifted, asked = 1 + sum(last), f"monitoring.drift.persistence asks for {rule.drifted} of {rule.of}"

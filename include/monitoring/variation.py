@@ -30,26 +30,25 @@ class Variation:
 
     :param values: Kolmogorov-Smirnov distance (numbers) or total variation (categories, booleans).
     :param missing: difference of the shares without a value.
-    :param stretches: how many were looked at; 0: it is not known how the reference varies.
     """
 
     values: float
     missing: float
-    stretches: int
 
 
-UNKNOWN: Final = Variation(0.0, 0.0, 0)
+_UNKNOWN: Final = Variation(0.0, 0.0)
 
 
 def variation(profile: Mapping[str, Any], *, partitions: int, window: int) -> Variation:
-    """How a profile's stretches vary, put together so that they are about as long as the window.
+    """How a profile's stretches vary, put together so that they are about as long as the window; with fewer than three
+    stretches that is not known, and taken for nothing.
 
     :param partitions: how many the reference is made of.
     :param window: how many partitions the window is made of.
     """
     vectors = np.array(profile.get("stretches", ()), dtype=np.int64)
     if len(vectors) < _FEWEST:
-        return UNKNOWN
+        return _UNKNOWN
     joined = int(np.clip(round(window * len(vectors) / max(partitions, 1)), 1, len(vectors) // _FEWEST))
     whole = np.array(to_vector(profile), dtype=np.int64)
     ends = np.cumsum(np.vstack([np.zeros_like(whole), vectors]), axis=0)
@@ -57,7 +56,7 @@ def variation(profile: Mapping[str, Any], *, partitions: int, window: int) -> Va
     found = [_difference(profile, part, whole - part) for part in parts]
     # Never more than all rows: a window that shares nothing with the reference has drifted, whatever is usual.
     values, missing = (min(_MARGIN * max(one), 1.0) for one in zip(*found, strict=True))
-    return Variation(values, missing, len(found))
+    return Variation(values, missing)
 
 
 def _difference(

@@ -213,14 +213,13 @@ def _lasting(
     before: list[CheckResult],
 ) -> Lasting:
     """The verdict that counts, by the windows before this one."""
-    from include.monitoring.persistence import EarlierWindow, judge_persistence
+    from include.monitoring.persistence import judge_persistence
 
-    earlier = [EarlierWindow.from_details(check.details) for check in before]
     return judge_persistence(
         result.verdict,
         end=partitions[-1].end if partitions else None,
         champion_version=champion.version,
-        earlier=[one for one in earlier if one is not None],
+        earlier=[check.details for check in before],
         rule=call.definition.monitoring.drift.persistence,
     )
 

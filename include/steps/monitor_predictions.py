@@ -23,7 +23,7 @@ def judge_predictions(
     :returns: documents with ``source``, ``verdict``, ``window_verdict``, ``reason``, ``rows``, ``features`` (one, with
         everything) and ``counts``.
     """
-    from include.monitoring.persistence import EarlierWindow, judge_persistence
+    from include.monitoring.persistence import judge_persistence
     from include.monitoring.predictions import check_predictions
     from include.registry.results import find_checks
     from include.training.profile import FORMAT
@@ -34,12 +34,11 @@ def judge_predictions(
     said = []
     for check in check_predictions(call.settings, model, champion.version, profile, partitions, drift):
         before = find_checks(call.settings, model, kind=KIND, stage=check.source)
-        earlier = [EarlierWindow.from_details(one.details) for one in before]
         lasting = judge_persistence(
             check.result.verdict,
             end=partitions[-1].end,
             champion_version=champion.version,
-            earlier=[one for one in earlier if one is not None],
+            earlier=[one.details for one in before],
             rule=drift.persistence,
         )
         said.append(

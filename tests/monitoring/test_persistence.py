@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.monitoring.persistence import EarlierWindow, Lasting, judge_persistence, trend_of
+from include.monitoring.persistence import Lasting, judge_persistence, trend_of
 from include.spec.definition import Persistence
 
 END = datetime(2013, 2, 10, tzinfo=UTC)
 
 
-def window(days: int, drifted: bool, version: int = 1) -> EarlierWindow:
-    return EarlierWindow(END - timedelta(days=days), version, drifted)
+def window(days: int, drifted: bool, version: int = 1) -> dict[str, Any]:
+    return details(days, "drift" if drifted else "no drift", champion_version=version)
 
 
-def lasting(verdict: Any, *earlier: EarlierWindow, of: int = 3, drifted: int = 2) -> Lasting:
+def lasting(verdict: Any, *earlier: dict[str, Any], of: int = 3, drifted: int = 2) -> Lasting:
     rule = Persistence(of=of, drifted=drifted)
     return judge_persistence(verdict, end=END, champion_version=1, earlier=earlier, rule=rule)
 
