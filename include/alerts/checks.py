@@ -1,14 +1,14 @@
 """News from the table ``check_result``: refusals of gates, missing partitions, drift and its like, lost retrainings.
 
 A check that finds the same again and again is told once: as long as no other verdict lies between, it is the same news.
-Drift and decay are told by checks of these kinds whose verdict is the kind's own name.
+Drift, prediction drift and decay are told by checks of these kinds whose verdict ends the kind's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
@@ -19,11 +19,12 @@ SHOWN: Final = 5
 MISSING: Final = ("partitions", "missing")
 """Kind and verdict of the check that names partitions that never arrived."""
 
-_MONITORED: Final = {
-    "drift": "The newest data of {model} has drifted",
-    "decay": "The answers of {model} have become worse",
+_MONITORED: Final[dict[str, tuple[Event, str]]] = {
+    "drift": ("drift", "The newest data of {model} has drifted"),
+    "prediction drift": ("drift", "The predictions of {model} have drifted ({stage})"),
+    "decay": ("decay", "The answers of {model} have become worse"),
 }
-"""Title by the kind of check."""
+"""Event and title by the kind of check."""
 _FAMILIES: Final = {"raw": "data", "features": "data", "training": "train", "predictions": "train", "audit": "data"}
 _SCORING: Final = frozenset({"scoring", "scores"})
 
@@ -32,9 +33,9 @@ _NEWS: Final = text(
     """
     WITH judged AS (
         SELECT id, kind, stage, as_of, subject, verdict, details, page, at,
-               CASE WHEN kind = ANY(:monitored) THEN details ->> 'champion_version' ELSE stage || ' ' || subject END
+               stage || ' ' || CASE WHEN kind = ANY(:monitored) THEN details ->> 'champion_version' ELSE subject END
                    AS thread,
-               CASE WHEN kind = ANY(:monitored) THEN verdict = kind
+               CASE WHEN kind = ANY(:monitored) THEN kind LIKE '%' || verdict
                     WHEN kind = 'decision' THEN verdict = 'keep' AND details ->> 'started_by' IS NOT NULL
                     ELSE verdict IN ('refused', 'partly', 'missing') END AS alarming
         FROM check_result
@@ -137,12 +138,13 @@ def _missing(row: Row[Any], model: str, places: Places, run: str | None) -> Aler
 def _monitored(row: Row[Any], model: str, places: Places, run: str | None) -> Alert:
     found = row.details
     started = found.get("start_id") if found.get("retrain") else None
-    held = () if started else (str(found.get("champion_version")), str(row.calm or ""))
+    held = (row.kind, row.stage, str(found.get("champion_version")), str(row.calm or ""))
     names = ("share", "window", "champion_version", "retrain", "start_id")
-    title = _MONITORED[row.kind].format(model=model)
+    event, words = _MONITORED[row.kind]
+    title = words.format(model=model, stage=row.stage)
     return Alert(
         model=model,
-        event=cast(Event, row.kind),
+        event=event,
         subject=row.subject,
         # The start of a retraining is news; that the same goes on and nothing is started is news once.
         told_once_for=(str(started),) if started else held,

@@ -122,6 +122,18 @@ def test_without_drift_and_without_enough_data_nothing_is_told_and_only_calm_end
     assert len(new(stored_settings)) == 1
 
 
+def test_drifted_predictions_are_told_for_each_table_of_answers_apart(stored_settings: Settings) -> None:
+    for source in ("requests", "scores"):
+        for _ in range(2):
+            check(stored_settings, "prediction drift", "drift", stage=source, champion_version=1, reason="moved")
+    check(stored_settings, "prediction drift", "no drift", stage="requests", champion_version=1)
+    assert new(stored_settings) == [
+        "The predictions of bike_demand have drifted (requests)",
+        "The predictions of bike_demand have drifted (scores)",
+    ]
+    assert {alert.event for alert in news(stored_settings)} == {"drift"}
+
+
 def test_decay_is_told_as_soon_as_a_check_finds_it(stored_settings: Settings) -> None:
     drift(stored_settings, "decay", kind="decay")
     (alert,) = news(stored_settings)
