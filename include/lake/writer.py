@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from include.lake.columns import ROW
 from include.lake.digests import RowsDigest, file_checksum
 from include.lake.lanes import Lanes
-from include.lake.paths import checked_key, from_store, relative_to_store, staging_folder
+from include.lake.paths import checked_key, relative_to_store, staging_folder
 from include.lake.store import store_of
 from include.settings import Settings
 
@@ -127,7 +127,7 @@ class StagingWriter:
             raise
         written = {key: finished[key].result() for key in keys}
         if self._shared:
-            store_of(self._settings).deliver(*(from_store(self._settings, file.path) for file in written.values()))
+            store_of(self._settings).deliver(*(file.path for file in files))
         return written
 
     def _filled(
