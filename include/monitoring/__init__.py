@@ -1,1 +1,1 @@
-"""Reference profiles, distances, drift verdicts."""
+"""Reference profiles, distances, verdicts on drift and decay."""

@@ -1,9 +1,10 @@
-"""Whether drift starts a retraining: once for a window, not again within the cooldown, at most so often in a week.
+"""Whether drift or decay starts a retraining: once for a window, not again within the cooldown, so often in a week.
 
-Cooldown and week are of data time, so that a backfill of old checks follows the same rules.
+Cooldown and week are of data time, so that a backfill of old checks follows the same rules. Both causes share them.
 
-The memory is the table ``check_result``: rows of the kind ``drift`` whose details say ``retrain``. Asking again for
-the same as-of and window gets the same answer and the same ``start_id``, by which a starter knows what it has started.
+The memory is the table ``check_result``: rows of the kinds ``drift`` and ``decay`` whose details say ``retrain``.
+Asking again for the same as-of and window gets the same answer and the same ``start_id``, by which a starter knows
+what it has started.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from include.spec.definition import Retrain
 from include.spec.duration import format_duration
+
+Cause = Literal["drift", "decay"]
 
 _WEEK: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class EarlierStart:
-    """A retraining that drift has started.
+    """A retraining that a check has started.
 
     :param as_of: of the run that started it.
-    :param window_end: end of the window in which the drift was found.
+    :param window_end: end of the window in which the cause was found.
     :param champion_version: the champion that the window was compared with.
     :param start_id: its name.
     """
@@ -56,8 +59,9 @@ class Answer:
     start_id: str | None = None
 
 
-def answer_drift(
+def answer_alarm(
     model: str,
+    cause: Cause,
     *,
     as_of: datetime,
     window_end: datetime,
@@ -66,23 +70,32 @@ def answer_drift(
     rules: Retrain,
     earlier: Iterable[EarlierStart],
 ) -> Answer:
-    """Whether drift in this window starts a retraining."""
+    """Whether drift or decay in this window starts a retraining.
+
+    :param earlier: what any cause has started.
+    """
     starts = list(earlier)
     for start in starts:
-        if (start.as_of, start.window_end, start.champion_version) == (as_of, window_end, champion_version):
+        if start.start_id.startswith(f"{cause}-") and (start.as_of, start.window_end, start.champion_version) == (
+            as_of,
+            window_end,
+            champion_version,
+        ):
             return Answer(True, "This check has started this retraining already.", start.start_id)
-    if not rules.on_drift:
-        return Answer(False, "The definition does not retrain on drift.")
+    if not (rules.on_drift if cause == "drift" else rules.on_decay):
+        return Answer(False, f"The definition does not retrain on {cause}.")
     if as_of <= champion_as_of:
         return Answer(False, _nothing_new(as_of, champion_as_of))
     recent = [start for start in starts if start.window_end > window_end - rules.cooldown]
     if recent:
         last = max(start.window_end for start in recent)
-        when = f"drift up to {last.isoformat()} has started a retraining already"
-        return Answer(False, f"{when}, and the cooldown is {format_duration(rules.cooldown)} of data time.")
+        when = f"data up to {last.isoformat()} has started a retraining already"
+        return Answer(
+            False, f"No retraining: {when}, and the cooldown is {format_duration(rules.cooldown)} of data time."
+        )
     if held := _held_by_the_week(window_end, rules.at_most_per_week, starts):
         return Answer(False, held)
-    return Answer(True, "A retraining starts.", _start_id(model, window_end, champion_version))
+    return Answer(True, "A retraining starts.", _start_id(cause, model, window_end, champion_version))
 
 
 def _held_by_the_week(window_end: datetime, limit: int, starts: Iterable[EarlierStart]) -> str | None:
@@ -93,8 +106,8 @@ def _held_by_the_week(window_end: datetime, limit: int, starts: Iterable[Earlier
     last = max(within.values()).isoformat()
     times = "one retraining" if len(within) == 1 else f"{len(within)} retrainings"
     return (
-        f"drift has started {times} within seven days of data time already, the last one by data up to {last}, and "
-        f"monitoring.retrain.at_most_per_week is {limit}."
+        f"No retraining: checks have started {times} within seven days of data time already, the last one by data up "
+        f"to {last}, and monitoring.retrain.at_most_per_week is {limit}."
     )
 
 
@@ -108,6 +121,6 @@ def _nothing_new(as_of: datetime, champion_as_of: datetime) -> str:
     )
 
 
-def _start_id(model: str, window_end: datetime, champion_version: int) -> str:
+def _start_id(cause: Cause, model: str, window_end: datetime, champion_version: int) -> str:
     text = f"{model}|{window_end.timestamp():.0f}|{champion_version}"
-    return f"drift-{window_end:%Y%m%d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{cause}-{window_end:%Y%m%d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,4 +1,7 @@
-"""The drift page: the verdict first, then each feature, the most drifted first: change, limit, trend, distributions."""
+"""The monitoring page: the verdict first, then what labels say of the answers, then each feature.
+
+The most drifted feature comes first, each with its change, limit, trend and both distributions.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ _HEADS = {
     "not enough data": ("warn", "Not enough data to tell"),
 }
 _PASSING = ("warn", "This window drifted, but not enough of the last ones did")
+_DECAYED = {
+    True: ("bad", "The newest data has drifted, and the champion's answers have become worse"),
+    False: ("bad", "The champion's answers have become worse"),
+}
 _WORTH_TELLING = 0.0005
 _BASES = {"training": "the training part", "season": "earlier windows of the same season"}
 
@@ -30,6 +37,8 @@ def write_drift_page(path: Path, report: Document) -> Path:
     """
     passing = report["window_verdict"] == "drift" and report["verdict"] != "drift"
     tone, head = _PASSING if passing else _HEADS[report["verdict"]]
+    if any(one["verdict"] == "decay" for one in report["quality"]):
+        tone, head = _DECAYED[report["verdict"] == "drift"]
     return write_page(
         path,
         "drift.html",
@@ -40,16 +49,19 @@ def write_drift_page(path: Path, report: Document) -> Path:
         facts=_facts(report),
         features=[_feature(feature, report["trend"]) for feature in report["features"]],
         predictions=[_prediction(one) for one in report["predictions"]],
+        quality=[_quality(one) for one in report["quality"]],
         windows=[(one["end"], _mark(one["verdict"])) for one in reversed(report["trend"])],
         origin=_origin(report),
     )
 
 
 def _todo(report: Document) -> str:
-    if report["retrain"]:
+    if report["retrain"] or any(one["retrain"] for one in report["quality"]):
         return f"Nothing: a training run as of {report['as_of']} is started."
     if report["verdict"] == "drift":
         return "Look at the features below; start a training run by hand if the champion should not wait."
+    if any(one["verdict"] == "decay" for one in report["quality"]):
+        return "Look at the quality of the answers below; start a training run by hand if the champion should not wait."
     if report["verdict"] == "not enough data":
         return "Nothing, if more days are on their way; otherwise make the window (monitoring.drift.window) longer."
     return ""
@@ -59,6 +71,7 @@ def _facts(report: Document) -> list[tuple[str, object]]:
     window, limits, persistence = report["window"], report["limits"], report["limits"]["persistence"]
     days = "none" if not window["first"] else _span(window["first"], window["last"])
     share = limits["share_of_features"]
+    started_by_decay = any(one["retrain"] for one in report["quality"])
     asked = "one feature" if share is None else f"{format_percent(share, 0)} of the features"
     return [
         ("Model", report["model"]),
@@ -69,7 +82,7 @@ def _facts(report: Document) -> list[tuple[str, object]]:
         ("Compared with", _BASES[report["source"].get("basis", "training")]),
         ("Drifted features", format_percent(report["share"], 0)),
         ("Drift is", f"{asked}, in {persistence['drifted']} of {persistence['of']} windows"),
-        ("Retraining", "started" if report["retrain"] else "not started"),
+        ("Retraining", "started" if report["retrain"] or started_by_decay else "not started"),
     ]
 
 
@@ -99,6 +112,44 @@ def _prediction(said: Document) -> dict[str, Any]:
         "rows": said["rows"],
         "features": [_feature(feature, []) for feature in said["features"]],
     }
+
+
+def _quality(said: Document) -> dict[str, Any]:
+    """What labels of one source say."""
+    titles = {"data": "Labels that came with the data", "requests": "Labels that were sent for requests"}
+    tones = {"decay": "bad", "no decay": "good", "not enough data": "warn"}
+    window = said["window"]
+    return {
+        "title": titles[said["source"]],
+        "tone": tones[said["verdict"]],
+        "verdict": said["verdict"],
+        "reason": said["reason"],
+        "window": _span(window["first"] or window["start"], window["last"] or window["end"]),
+        "rows": [
+            (
+                change["title"],
+                _interval(change["before"]),
+                _interval(change["now"]),
+                _interval(change["change"], signed=True),
+                _least(change["least"]),
+            )
+            for change in said["changes"]
+        ],
+    }
+
+
+def _interval(estimate: Document, *, signed: bool = False) -> str:
+    if estimate["value"] is None:
+        return "–"
+    form = "{:+.4g}" if signed else "{:.4g}"
+    if estimate["low"] is None:
+        return form.format(estimate["value"])
+    value, low, high = (form.format(estimate[key]) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _least(least: float | None) -> str:
+    return "–" if least is None else f"{least:.4g} worse"
 
 
 def _feature(feature: Document, trend: list[Document]) -> dict[str, Any]:

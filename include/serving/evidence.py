@@ -95,8 +95,8 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
     """
     logged = quote_name(f"{_VIEW}__inference")
     names = {row[0] for row in connection.execute(f"DESCRIBE {logged}").fetchall()}
-    event_sql = _input(span.event_time, "timestamp", names)
-    columns = "".join(f", {_input(n, kind, names)} AS {_column(n)}" for n, kind in span.columns.items())
+    event_sql = logged_input(span.event_time, "timestamp", names)
+    columns = "".join(f", {logged_input(n, kind, names)} AS {_column(n)}" for n, kind in span.columns.items())
     carried = "".join(f", max({_column(name)}) AS {_column(name)}" for name in span.columns)
     said = "prediction" if not span.classes else "probabilities" if "probabilities" in names else "NULL::DOUBLE[]"
     connection.execute(
@@ -124,7 +124,7 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
     )
 
 
-def _input(name: str | None, kind: ColumnType, names: Collection[str]) -> str:
+def logged_input(name: str | None, kind: ColumnType, names: Collection[str]) -> str:
     """The logged input as a value of its declared type; null where the log has none (a shadow score's record)."""
     kept = () if name is None else reversed(input_names(name, kind))
     found = [f"TRY_CAST({quote_name(column)} AS {DUCKDB_TYPES[kind]})" for column in kept if column in names]
@@ -152,8 +152,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, classes: int) -> Rows:
         """
     ).fetchnumpy()
     return Rows(
-        challenger=_answers(found["mine"], classes),
-        champion=_answers(found["other"], classes),
+        challenger=answers_of(found["mine"], classes),
+        champion=answers_of(found["other"], classes),
         challenger_failed=flags(found["mine_failed"]),
         champion_failed=flags(found["other_failed"]),
         times=np.asarray(found["event"]),
@@ -192,8 +192,8 @@ def _labelled(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequ
     ).fetchnumpy()
     return Labelled(
         labels=floats(found["label"]),
-        challenger=_answers(found["mine"], classes),
-        champion=_answers(found["other"], classes),
+        challenger=answers_of(found["mine"], classes),
+        champion=answers_of(found["other"], classes),
         times=np.asarray(found["event"]),
         columns=_read_columns(found, columns),
     )
@@ -210,7 +210,7 @@ def _arms(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequence
         """  # noqa: S608
     ).fetchnumpy()
     mine = flags(found["mine"])
-    labels, predictions = floats(found["label"]), _answers(found["said"], classes)
+    labels, predictions = floats(found["label"]), answers_of(found["said"], classes)
     entities, carried = np.asarray(found["entity"], dtype=str), _read_columns(found, columns)
     return {
         name: Arm(
@@ -220,7 +220,7 @@ def _arms(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequence
     }
 
 
-def _answers(values: Any, classes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def answers_of(values: Any, classes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A column of answers: numbers, or lists of probabilities as an array of shape (rows, classes); null is NaN.
 
     A version that does not know the newest classes has no probability for them.

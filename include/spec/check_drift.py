@@ -1,4 +1,4 @@
-"""Checks of how drift is judged: windows of the past that can be there."""
+"""Checks of how drift and decay are judged: windows of the past that can be there, metrics that exist."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from include.spec.check_training import metric_findings
 from include.spec.definition import Definition, PartitionSize
 from include.spec.duration import format_duration
 from include.spec.problems import Finding
 
 _STEPS: Final[dict[PartitionSize, timedelta]] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+
+def decay_findings(definition: Definition) -> Iterator[Finding]:
+    """What is wrong with ``monitoring.decay``."""
+    for position, metric in enumerate(definition.monitoring.decay.metrics or ()):
+        yield from metric_findings(("monitoring", "decay", "metrics", position), metric, definition)
 
 
 def drift_findings(definition: Definition) -> Iterator[Finding]:

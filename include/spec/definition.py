@@ -305,10 +305,25 @@ class Drift(Section):
     )
 
 
+class Decay(Section):
+    """When the champion's answers count as worse than those on its holdout part."""
+
+    window: Duration = Field(timedelta(days=28), gt=timedelta(0), description="Newest labelled data that is judged.")
+    metrics: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Metrics that are watched. Left out: the first of `evaluation.metrics`, and the `objective`.",
+    )
+    least_change: float = Field(
+        0.05, gt=0, lt=1, description="From which loss on it matters: a share of the value on the holdout part."
+    )
+
+
 class Retrain(Section):
-    """What drift starts."""
+    """What drift and decay start."""
 
     on_drift: bool = Field(True, description="Start a training run when drift is found.")
+    on_decay: bool = Field(True, description="Start a training run when the champion's answers have become worse.")
     cooldown: Duration = Field(
         timedelta(days=3),
         description="Data time between two starts by drift; without `event_time`, time between the runs' as_of.",
@@ -322,7 +337,8 @@ class Monitoring(Section):
     """The scheduled drift check."""
 
     drift: Drift = Field(Drift(), description="Verdict on drift.")
-    retrain: Retrain = Field(Retrain(), description="What drift starts.")
+    decay: Decay = Field(Decay(), description="Verdict on the quality of the champion's answers.")
+    retrain: Retrain = Field(Retrain(), description="What drift and decay start.")
 
 
 class Schedule(Section):

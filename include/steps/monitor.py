@@ -1,4 +1,7 @@
-"""The step monitor: the newest published days against the champion's training profile; drift starts training once."""
+"""The step monitor: the newest data against the champion's training profile, its answers against their labels.
+
+Drift and decay start a training once.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from include.errors import NothingToDo
+from include.steps.monitor_decay import KIND as DECAY
+from include.steps.monitor_decay import answer_decay, judge_answers, record_quality
 from include.steps.monitor_predictions import judge_predictions, record_predictions
 from include.steps.protocol import Document, StepCall
 
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
     from include.monitoring.check import Check
     from include.monitoring.drift import DriftResult
     from include.monitoring.persistence import Lasting
-    from include.monitoring.retraining import Answer
+    from include.monitoring.retraining import Answer, EarlierStart
     from include.registry.results import CheckResult
     from include.registry.state import DeployedVersion
     from include.spec.partitions import Partition
@@ -45,12 +50,13 @@ class NothingNew(NothingToDo):
 
 
 def run(call: StepCall) -> Document:
-    """Check for drift; writes the page and a check result, which is also the memory of what drift has started.
+    """Check for drift and decay; writes the page and check results, which are also the memory of what was started.
 
-    :returns: ``drift``, ``retrain``, ``start_id``, ``reason``, ``verdict`` (that counts), ``window_verdict`` (on this
-        window alone), ``window`` (first, last, start, end, partitions, rows), ``share``, ``features`` (name, drifted,
-        what, size, limit, p, missing and the distances), ``predictions`` (by source: source, verdict, window_verdict,
-        reason, rows), ``report``, ``page``, ``champion_version``.
+    :returns: ``drift``, ``retrain`` and ``start_id`` (of whichever cause), ``reason``, ``verdict`` (that counts),
+        ``window_verdict`` (on this window alone), ``window`` (first, last, start, end, partitions, rows), ``share``,
+        ``features`` (name, drifted, what, size, limit, p, missing and the distances), ``predictions`` (by source:
+        source, verdict, window_verdict, reason, rows), ``quality`` (by source of labels: source, verdict, reason,
+        labels, retrain, start_id), ``report``, ``page``, ``champion_version``.
     :raises NoChampion: if nothing is in production.
     :raises NothingNew: of data without time, if there is no newer delivery than the champion's.
     :raises ModelAway: if the champion's profile cannot be had.
@@ -79,6 +85,7 @@ def run(call: StepCall) -> Document:
         "counts": check.vectors(),
         "domain_classifier": None if check.told is None else asdict(check.told),
         "predictions": judge_predictions(call, champion, profile, partitions),
+        "quality": judge_answers(call, champion),
     }
     return _answer_and_record(call, champion, partitions, check.result, report)
 
@@ -177,7 +184,8 @@ def _answer_and_record(
     with advisory_lock(call.settings.database_url, KIND, model):
         before = find_checks(call.settings, model, kind=KIND)
         lasting = _lasting(call, champion, partitions, result, before)
-        answer = _answer(call, champion, partitions, lasting.verdict, before)
+        earlier = _earlier_starts([*before, *find_checks(call.settings, model, kind=DECAY)])
+        answer = _answer(call, champion, partitions, lasting.verdict, earlier)
         reason = " ".join(words for words in (result.reason, lasting.reason, answer.reason if answer else "") if words)
         report |= {
             "verdict": lasting.verdict,
@@ -186,6 +194,7 @@ def _answer_and_record(
             "reason": reason,
             "start_id": answer.start_id if answer else None,
         }
+        answer_decay(call, champion, report, earlier)
         short = [feature.to_short_document() for feature in result.features]
         trend = trend_of({**report, "features": short}, [check.details for check in before])
         output = _write(call, {**report, "trend": trend}, short)
@@ -201,8 +210,25 @@ def _answer_and_record(
             page=output["page"],
         )
         output["predictions"] = record_predictions(call, report, output["page"])
+        output["quality"] = record_quality(call, report, output["page"])
     log.info("%s: %s", lasting.verdict, reason)
-    return output
+    return output | _started_by_decay(output)
+
+
+def _started_by_decay(output: Document) -> Document:
+    """What decay changes of the step's output, if it starts a retraining."""
+    for one in output["quality"]:
+        if one["retrain"]:
+            return {**{name: one[name] for name in ("retrain", "start_id")}, "reason": one["reason"]}
+    return {}
+
+
+def _earlier_starts(checks: list[CheckResult]) -> list[EarlierStart]:
+    """What checks have started."""
+    from include.monitoring.retraining import EarlierStart
+
+    found = (EarlierStart.from_details(check.as_of, check.details) for check in checks)
+    return [start for start in found if start is not None]
 
 
 def _lasting(
@@ -225,22 +251,22 @@ def _lasting(
 
 
 def _answer(
-    call: StepCall, champion: DeployedVersion, partitions: list[Partition], verdict: str, before: list[CheckResult]
+    call: StepCall, champion: DeployedVersion, partitions: list[Partition], verdict: str, earlier: list[EarlierStart]
 ) -> Answer | None:
     """What drift starts; None without drift."""
-    from include.monitoring.retraining import EarlierStart, answer_drift
+    from include.monitoring.retraining import answer_alarm
 
     if verdict != "drift":
         return None
-    earlier = [EarlierStart.from_details(check.as_of, check.details) for check in before]
-    return answer_drift(
+    return answer_alarm(
         call.definition.model,
+        "drift",
         as_of=call.as_of,
         window_end=partitions[-1].end,
         champion_version=champion.version,
         champion_as_of=champion.as_of,
         rules=call.definition.monitoring.retrain,
-        earlier=[start for start in earlier if start is not None],
+        earlier=earlier,
     )
 
 

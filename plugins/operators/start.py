@@ -62,7 +62,7 @@ class StartDeploymentOperator(TriggerDagRunOperator):
 
 class StartTrainingOperator(TriggerDagRunOperator):
     """
-    Starts a training if drift was found; one for each drift window, however often the check is run.
+    Starts a training if drift or decay asks for one; one for each window, however often the check is run.
 
     The Airflow variable ``noria_retrain_on_drift`` set to ``false`` turns it off for all models.
 
@@ -85,11 +85,11 @@ class StartTrainingOperator(TriggerDagRunOperator):
             raise AirflowSkipException(f"No training is started: {self.verdict['reason']}")
         if not retraining_allowed():
             raise AirflowSkipException(
-                f"Drift was found ({self.verdict['reason']}), but the Airflow variable {RETRAIN_VARIABLE} is off."
+                f"A check asks for it ({self.verdict['reason']}), but the Airflow variable {RETRAIN_VARIABLE} is off."
             )
         start_id = str(self.verdict.get("start_id") or self.verdict["window"]["last"])
         self._record(start_id, context)
-        self.trigger_run_id = f"drift__{start_id}"
+        self.trigger_run_id = _run_id(start_id)
         self.conf = {"as_of": self.as_of, "started_by": start_id}
         super().execute(context)
 
@@ -106,13 +106,18 @@ class StartTrainingOperator(TriggerDagRunOperator):
                 actor=actor_of(context),
                 reason=str(self.verdict["reason"]),
                 evidence={
-                    "run": f"{self.model}.train/drift__{start_id}",
+                    "run": f"{self.model}.train/{_run_id(start_id)}",
                     "started_by_run": request_of(context),
                     "check": {name: self.verdict[name] for name in kept if name in self.verdict},
                 },
             )
         except TryAgain as problem:
             raise AirflowException(str(problem)) from None
+
+
+def _run_id(start_id: str) -> str:
+    """The training run's, which says what started it."""
+    return f"{'decay' if start_id.startswith('decay-') else 'drift'}__{start_id}"
 
 
 def retraining_allowed() -> bool:

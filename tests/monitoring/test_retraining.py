@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.monitoring.retraining import Answer, EarlierStart, answer_drift
+from include.monitoring.retraining import Answer, Cause, EarlierStart, answer_alarm
 from include.spec.definition import Retrain
 
 DAY = timedelta(days=1)
 NOW = datetime(2013, 10, 10, tzinfo=UTC)
 
 
-def ask(window_end: datetime = NOW, earlier: list[EarlierStart] | None = None, **changes: Any) -> Answer:
+def ask(
+    window_end: datetime = NOW, earlier: list[EarlierStart] | None = None, cause: Cause = "drift", **changes: Any
+) -> Answer:
     values: dict[str, Any] = {
         "as_of": window_end,
         "window_end": window_end,
@@ -21,7 +23,7 @@ def ask(window_end: datetime = NOW, earlier: list[EarlierStart] | None = None, *
         "rules": Retrain(on_drift=True, cooldown=3 * DAY),
         "earlier": earlier or [],
     }
-    return answer_drift("m", **(values | changes))
+    return answer_alarm("m", cause, **(values | changes))
 
 
 def started(days_ago: int, **changes: Any) -> EarlierStart:
@@ -85,6 +87,15 @@ def test_a_definition_may_forbid_it() -> None:
     assert not ask(rules=Retrain(on_drift=False)).retrain
 
 
+def test_decay_starts_one_too_but_not_when_drift_has_just_started_one() -> None:
+    answer = ask(cause="decay")
+    assert answer.start_id is not None
+    assert answer.start_id.startswith("decay-20131010-")
+    assert not ask(cause="decay", earlier=[started(0)]).retrain
+    assert not ask(cause="decay", rules=Retrain(on_decay=False)).retrain
+    assert ask(cause="decay", rules=Retrain(on_drift=False)).retrain
+
+
 def test_checks_that_started_nothing_are_no_start() -> None:
     assert EarlierStart.from_details(NOW, {"retrain": False, "window": {"end": None}}) is None
 
@@ -100,8 +111,8 @@ def test_the_weekly_limit_holds_back_what_the_cooldown_would_let_through() -> No
 
     assert not answer.retrain
     assert answer.reason == (
-        "drift has started 2 retrainings within seven days of data time already, the last one by data up to "
-        "2013-10-08T00:00:00+00:00, and monitoring.retrain.at_most_per_week is 2."
+        "No retraining: checks have started 2 retrainings within seven days of data time already, the last one by data "
+        "up to 2013-10-08T00:00:00+00:00, and monitoring.retrain.at_most_per_week is 2."
     )
 
 

@@ -53,6 +53,7 @@ def make_report(shift: float, rows: int = 1000, **changes: Any) -> dict[str, Any
         "source": {**read, "absent": [], "new": []} if rows else {},
         "features": [feature.to_document() for feature in result.features],
         "predictions": [],
+        "quality": [],
         "trend": trend_of(checks[-1], checks[:-1]),
     } | changes
 
@@ -118,3 +119,22 @@ def test_predictions_are_drawn_by_source(tmp_path: Path) -> None:
     assert "Answers of the server" in page
     assert "It moved." in page
     assert page.count("<svg") == 5
+
+
+def test_decay_is_the_verdict_and_shows_each_metric_then_and_now(tmp_path: Path) -> None:
+    estimate = {"value": 0.7, "low": 0.68, "high": 0.72}
+    change = {
+        "name": "roc_auc", "title": "ROC AUC", "before": estimate, "now": {"value": 0.6, "low": None, "high": None},
+        "change": {"value": -0.1, "low": -0.13, "high": -0.07}, "least": 0.035, "decayed": True,
+    }  # fmt: skip
+    said = {
+        "source": "requests", "window": {"first": None, "last": None, "start": "2013-09-03", "end": "2013-10-01"},
+        "verdict": "decay", "reason": "It rests on 412 labels of 900 answers.", "labels": 412, "answered": 900,
+        "retrain": True, "start_id": "decay-20131001-abc", "changes": [change],
+    }  # fmt: skip
+    page = written(tmp_path, make_report(0.0, quality=[said]))
+
+    assert "The champion&#39;s answers have become worse" in page
+    assert "a training run as of 2013-10-01T00:00:00-04:00 is started" in page
+    for cell in ("ROC AUC", "0.7 [0.68, 0.72]", "-0.1 [-0.13, -0.07]", "0.035 worse", "412 labels of 900 answers"):
+        assert cell in page

@@ -1,4 +1,4 @@
-"""How drift is judged: what the definition may say of it, and what it may not."""
+"""How drift and decay are judged: what the definition may say of it, and what it may not."""
 
 from __future__ import annotations
 
@@ -49,6 +49,30 @@ def test_one_feature_and_one_window_are_drift_by_default(write: Write) -> None:
 )
 def test_what_cannot_be_is_refused(write: Write, text: str, key: str, words: str) -> None:
     assert words in said_of(write(in_drift(text)), key)
+
+
+def in_decay(text: str) -> tuple[str, str]:
+    return ("evaluation:", f"monitoring:\n  decay: {{{text}}}\nevaluation:")
+
+
+def test_decay_is_judged_by_the_metrics_that_are_named(write: Write) -> None:
+    decay = load_definition(write(in_decay("window: 14d, metrics: [log_loss], least_change: 0.1"))).monitoring.decay
+
+    assert (decay.window, decay.metrics, decay.least_change) == (timedelta(days=14), ["log_loss"], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("metrics: [rmse]", "monitoring.decay.metrics[0]", "rmse"),
+        ("metrics: [objective]", "monitoring.decay.metrics[0]", "objective"),
+        ("metrics: []", "monitoring.decay.metrics", "at least one"),
+        ("least_change: 1", "monitoring.decay.least_change", "less than 1"),
+        ("window: 0d", "monitoring.decay.window", "more than 0"),
+    ],
+)
+def test_decay_that_cannot_be_judged_is_refused(write: Write, text: str, key: str, words: str) -> None:
+    assert words in said_of(write(in_decay(text)), key)
 
 
 def test_features_made_from_personal_columns_are_known(write: Write) -> None:

@@ -109,7 +109,8 @@ monitoring:
     season: {every: 28d, windows: 3}
     persistence: {of: 3, drifted: 2}
     domain_classifier: {rows: 2000, auc: 0.8}
-  retrain: {on_drift: false, cooldown: 7d, at_most_per_week: 1}
+  decay: {window: 14d, metrics: [roc_auc], least_change: 0.1}
+  retrain: {on_drift: false, on_decay: false, cooldown: 7d, at_most_per_week: 1}
 alerts: {to: [mail], "on": [gate_refused], data_deadline: 3h, approval_after: 4h}
 schedule: {data: "0 1 * * *", train: "0 2 * * *", monitor: "0 3 * * *", score: "0 4 * * *"}
 execution: {retries: 1, retry_delay: 1s, timeout: 1h, data_pool: one, training_pool: two}

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
 
 from include.errors import NothingToDo
 from include.evaluation.logged_models import ModelAway
 from include.lake.paths import table_folder
+from include.lake.staging import read_manifest, write_manifest
 from include.registry.results import find_checks
+from include.serving.request_log.commits import OpenedTable
+from include.serving.request_log.tables import FEEDBACK, INFERENCE
 from include.spec.definition import Definition
 from include.steps import monitor as step
 from include.steps.protocol import Document
@@ -182,22 +187,13 @@ def test_columns_that_went_or_came_are_named_and_the_others_judged(
 
 def test_the_champions_answers_are_judged_beside_the_data(world: World) -> None:
     version = world.crown(world.train(22), 22)
-    answers = pa.table(
-        {
-            "at": [as_of(DAYS) - timedelta(hours=1)] * 500,
-            "day": ["2013-02-05"] * 500,
-            "version": [version] * 500,
-            "answered": [True] * 500,
-            "error": pa.array([None] * 500, pa.string()),
-            "prediction": [0.999] * 500,
-        }
-    )
-    folder = table_folder(world.settings, "late", "inference")
-    write_deltalake(str(folder), answers, partition_by=["day"])
+    said = {"row": 0, "at": as_of(DAYS) - timedelta(hours=1), "day": "2013-02-05", "segment": "s", "version": version}
+    lines = [{**said, "request_id": f"r{n}", "position": n, "answered": True, "prediction": 0.999} for n in range(500)]
+    OpenedTable(world.settings, "late", "inference").append(pa.Table.from_pylist(lines, INFERENCE), {}, {})  # type: ignore[arg-type]
     try:
         output = monitor(world, DAYS)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(table_folder(world.settings, "late", "inference"))
 
     assert [(one["source"], one["verdict"], one["rows"]) for one in output["predictions"]] == [
         ("requests", "drift", 500)
@@ -222,3 +218,86 @@ def test_a_domain_classifier_needs_the_sample_that_a_version_is_trained_with(wor
     assert found["domain_classifier"]["drifted"]
     assert found["domain_classifier"]["features"][0] == "far"
     assert "A classifier tells these rows from the training part" in found["reason"]
+
+
+def publish_predictions(world: World, training: Document) -> None:
+    gate = {"stage": "predictions", "verdict": "passed", "page": None}
+    manifest = read_manifest(world.settings, training["staged"]).judged({}, gate)
+    staged = write_manifest(world.settings, manifest, "gated.json")
+    world.run("publish", 22, {"gate": gate | {"staged": staged}})
+
+
+@contextmanager
+def labelled_requests(world: World, version: int, rows: int = 600) -> Iterator[None]:
+    """Answers to requests about the days before the last, and labels that have nothing to do with them."""
+    random, start = np.random.default_rng(5), datetime(2013, 1, 26)  # noqa: DTZ001 - the source's clock
+    same = {"row": 0, "at": as_of(DAYS), "segment": "s", "day": "2013-02-05"}
+    said = [
+        {**same, "request_id": f"r{n}", "position": n, "version": version, "role": "champion", "answered": True,
+         "prediction": float(random.random()), "input_left_at": start + timedelta(days=n % 10)}
+        for n in range(rows)
+    ]  # fmt: skip
+    labels = [
+        {**same, "request_id": f"r{n}", "position": n, "item": 0, "received_at": as_of(DAYS), "label": n % 3 == 0}
+        for n in range(0, rows, 2)
+    ]
+    inference = INFERENCE.append(pa.field("input_left_at", pa.timestamp("us")))
+    for name, lines, schema in (("inference", said, inference), ("feedback", labels, FEEDBACK)):
+        OpenedTable(world.settings, "late", name).append(pa.Table.from_pylist(lines, schema), {}, {})  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in ("inference", "feedback"):
+            shutil.rmtree(table_folder(world.settings, "late", name))
+
+
+def test_labels_that_came_with_the_data_say_that_the_answers_are_as_good_as_before(world: World) -> None:
+    training = world.train(22)
+    publish_predictions(world, training)
+    world.crown(training, 22)
+    output = monitor(world, 30, on_drift=False)
+
+    [quality] = output["quality"]
+    assert (quality["source"], quality["verdict"], quality["retrain"]) == ("data", "no decay", False)
+    assert quality["labels"] > 1000
+    check = find_checks(world.settings, "late", kind="decay")[0]
+    assert (check.stage, check.verdict, check.subject) == ("data", "no decay", "2013-01-22..2013-01-29")
+    assert {change["name"] for change in check.details["changes"]} == {"roc_auc"}
+    assert "Labels that came with the data" in report_of(world, output)
+
+
+def test_worse_answers_to_requests_are_decay_and_start_one_retraining(world: World) -> None:
+    training = world.train(22)
+    publish_predictions(world, training)
+    version = world.crown(training, 22)
+    with labelled_requests(world, version):
+        forbidden = monitor(world, DAYS, on_drift=False, on_decay=False)
+        first, again = (monitor(world, DAYS, on_drift=False) for _ in range(2))
+
+    found = {one["source"]: one for one in first["quality"]}
+    assert found["requests"]["verdict"] == "decay"
+    assert "It rests on 300 labels of 600 answers." in found["requests"]["reason"]
+    assert first["retrain"]
+    assert first["start_id"].startswith("decay-")
+    assert (again["retrain"], again["start_id"]) == (True, first["start_id"])
+    assert not forbidden["retrain"]
+    assert "The newest data has drifted, and the champion&#39;s answers have become worse" in report_of(world, first)
+
+
+def test_drift_and_decay_together_start_one_retraining(world: World) -> None:
+    training = world.train(22)
+    publish_predictions(world, training)
+    version = world.crown(training, 22)
+    with labelled_requests(world, version):
+        output = monitor(world, DAYS)
+
+    assert output["start_id"].startswith("drift-")
+    assert [one["retrain"] for one in output["quality"] if one["verdict"] == "decay"] == [False]
+
+
+def test_without_the_holdouts_answers_quality_is_not_known(world: World) -> None:
+    world.crown(world.train(22, seed=8), 22)
+    [quality] = monitor(world, 30)["quality"]
+
+    assert quality["verdict"] == "not enough data"
+    assert "The holdout's answers of version" in quality["reason"]

@@ -1,0 +1,112 @@
+"""Answers of a version whose truth is known: on its holdout part, and on data that has come since it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from include.evaluation.answers import Answers
+from include.evaluation.logged_models import Predict
+from include.evaluation.scoring import Floats
+from include.lake.class_columns import probability_columns
+from include.lake.columns import DATA_PARTITION, LABEL, PARTITION, PREDICTION, ROW
+from include.lake.table import LakeTable
+from include.settings import Settings
+from include.spec.columns import input_columns, naming_columns, used_history_columns
+from include.spec.definition import Definition
+from include.spec.objective import objective_columns
+from include.spec.partitions import Partition
+from include.training import holdout_inputs
+from include.training.predictions import TABLE, training_key
+
+
+def seen_until(windows: Mapping[str, Any]) -> datetime | None:
+    """The end of all that a version was trained, validated and judged on; None if it was not cut by time.
+
+    :param windows: as they are registered: ``{"train": {"start", "end"}, …}`` in ISO 8601 with offset.
+    """
+    ends = [one["end"] for one in windows.values() if isinstance(one, Mapping) and isinstance(one.get("end"), str)]
+    return max(map(datetime.fromisoformat, ends), default=None)
+
+
+def holdout_answers(settings: Settings, definition: Definition, fingerprint: str) -> Answers | None:
+    """What a version answered on its holdout part; None if that is not published (any more).
+
+    :param fingerprint: the version's.
+    :raises RawDoesNotMatch: if the objective's columns of these rows are not in the raw table any more.
+    """
+    table, key = LakeTable(settings, definition.model, TABLE), training_key(fingerprint)
+    if not table.exists() or key not in table.partitions():
+        return None
+    rows = table.dataset(keys=[key]).to_table()
+    partitions = rows[DATA_PARTITION].to_numpy(zero_copy_only=False)
+    return Answers(
+        labels=_floats(rows[LABEL]),
+        predictions=_predictions(rows, definition),
+        partitions=partitions,
+        columns=_objective_columns(settings, definition, rows),
+        answered=rows.num_rows,
+    )
+
+
+def data_answers(
+    settings: Settings, definition: Definition, partitions: Sequence[Partition], predict: Predict
+) -> Answers:
+    """What a version answers on published partitions, whose labels came with the data.
+
+    :param predict: the version.
+    :raises RawDoesNotMatch: if the raw table does not hold the rows that the features were made from.
+    """
+    features = LakeTable(settings, definition.model, "features")
+    wanted = [PARTITION, ROW, *naming_columns(definition), *used_history_columns(definition), LABEL]
+    rows = features.dataset(keys=[one.key for one in partitions]).to_table(columns=list(dict.fromkeys(wanted)))
+    known = rows.filter(rows[LABEL].is_valid()).sort_by([(PARTITION, "ascending"), (ROW, "ascending")])
+    inputs, others = list(input_columns(definition)), sorted(objective_columns(definition))
+    version = LakeTable(settings, definition.model, "raw").version()
+    both = holdout_inputs.read(settings, definition, version, known, list(dict.fromkeys([*inputs, *others])))
+    return Answers(
+        labels=_floats(known[LABEL]),
+        predictions=predict(both.select(inputs).to_pandas(integer_object_nulls=True)),
+        partitions=known[PARTITION].to_numpy(zero_copy_only=False).astype(str),
+        columns=_plain(both.select(others)),
+        answered=rows.num_rows,
+    )
+
+
+def _objective_columns(settings: Settings, definition: Definition, rows: pa.Table) -> dict[str, Any]:
+    """Of holdout rows, from the features and raw tables as they are now."""
+    wanted = sorted(objective_columns(definition))
+    if not wanted:
+        return {}
+    of = rows.select([DATA_PARTITION, ROW]).rename_columns([PARTITION, ROW])
+    features = LakeTable(settings, definition.model, "features")
+    keys = sorted(set(of[PARTITION].to_pylist()))
+    naming = [*naming_columns(definition), *used_history_columns(definition)]
+    known = features.dataset(keys=keys).to_table(columns=list(dict.fromkeys([PARTITION, ROW, *naming])))
+    place = pa.array(np.arange(of.num_rows))
+    joined = of.append_column("_place", place).join(known, [PARTITION, ROW], join_type="inner").sort_by("_place")
+    version = LakeTable(settings, definition.model, "raw").version()
+    if joined.num_rows != of.num_rows:
+        raise holdout_inputs.RawDoesNotMatch(definition.model, of.num_rows, joined.num_rows, version)
+    return _plain(holdout_inputs.read(settings, definition, version, joined, wanted))
+
+
+def _plain(table: pa.Table) -> dict[str, Any]:
+    return {name: table[name].to_pandas(integer_object_nulls=True) for name in table.column_names}
+
+
+def _predictions(rows: pa.Table, definition: Definition) -> Floats:
+    classes = definition.label.class_names
+    if not classes:
+        return _floats(rows[PREDICTION])
+    found: Floats = np.column_stack([_floats(rows[name]) for name in probability_columns(classes)])
+    return found
+
+
+def _floats(column: pa.ChunkedArray) -> Floats:
+    values: Floats = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    return values
