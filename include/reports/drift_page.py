@@ -37,7 +37,8 @@ def write_drift_page(path: Path, report: Document) -> Path:
     """
     passing = report["window_verdict"] == "drift" and report["verdict"] != "drift"
     tone, head = _PASSING if passing else _HEADS[report["verdict"]]
-    if any(one["verdict"] == "decay" for one in report["quality"]):
+    decayed = [one["reason"] for one in report["quality"] if one["verdict"] == "decay"]
+    if decayed:
         tone, head = _DECAYED[report["verdict"] == "drift"]
     return write_page(
         path,
@@ -45,6 +46,7 @@ def write_drift_page(path: Path, report: Document) -> Path:
         report=report,
         tone=tone,
         head=head,
+        reason=" ".join([*decayed, report["reason"]]),
         todo=_todo(report),
         facts=_facts(report),
         features=[_feature(feature, report["trend"]) for feature in report["features"]],

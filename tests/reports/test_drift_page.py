@@ -136,5 +136,6 @@ def test_decay_is_the_verdict_and_shows_each_metric_then_and_now(tmp_path: Path)
 
     assert "The champion&#39;s answers have become worse" in page
     assert "a training run as of 2013-10-01T00:00:00-04:00 is started" in page
+    assert page.index("412 labels of 900 answers") < page.index("None of 2 features has drifted")
     for cell in ("ROC AUC", "0.7 [0.68, 0.72]", "-0.1 [-0.13, -0.07]", "0.035 worse", "412 labels of 900 answers"):
         assert cell in page
