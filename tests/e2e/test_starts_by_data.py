@@ -88,10 +88,12 @@ def _monitor_twice(line: Line, as_of: str) -> str:
 
 
 def _is_told(line: Line, hook: Hook, started: str) -> None:
-    """Drift once, with the start; then the end of it: the promotion, or that the champion stays."""
+    """Drift once, with the start, and what it does to the answers; then its end: promotion, or that the champion stays."""
     drift = [body for body in hook.bodies if body["event"] == "drift"]
     assert [body["title"] for body in drift] == ["The newest data of flights_live has drifted; a retraining starts"]
     assert drift[0]["link"] == f"{line.stack.airflow_url}/dags/flights_live.monitor/runs/drift-1"
+    decay = [(body["title"], body["details"]["retrain"]) for body in hook.bodies if body["event"] == "decay"]
+    assert decay == [("The answers of flights_live have become worse", False)], "drift has started the only retraining"
     start_id = started.removeprefix("drift__")
     assert drift[0]["details"]["start_id"] == start_id
     query = "SELECT evidence FROM deployment_ledger WHERE model = 'flights_live' AND action = 'retrain'"
@@ -100,11 +102,11 @@ def _is_told(line: Line, hook: Hook, started: str) -> None:
     end = ("promotion", None) if promoted else ("retrain_lost", start_id)
     wait(
         lambda: (
-            (hook.bodies[-1]["event"], hook.bodies[-1]["details"].get("started_by")) == end and len(hook.bodies) > 2
+            (hook.bodies[-1]["event"], hook.bodies[-1]["details"].get("started_by")) == end and len(hook.bodies) > 3
         ),
         240,
         lambda: f"{end} was not told: {[body['title'] for body in hook.bodies]}",
     )
-    assert len(hook.bodies) == 3
+    assert len(hook.bodies) == 4
     ended = [run["state"] for run in line.api.runs("noria_alerts") if run["state"] in FINISHED]
     assert set(ended) == {"success"}, "and the DAG of alerts, which runs all the while, tells nothing twice"
