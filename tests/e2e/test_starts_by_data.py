@@ -88,7 +88,7 @@ def _monitor_twice(line: Line, as_of: str) -> str:
 
 
 def _is_told(line: Line, hook: Hook, started: str) -> None:
-    """Drift once, with the start, and what it does to the answers; then its end: promotion, or that the champion stays."""
+    """Drift once, with the start, and what it does to answers; then its end: promotion, or that the champion stays."""
     drift = [body for body in hook.bodies if body["event"] == "drift"]
     assert [body["title"] for body in drift] == ["The newest data of flights_live has drifted; a retraining starts"]
     assert drift[0]["link"] == f"{line.stack.airflow_url}/dags/flights_live.monitor/runs/drift-1"
