@@ -70,16 +70,24 @@ def open_model(
     :raises ModelIncompatible: when it is asked, if it cannot read the rows.
     """
     with model_files(tracking_url, whose=whose, model_uri=model_uri, expected_digest=expected_digest) as directory:
-        model = _load(directory, whose)
+        yield load_model(directory, whose=whose, classes=classes)
 
-        def predict(rows: pd.DataFrame) -> Floats:
-            try:
-                answer = model.predict(rows)
-            except Exception as error:
-                raise ModelIncompatible(whose, f"{type(error).__name__}: {error}") from error
-            return _as_array(answer, whose, len(rows), classes)
 
-        yield predict
+def load_model(directory: Path, *, whose: str, classes: Sequence[str] = ()) -> Predict:
+    """The model of these files (:func:`model_files`), as :func:`open_model` gives it.
+
+    :raises ModelBroken: if they do not load.
+    """
+    model = _load(directory, whose)
+
+    def predict(rows: pd.DataFrame) -> Floats:
+        try:
+            answer = model.predict(rows)
+        except Exception as error:
+            raise ModelIncompatible(whose, f"{type(error).__name__}: {error}") from error
+        return _as_array(answer, whose, len(rows), classes)
+
+    return predict
 
 
 @contextmanager

@@ -52,6 +52,17 @@ def answer_columns(answers: Any, classes: Sequence[str]) -> dict[str, pa.Array]:
     }
 
 
+def read_answers(rows: pa.Table, classes: Sequence[str]) -> Any:
+    """The answers of rows as :func:`answer_columns` takes them: shape (rows,), or of several classes (rows, classes).
+
+    A version has no probability for classes that were added since: the table's column is null for it, or not there.
+    """
+    if not classes:
+        return rows[PREDICTION].to_numpy()
+    known = [name for name in probability_columns(classes) if name in rows.column_names and not rows[name].null_count]
+    return padded(rows.select(known).to_pandas().to_numpy(dtype="float64"), len(classes))
+
+
 def padded(answers: Any, classes: int) -> Any:
     """Probabilities with zeros for the classes that a version does not know yet: later ones are added at the end.
 

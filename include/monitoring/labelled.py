@@ -12,8 +12,8 @@ import pyarrow as pa
 from include.evaluation.answers import Answers
 from include.evaluation.logged_models import Predict
 from include.evaluation.scoring import Floats
-from include.lake.class_columns import probability_columns
-from include.lake.columns import DATA_PARTITION, LABEL, PARTITION, PREDICTION, ROW
+from include.lake.class_columns import read_answers
+from include.lake.columns import DATA_PARTITION, LABEL, PARTITION, ROW
 from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.columns import input_columns, naming_columns, used_history_columns
@@ -46,7 +46,7 @@ def holdout_answers(settings: Settings, definition: Definition, fingerprint: str
     partitions = rows[DATA_PARTITION].to_numpy(zero_copy_only=False)
     return Answers(
         labels=_floats(rows[LABEL]),
-        predictions=_predictions(rows, definition),
+        predictions=read_answers(rows, definition.label.class_names),
         partitions=partitions,
         columns=_objective_columns(settings, definition, rows),
         answered=rows.num_rows,
@@ -97,14 +97,6 @@ def _objective_columns(settings: Settings, definition: Definition, rows: pa.Tabl
 
 def _plain(table: pa.Table) -> dict[str, Any]:
     return {name: table[name].to_pandas(integer_object_nulls=True) for name in table.column_names}
-
-
-def _predictions(rows: pa.Table, definition: Definition) -> Floats:
-    classes = definition.label.class_names
-    if not classes:
-        return _floats(rows[PREDICTION])
-    found: Floats = np.column_stack([_floats(rows[name]) for name in probability_columns(classes)])
-    return found
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:

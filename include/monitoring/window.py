@@ -56,6 +56,14 @@ def newest_partitions(
     return [one for one in ended if calendar.local(one.start) >= first or one is ended[-1]]
 
 
+def describe_window(partitions: Sequence[Partition]) -> dict[str, Any]:
+    """JSON of a window: keys of its first and last partition, its start and end; all None if it has none."""
+    if not partitions:
+        return {"first": None, "last": None, "start": None, "end": None}
+    first, last = partitions[0], partitions[-1]
+    return {"first": first.key, "last": last.key, "start": first.start.isoformat(), "end": last.end.isoformat()}
+
+
 def earlier_seasons(
     calendar: PartitionCalendar, published: Iterable[str], window: Sequence[Partition], every: timedelta, count: int
 ) -> list[list[Partition]]:

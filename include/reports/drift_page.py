@@ -58,7 +58,7 @@ def write_drift_page(path: Path, report: Document) -> Path:
 
 
 def _todo(report: Document) -> str:
-    if report["retrain"] or any(one["retrain"] for one in report["quality"]):
+    if _is_started(report):
         return f"Nothing: a training run as of {report['as_of']} is started."
     if report["verdict"] == "drift":
         return "Look at the features below; start a training run by hand if the champion should not wait."
@@ -73,7 +73,6 @@ def _facts(report: Document) -> list[tuple[str, object]]:
     window, limits, persistence = report["window"], report["limits"], report["limits"]["persistence"]
     days = "none" if not window["first"] else _span(window["first"], window["last"])
     share = limits["share_of_features"]
-    started_by_decay = any(one["retrain"] for one in report["quality"])
     asked = "one feature" if share is None else f"{format_percent(share, 0)} of the features"
     return [
         ("Model", report["model"]),
@@ -84,8 +83,13 @@ def _facts(report: Document) -> list[tuple[str, object]]:
         ("Compared with", _BASES[report["source"].get("basis", "training")]),
         ("Drifted features", format_percent(report["share"], 0)),
         ("Drift is", f"{asked}, in {persistence['drifted']} of {persistence['of']} windows"),
-        ("Retraining", "started" if report["retrain"] or started_by_decay else "not started"),
+        ("Retraining", "started" if _is_started(report) else "not started"),
     ]
+
+
+def _is_started(report: Document) -> bool:
+    """Whether drift or decay starts a training."""
+    return any(one["retrain"] for one in (report, *report["quality"]))
 
 
 def _span(first: str, last: str) -> str:

@@ -22,13 +22,14 @@ _VIEW = "labels"
 
 
 def request_answers(
-    settings: Settings, definition: Definition, version: int, start: datetime, end: datetime
+    settings: Settings, definition: Definition, version: int, start: datetime, end: datetime, *, since: datetime
 ) -> Answers | None:
     """What a version answered to requests about events within [start, end), each with its newest label.
 
     A model that takes no event time has a request's own time instead. Columns that the objective reads and requests
     do not carry are null.
 
+    :param since: an instant before which the version was not there to answer; older requests are not looked at.
     :returns: None if there is no request log.
     """
     if not LakeTable(settings, definition.model, "inference").exists():
@@ -37,7 +38,7 @@ def request_answers(
     event_time = definition.source.event_time if definition.source.event_time in input_columns(definition) else None
     clock = PartitionCalendar.of(definition).local if event_time else _in_utc
     with open_duckdb(settings, threads=1, memory="512MiB") as connection:
-        scan_labels(connection, settings, definition.model, _VIEW)
+        scan_labels(connection, settings, definition.model, _VIEW, since=since)
         logged = quote_name(f"{_VIEW}__inference")
         names = {row[0] for row in connection.execute(f"DESCRIBE {logged}").fetchall()}
         wanted = columns_typed(definition, objective_columns(definition))

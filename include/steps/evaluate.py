@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from include.steps.champion_files import champion_files, in_words
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
@@ -72,9 +73,8 @@ def run(call: StepCall) -> Document:
 
 def _meet(call: StepCall, training: Document, holdout: Holdout, champion: DeployedVersion | None) -> Rival:
     """The champion's predictions on the holdout rows, unless there is none or it has seen them."""
-    from include.evaluation.logged_models import open_model
+    from include.evaluation.logged_models import load_model
     from include.evaluation.report import Rival
-    from include.registry.mlflow_client import connect
 
     rows = len(holdout.frame)
     if champion is None:
@@ -85,14 +85,8 @@ def _meet(call: StepCall, training: Document, holdout: Holdout, champion: Deploy
     if fairness.status == "unfair":
         log.warning("no comparison: %s", fairness.reason)
         return Rival(champion.version, fairness, None)
-    connect(call.settings)
-    with open_model(
-        call.settings.tracking_url,
-        whose=f"champion version {champion.version}",
-        model_uri=champion.model_uri,
-        expected_digest=champion.artifact_digest,
-        classes=call.definition.label.class_names,
-    ) as predict:
+    with champion_files(call.settings, champion) as directory:
+        predict = load_model(directory, whose=in_words(champion), classes=call.definition.label.class_names)
         return Rival(champion.version, fairness, predict(holdout.inputs), champion.threshold)
 
 

@@ -11,12 +11,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from include.errors import NothingToDo
+from include.steps.champion_files import champion_files
 from include.steps.monitor_decay import KIND as DECAY
 from include.steps.monitor_decay import answer_decay, judge_answers, record_quality
 from include.steps.monitor_predictions import judge_predictions, record_predictions
+from include.steps.monitor_records import record_verdict
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from include.monitoring.check import Check
     from include.monitoring.drift import DriftResult
     from include.monitoring.persistence import Lasting
@@ -55,11 +59,11 @@ def run(call: StepCall) -> Document:
     :returns: ``drift``, ``retrain`` and ``start_id`` (of whichever cause), ``reason``, ``verdict`` (that counts),
         ``window_verdict`` (on this window alone), ``window`` (first, last, start, end, partitions, rows), ``share``,
         ``features`` (name, drifted, what, size, limit, p, missing and the distances), ``predictions`` (by source:
-        source, verdict, window_verdict, reason, rows), ``quality`` (by source of labels: source, verdict, reason,
-        labels, retrain, start_id), ``report``, ``page``, ``champion_version``.
+        source, verdict, window_verdict, reason, rows), ``quality`` (by source of labels: source, window, verdict,
+        reason, labels, retrain, start_id), ``report``, ``page``, ``champion_version``.
     :raises NoChampion: if nothing is in production.
     :raises NothingNew: of data without time, if there is no newer delivery than the champion's.
-    :raises ModelAway: if the champion's profile cannot be had.
+    :raises ModelAway: if the champion's files cannot be had.
     """
     from include.registry.state import champion as find_champion
 
@@ -68,15 +72,22 @@ def run(call: StepCall) -> Document:
         raise NoChampion(call.definition.model)
     if not call.definition.source.has_time:
         _require_new_delivery(call, champion)
+    with champion_files(call.settings, champion) as files:
+        return _judge(call, champion, files)
+
+
+def _judge(call: StepCall, champion: DeployedVersion, files: Path) -> Document:
+    from include.monitoring.window import describe_window
+
     partitions, seasons = _windows(call)
-    profile = _profile(call, champion)
+    profile = _profile(files)
     check = _check(call, profile, partitions, seasons)
     report = {
         "model": call.definition.model,
         "as_of": call.as_of.isoformat(),
         "window_verdict": check.result.verdict,
         "share": check.result.share,
-        "window": _describe(partitions, check.result.rows),
+        "window": describe_window(partitions) | {"partitions": len(partitions), "rows": check.result.rows},
         "limits": call.definition.monitoring.drift.model_dump(mode="json"),
         "champion_version": champion.version,
         "champion_as_of": champion.as_of.isoformat(),
@@ -85,7 +96,7 @@ def run(call: StepCall) -> Document:
         "counts": check.vectors(),
         "domain_classifier": None if check.told is None else asdict(check.told),
         "predictions": judge_predictions(call, champion, profile, partitions),
-        "quality": judge_answers(call, champion),
+        "quality": judge_answers(call, champion, files),
     }
     return _answer_and_record(call, champion, partitions, check.result, report)
 
@@ -130,19 +141,8 @@ def _windows(call: StepCall) -> tuple[list[Partition], list[list[Partition]]]:
     return window, earlier_seasons(calendar, published, window, drift.season.every, drift.season.windows)
 
 
-def _profile(call: StepCall, champion: DeployedVersion) -> dict[str, Any]:
-    """:raises ModelAway: if it cannot be had."""
-    from include.evaluation.logged_models import model_files
-    from include.registry.mlflow_client import connect
-
-    connect(call.settings)
-    with model_files(
-        call.settings.tracking_url,
-        whose=f"champion version {champion.version}",
-        model_uri=champion.model_uri,
-        expected_digest=champion.artifact_digest,
-    ) as directory:
-        return dict(json.loads((directory / "artifacts" / "profile.json").read_text(encoding="utf-8")))
+def _profile(files: Path) -> dict[str, Any]:
+    return dict(json.loads((files / "artifacts" / "profile.json").read_text(encoding="utf-8")))
 
 
 def _check(
@@ -155,19 +155,6 @@ def _check(
     return check_window(call.settings, model, profile, partitions, seasons, limits, version=_version(call))
 
 
-def _describe(partitions: list[Partition], rows: int) -> dict[str, Any]:
-    if not partitions:
-        return {"first": None, "last": None, "start": None, "end": None, "partitions": 0, "rows": 0}
-    return {
-        "first": partitions[0].key,
-        "last": partitions[-1].key,
-        "start": partitions[0].start.isoformat(),
-        "end": partitions[-1].end.isoformat(),
-        "partitions": len(partitions),
-        "rows": rows,
-    }
-
-
 def _answer_and_record(
     call: StepCall,
     champion: DeployedVersion,
@@ -178,7 +165,7 @@ def _answer_and_record(
     """Decide on retraining and keep the verdict, one check of a model at a time, so that drift starts training once."""
     from include.lake.locks import advisory_lock
     from include.monitoring.persistence import trend_of
-    from include.registry.results import find_checks, record_check
+    from include.registry.results import find_checks
 
     model = call.definition.model
     with advisory_lock(call.settings.database_url, KIND, model):
@@ -187,28 +174,19 @@ def _answer_and_record(
         earlier = _earlier_starts([*before, *find_checks(call.settings, model, kind=DECAY)])
         answer = _answer(call, champion, partitions, lasting.verdict, earlier)
         reason = " ".join(words for words in (result.reason, lasting.reason, answer.reason if answer else "") if words)
+        retrain = answer is not None and answer.retrain
         report |= {
             "verdict": lasting.verdict,
             "drift": lasting.verdict == "drift",
-            "retrain": answer is not None and answer.retrain,
+            "retrain": retrain,
             "reason": reason,
             "start_id": answer.start_id if answer else None,
+            "quality": answer_decay(call, champion, report["quality"], earlier, started=retrain),
         }
-        answer_decay(call, champion, report, earlier)
         short = [feature.to_short_document() for feature in result.features]
         trend = trend_of({**report, "features": short}, [check.details for check in before])
         output = _write(call, {**report, "trend": trend}, short)
-        record_check(
-            call.settings,
-            model=model,
-            kind=KIND,
-            stage="monitor",
-            as_of=call.as_of,
-            subject=f"{report['window']['first']}..{report['window']['last']}",
-            verdict=lasting.verdict,
-            details=output,
-            page=output["page"],
-        )
+        record_verdict(call, KIND, "monitor", output, output["page"])
         output["predictions"] = record_predictions(call, report, output["page"])
         output["quality"] = record_quality(call, report, output["page"])
     log.info("%s: %s", lasting.verdict, reason)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from include.steps.champion_files import in_words
+from include.steps.monitor_records import record_verdict
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from include.evaluation.answers import Answers
     from include.monitoring.retraining import EarlierStart
@@ -22,12 +24,12 @@ KIND = "decay"
 DATA, REQUESTS = "data", "requests"
 
 
-def judge_answers(call: StepCall, champion: DeployedVersion) -> list[Document]:
+def judge_answers(call: StepCall, champion: DeployedVersion, files: Path) -> list[Document]:
     """What labels say of the champion: those that came with the data, and those that were sent for requests.
 
+    :param files: the champion's.
     :returns: documents with ``source``, ``window`` (first, last, start, end), ``verdict``, ``reason``, ``labels``,
         ``answered`` and ``changes`` (by metric: before, now, change, least, decayed).
-    :raises ModelAway: if the champion's files cannot be had.
     """
     from include.monitoring.decay import judge_decay, nothing_known
     from include.monitoring.labelled import holdout_answers
@@ -35,7 +37,7 @@ def judge_answers(call: StepCall, champion: DeployedVersion) -> list[Document]:
 
     found = []
     before: Answers | None = None
-    for source, window, read in _sources(call, champion):
+    for source, window, read in _sources(call, champion, files):
         try:
             now = read()
             if now is None:
@@ -51,29 +53,46 @@ def judge_answers(call: StepCall, champion: DeployedVersion) -> list[Document]:
     return found
 
 
-def _sources(call: StepCall, champion: DeployedVersion) -> Iterator[tuple[str, Document, Any]]:
+def _sources(
+    call: StepCall, champion: DeployedVersion, files: Path
+) -> Iterator[tuple[str, Document, Callable[[], Answers | None]]]:
     """Name, window and reader of each source that can have labels of answers that the champion has not seen."""
-    from include.monitoring.labelled import seen_until
+    from include.evaluation.logged_models import load_model
+    from include.monitoring.labelled import data_answers
+    from include.monitoring.window import describe_window
     from include.serving.labelled import request_answers
 
     definition, settings = call.definition, call.settings
-    length = definition.monitoring.decay.window
-    if definition.source.has_time:
-        partitions = _labelled_partitions(call, seen_until(champion.windows))
-        if partitions:
-            yield DATA, _described(partitions), lambda: _predict(call, champion, partitions)
-    start, end = call.as_of - length, call.as_of
-    window = {"first": None, "last": None, "start": start.isoformat(), "end": end.isoformat()}
-    yield REQUESTS, window, lambda: request_answers(settings, definition, champion.version, start, end)
+    if partitions := _labelled_partitions(call, champion):
+
+        def answer_anew() -> Answers:
+            predict = load_model(files, whose=in_words(champion), classes=definition.label.class_names)
+            return data_answers(settings, definition, partitions, predict)
+
+        yield DATA, describe_window(partitions), answer_anew
+    start, end = call.as_of - definition.monitoring.decay.window, call.as_of
+    window = describe_window([]) | {"start": start.isoformat(), "end": end.isoformat()}
+    yield (
+        REQUESTS,
+        window,
+        lambda: request_answers(settings, definition, champion.version, start, end, since=champion.as_of),
+    )
 
 
-def _labelled_partitions(call: StepCall, seen: datetime | None) -> list[Partition]:
-    """The newest published partitions whose labels are known, and of which the champion has seen nothing."""
+def _labelled_partitions(call: StepCall, champion: DeployedVersion) -> list[Partition]:
+    """The newest published partitions whose labels are known, and of which the champion has seen nothing.
+
+    Data without time has none: what of it the champion has not seen is its holdout part.
+    """
     from include.lake.table import LakeTable
+    from include.monitoring.labelled import seen_until
     from include.monitoring.window import newest_partitions
     from include.spec.partitions import PartitionCalendar
 
     definition = call.definition
+    if not definition.source.has_time:
+        return []
+    seen = seen_until(champion.windows)
     published = LakeTable(call.settings, definition.model, "features").partitions()
     known = call.as_of - definition.label.known_after
     length = definition.monitoring.decay.window
@@ -81,84 +100,49 @@ def _labelled_partitions(call: StepCall, seen: datetime | None) -> list[Partitio
     return [one for one in newest if seen is None or one.start >= seen]
 
 
-def _predict(call: StepCall, champion: DeployedVersion, partitions: list[Partition]) -> Answers:
-    from include.evaluation.logged_models import open_model
-    from include.monitoring.labelled import data_answers
-    from include.registry.mlflow_client import connect
-
-    connect(call.settings)
-    with open_model(
-        call.settings.tracking_url,
-        whose=f"champion version {champion.version}",
-        model_uri=champion.model_uri,
-        expected_digest=champion.artifact_digest,
-        classes=call.definition.label.class_names,
-    ) as predict:
-        return data_answers(call.settings, call.definition, partitions, predict)
-
-
-def _described(partitions: list[Partition]) -> Document:
-    first, last = partitions[0], partitions[-1]
-    return {
-        "first": first.key,
-        "last": last.key,
-        "start": first.start.isoformat(),
-        "end": last.end.isoformat(),
-    }
-
-
 def answer_decay(
-    call: StepCall, champion: DeployedVersion, report: Mapping[str, Any], earlier: list[EarlierStart]
-) -> None:
-    """Say in each document of ``report["quality"]`` whether it starts a retraining: the first that may, only one.
+    call: StepCall,
+    champion: DeployedVersion,
+    quality: Sequence[Document],
+    earlier: Sequence[EarlierStart],
+    *,
+    started: bool,
+) -> list[Document]:
+    """The documents with ``retrain`` and ``start_id``: the first that may start a retraining does, and only that.
 
-    :param earlier: what checks have started before, this one's drift included.
+    :param earlier: what checks have started before.
+    :param started: whether drift has just started one.
     """
     from datetime import datetime
 
     from include.monitoring.retraining import answer_alarm
 
-    started = bool(report["retrain"])
-    for one in report["quality"]:
-        one |= {"retrain": False, "start_id": None}
-        if one["verdict"] != KIND or started:
-            continue
-        answer = answer_alarm(
-            call.definition.model,
-            "decay",
-            as_of=call.as_of,
-            window_end=datetime.fromisoformat(one["window"]["end"]),
-            champion_version=champion.version,
-            champion_as_of=champion.as_of,
-            rules=call.definition.monitoring.retrain,
-            earlier=earlier,
-        )
-        started = answer.retrain
-        one |= {
-            "retrain": answer.retrain,
-            "start_id": answer.start_id,
-            "reason": f"{one['reason']} {answer.reason}",
-        }
+    answered = []
+    for one in quality:
+        said: Document = {"retrain": False, "start_id": None}
+        if one["verdict"] == KIND and not started:
+            answer = answer_alarm(
+                call.definition.model,
+                "decay",
+                as_of=call.as_of,
+                window_end=datetime.fromisoformat(one["window"]["end"]),
+                champion_version=champion.version,
+                champion_as_of=champion.as_of,
+                rules=call.definition.monitoring.retrain,
+                earlier=earlier,
+            )
+            started, reason = answer.retrain, f"{one['reason']} {answer.reason}"
+            said = {"retrain": answer.retrain, "start_id": answer.start_id, "reason": reason}
+        answered.append({**one, **said})
+    return answered
 
 
 def record_quality(call: StepCall, report: Mapping[str, Any], page: str) -> list[Document]:
     """Keep the verdicts as check results, whose stage is the source; return what travels to the next steps."""
-    from include.registry.results import record_check
-
     kept = []
     for one in report["quality"]:
-        window = one["window"]
-        record_check(
-            call.settings,
-            model=call.definition.model,
-            kind=KIND,
-            stage=one["source"],
-            as_of=call.as_of,
-            subject=f"{window['first'] or window['start']}..{window['last'] or window['end']}",
-            verdict=one["verdict"],
-            details={**one, "champion_version": report["champion_version"]},
-            page=page,
-        )
+        record_verdict(call, KIND, one["source"], {**one, "champion_version": report["champion_version"]}, page)
         log.info("%s of %s: %s", one["verdict"], one["source"], one["reason"])
-        kept.append({key: one[key] for key in ("source", "verdict", "reason", "labels", "retrain", "start_id")})
+        names = ("source", "window", "verdict", "reason", "labels", "retrain", "start_id")
+        kept.append({name: one[name] for name in names})
     return kept

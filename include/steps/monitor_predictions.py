@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from include.steps.monitor_records import record_verdict
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
@@ -58,22 +59,10 @@ def judge_predictions(
 
 def record_predictions(call: StepCall, report: Mapping[str, Any], page: str) -> list[Document]:
     """Keep the verdicts as check results, whose stage is the source; return what travels to the next steps."""
-    from include.registry.results import record_check
-
     kept = []
     for one in report["predictions"]:
         short = {key: one[key] for key in ("source", "verdict", "window_verdict", "reason", "rows")}
-        details = {**short, "champion_version": report["champion_version"], "window": report["window"]}
-        record_check(
-            call.settings,
-            model=call.definition.model,
-            kind=KIND,
-            stage=one["source"],
-            as_of=call.as_of,
-            subject=f"{report['window']['first']}..{report['window']['last']}",
-            verdict=one["verdict"],
-            details={**details, "features": one["short"]},
-            page=page,
-        )
+        details = {"champion_version": report["champion_version"], "window": report["window"], "features": one["short"]}
+        record_verdict(call, KIND, one["source"], short | details, page)
         kept.append(short)
     return kept

@@ -97,7 +97,7 @@ class StartTrainingOperator(TriggerDagRunOperator):
         """Into the ledger before the run is started, so that there is no training of which the ledger does not know."""
         from include.registry.retrainings import record_retraining
 
-        kept = ("reason", "window", "share", "page", "champion_version")
+        kept = ("reason", "window", "share", "quality", "page", "champion_version")
         try:
             record_retraining(
                 project_settings(),

@@ -30,15 +30,17 @@ def traffic(settings: Settings) -> Traffic:
     return Traffic(settings, datetime(2026, 1, 5, tzinfo=UTC))
 
 
-def read(settings: Settings, *, version: int = 1, first: int = 0, days: int = 12) -> Answers:
+def read(
+    settings: Settings, *, version: int = 1, first: int = 0, days: int = 12, since: datetime = DECEMBER
+) -> Answers:
     start = DECEMBER + timedelta(days=first)
-    found = request_answers(settings, DEFINITION, version, start, start + timedelta(days=days))
+    found = request_answers(settings, DEFINITION, version, start, start + timedelta(days=days), since=since)
     assert found is not None
     return found
 
 
 def test_without_a_log_there_is_nothing(settings: Settings) -> None:
-    assert request_answers(settings, DEFINITION, 1, DECEMBER, DECEMBER + timedelta(days=1)) is None
+    assert request_answers(settings, DEFINITION, 1, DECEMBER, DECEMBER, since=DECEMBER) is None
 
 
 def test_answers_count_with_and_without_labels_and_only_those_with_one_are_given(traffic: Traffic) -> None:
@@ -76,3 +78,10 @@ def test_other_versions_shadow_scores_and_failures_do_not_count(traffic: Traffic
     assert read(traffic.settings, version=2).answered == 40
     traffic.send(40, share=1.0, fails=lambda _: True, labels=True)
     assert read(traffic.settings, version=2).answered == 40
+
+
+def test_what_came_before_the_version_was_there_is_not_looked_at(traffic: Traffic) -> None:
+    traffic.send(12)
+
+    assert read(traffic.settings, since=traffic.start).answered == 12
+    assert read(traffic.settings, since=traffic.start + timedelta(hours=1)).answered == 0

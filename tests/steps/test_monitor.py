@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,8 +172,8 @@ def test_columns_that_went_or_came_are_named_and_the_others_judged(
     world.crown(world.train(22), 22)
     read = step._profile
 
-    def other(call: Any, champion: Any) -> dict[str, Any]:
-        profile = read(call, champion)
+    def other(files: Path) -> dict[str, Any]:
+        profile = read(files)
         return profile | {
             "features": {"ghost" if name == "cargo" else name: one for name, one in profile["features"].items()}
         }
