@@ -263,8 +263,16 @@ def _reason(drifted: list[FeatureDrift], judged: int, limits: Drift) -> str:
         return f"None of {judged} features has drifted; {rests}."
     names = ", ".join(describe_change(feature) for feature in drifted[:3])
     more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
-    asked = f"; drift of the window is {limits.share_of_features:.0%} of them" if limits.share_of_features else ""
-    return f"{len(drifted)} of {judged} features drifted: {names}{more}; {rests}{asked}."
+    asked = _asked(len(drifted) / judged, limits)
+    return f"{len(drifted)} of {judged} features drifted{asked}: {names}{more}; {rests}."
+
+
+def _asked(share: float, limits: Drift) -> str:
+    """How the share of drifted features stands to the one that the definition asks for, if it does."""
+    asked = limits.share_of_features
+    if not asked:
+        return ""
+    return f", {'at least the' if share >= asked else 'fewer than the'} {asked:.0%} that would be drift"
 
 
 def _plain(values: Mapping[str, float | None]) -> dict[str, float | None]:

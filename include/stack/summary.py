@@ -182,6 +182,16 @@ def _monitoring(document: Mapping[str, Any]) -> Iterator[str]:
     window = monitoring.get("window") or {}
     days = f"{window.get('first')} … {window.get('last')}"
     yield f"\nDrift: {monitoring['verdict']} in {days}. {monitoring.get('reason', '')}"
+    yield from _quality(monitoring.get("quality") or [])
+
+
+def _quality(said: list[Mapping[str, Any]]) -> Iterator[str]:
+    """What labels say of the champion's answers, a line for each source of labels."""
+    if not said:
+        yield "Quality: nothing to judge yet: no answers that the champion has not been made with"
+    for one in said:
+        whose = {"data": "by labels that came with the data", "requests": "by labels sent for requests"}[one["source"]]
+        yield f"Quality: {one['verdict']} {whose}. {one['reason']}"
 
 
 def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -226,3 +226,15 @@ def test_without_drift_hardly_any_window_alarms() -> None:
         alarms += judge_columns(reference, current, 300).verdict == "drift"
 
     assert alarms <= 2
+
+
+def test_a_reason_says_whether_the_share_of_drifted_features_is_enough() -> None:
+    moved, calm = profile_column(normal(0, 3000), "numeric"), profile_column(normal(0, 3000, 1), "numeric")
+    current = {"moved": count_like(moved, normal(2, 3000, 2)), "calm": count_like(calm, normal(0, 3000, 3))}
+    few, enough = (
+        judge_columns({"moved": moved, "calm": calm}, current, 3000, share_of_features=share) for share in (0.6, 0.5)
+    )
+
+    assert (few.verdict, enough.verdict) == ("no drift", "drift")
+    assert few.reason.startswith("1 of 2 features drifted, fewer than the 60% that would be drift: moved (")
+    assert enough.reason.startswith("1 of 2 features drifted, at least the 50% that would be drift: moved (")

@@ -81,3 +81,12 @@ def test_a_champion_is_shown_beside_the_challenger() -> None:
     metric = {"value": 0.5, "low": None, "high": None}
     evaluation = {"challenger": {"roc_auc": metric}, "champion": {"roc_auc": metric}, "champion_version": 4}
     assert "champion (version 4)" in render(document(evaluation=evaluation))
+
+
+def test_what_labels_say_of_the_answers_is_a_line_for_each_source() -> None:
+    drift = {"verdict": "no drift", "window": {"first": "2013-12-25", "last": "2013-12-31"}, "reason": "R."}
+    said = [{"source": "data", "verdict": "no decay", "reason": "ROC AUC 0.69 now."}]
+    text = render(document(monitoring=drift | {"quality": said}))
+
+    assert "Quality: no decay by labels that came with the data. ROC AUC 0.69 now." in text
+    assert "Quality: nothing to judge yet" in render(document(monitoring=drift | {"quality": []}))
