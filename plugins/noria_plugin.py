@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
+import plugins.preloaded
 from include.settings import step_mode
 from plugins.operators.pod_link import PREFIX
 from plugins.pages.lazy import LazyApp
 
 if step_mode() == "kubernetes":
-    # It takes seconds, which each task would pay anew; what Airflow's processes have imported, their children have too.
+    # It takes seconds, which each task would pay anew.
     import plugins.operators.pods.run  # noqa: F401
 
 

@@ -135,7 +135,7 @@ class Stack:
             },
             # An ended task is noticed within this time (default 5 s), which a chain of short tasks would pay each time.
             "WORKERS": {"MIN_HEARTBEAT_INTERVAL": "1"},
-            "DAG_PROCESSOR": {"MIN_FILE_PROCESS_INTERVAL": "15", "REFRESH_INTERVAL": "15", "PARSING_PROCESSES": "2"},
+            "DAG_PROCESSOR": {"MIN_FILE_PROCESS_INTERVAL": "30", "REFRESH_INTERVAL": "15", "PARSING_PROCESSES": "2"},
             "LOGGING": {"BASE_LOG_FOLDER": str(home / "logs")},
             "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
         }

@@ -244,6 +244,14 @@ def test_what_airflow_parses_imports_nothing_heavy() -> None:
     assert in_fresh_python(HEAVY) == "[]"
 
 
+def test_a_forks_own_parse_imports_only_what_is_read_anew() -> None:
+    code = (
+        "import sys, airflow.sdk, plugins.noria_plugin; before = set(sys.modules); import dags.flight_outcome\n"
+        "print(sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    assert in_fresh_python(code) in ("['dags', 'include']", "['dags', 'encodings', 'include']")
+
+
 def test_only_the_dag_of_the_task_that_is_to_run_is_built() -> None:
     code = (
         "import sys; import dags.flight_delay as m; from airflow.sdk import DAG\n"
