@@ -162,6 +162,8 @@ class Settings:
     :param server_url: the inference server's address (``NORIA_SERVER_URL``).
     :param step_mode: how Airflow runs the steps: ``local``, or ``kubernetes``; then the other addresses are those of
         services in the cluster (``NORIA_STEP_MODE``).
+    :param airflow_database_url: SQLAlchemy URL of Airflow's metadata database (``NORIA_AIRFLOW_DATABASE_URL``), which
+        only the exporter of metrics reads; it may hold a password, so it is never printed.
     :param server_token: bearer token with which steps call that server (``NORIA_SERVER_TOKEN``), if it asks for one.
     :param server_tokens: file of the tokens that this machine's server accepts (``NORIA_SERVER_TOKENS``): JSON
         ``{"predict": [...], "admin": [...]}``; without it the server asks for none.
@@ -179,6 +181,7 @@ class Settings:
     database_url: str
     tracking_url: str
     server_url: str
+    airflow_database_url: str | None = field(default=None, repr=False)
     server_token: str | None = field(default=None, repr=False)
     server_tokens: Path | None = None
     hashing_key: Path | None = None
@@ -226,6 +229,7 @@ class Settings:
             database_url=env.get("NORIA_DATABASE_URL", _DEFAULT_DATABASE),
             tracking_url=env.get("NORIA_TRACKING_URL", _DEFAULT_TRACKING),
             server_url=env.get("NORIA_SERVER_URL", _DEFAULT_SERVER),
+            airflow_database_url=env.get("NORIA_AIRFLOW_DATABASE_URL") or None,
             server_token=env.get("NORIA_SERVER_TOKEN") or None,
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
             hashing_key=Path(key).absolute() if (key := env.get("NORIA_HASHING_KEY")) else None,

@@ -62,6 +62,11 @@ class Stack:
         return f"http://127.0.0.1:{self.instance.ports['airflow']}"
 
     @property
+    def exporter_url(self) -> str:
+        """Address of the exporter of metrics; in a cluster another one has that."""
+        return f"http://127.0.0.1:{self.instance.ports['exporter']}"
+
+    @property
     def logs(self) -> Path:
         """Folder of the services' logs."""
         return self.settings.home / "logs"

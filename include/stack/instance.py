@@ -14,7 +14,7 @@ from pathlib import Path
 
 from include.errors import Refused
 
-_DEFAULT_PORTS = {"airflow": 8080, "mlflow": 5000, "server": 8090}
+_DEFAULT_PORTS = {"airflow": 8080, "mlflow": 5000, "server": 8090, "exporter": 9464}
 
 
 class PortTaken(Refused):
@@ -48,7 +48,7 @@ class Instance:
     """One local stack.
 
     :param name: unique for each new ``home``, so that nothing outside the folder is ever taken for its own.
-    :param ports: loopback ports by service: airflow, mlflow, server.
+    :param ports: loopback ports by service: airflow, mlflow, server, exporter.
     :param secrets: keys that Airflow's processes share.
     :param processes: what was started, by service.
     """
@@ -74,7 +74,7 @@ def load_instance(home: Path) -> Instance | None:
     except FileNotFoundError:
         return None
     processes = {name: ProcessIdentity(**value) for name, value in document.pop("processes").items()}
-    return Instance(**document, processes=processes)
+    return _with_every_port(Instance(**document, processes=processes))
 
 
 def save_instance(home: Path, instance: Instance) -> None:
@@ -109,6 +109,14 @@ def with_free_ports(instance: Instance) -> Instance:
     ports: dict[str, int] = {}
     for service, port in instance.ports.items():
         ports[service] = _first_free(port, set(ports.values()))
+    return replace(instance, ports=ports)
+
+
+def _with_every_port(instance: Instance) -> Instance:
+    """A stack of before a service was added has no port for it."""
+    ports = dict(instance.ports)
+    for service in _DEFAULT_PORTS.keys() - ports.keys():
+        ports[service] = _first_free(_DEFAULT_PORTS[service], set(ports.values()))
     return replace(instance, ports=ports)
 
 

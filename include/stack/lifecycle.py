@@ -94,6 +94,7 @@ def addresses(stack: Stack) -> dict[str, str]:
         "Airflow": stack.airflow_url,
         "MLflow": stack.settings.tracking_url,
         "Inference server": f"{stack.settings.server_url}/docs",
+        **({} if stack.in_pods else {"Metrics": f"{stack.exporter_url}/metrics"}),
     }
 
 

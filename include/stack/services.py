@@ -1,9 +1,10 @@
-"""The services of the local stack in the order of their start: MLflow, the server, the warm parent, Airflow's four."""
+"""The services of the local stack in the order of their start: MLflow, server, exporter, warm parent, Airflow's."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import requests
@@ -36,7 +37,17 @@ def _in_a_cluster_otherwise(stack: Stack) -> list[Service]:
     return [
         _service(stack, "mlflow", _mlflow_command(stack), _answers(f"{stack.settings.tracking_url}/health")),
         _service(stack, "server", [*server, *address], _answers(f"{stack.settings.server_url}/health/live")),
+        _exporter(stack),
     ]
+
+
+def _exporter(stack: Stack) -> Service:
+    """It alone is told where Airflow's database is."""
+    port = str(stack.instance.ports["exporter"])
+    command = [sys.executable, "-m", "include.exporter", "--host", "127.0.0.1", "--port", port]
+    service = _service(stack, "exporter", command, _answers(f"{stack.exporter_url}/metrics"))
+    database = {"NORIA_AIRFLOW_DATABASE_URL": stack.postgres.url("airflow")}
+    return replace(service, environment={**service.environment, **database})
 
 
 def _service(stack: Stack, name: str, command: list[str], ready: Callable[[], bool]) -> Service:

@@ -32,7 +32,7 @@ def connection(environment: dict[str, str], name: str) -> dict[str, object]:
 def test_alone_it_has_all_services_and_their_addresses(tmp_path: Path) -> None:
     made = stack(tmp_path, NORIA_DATABASE_URL=CLUSTER["NORIA_DATABASE_URL"])
     assert [service.name for service in services(made)] == [
-        *("mlflow", "server", "warm-parent", "api-server", "scheduler", "dag-processor", "triggerer")
+        *("mlflow", "server", "exporter", "warm-parent", "api-server", "scheduler", "dag-processor", "triggerer")
     ]
     environment = made.environment()
     assert environment["NORIA_STEP_MODE"] == "local"

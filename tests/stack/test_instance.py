@@ -49,8 +49,8 @@ def test_two_stacks_share_neither_name_nor_secrets() -> None:
 
 def test_every_service_gets_a_free_port_of_its_own() -> None:
     ports = new_instance({}).ports
-    assert set(ports) == {"airflow", "mlflow", "server"}
-    assert len(set(ports.values())) == 3
+    assert set(ports) == {"airflow", "mlflow", "server", "exporter"}
+    assert len(set(ports.values())) == 4
     assert all(is_free(port) for port in ports.values())
 
 
@@ -69,4 +69,14 @@ def test_a_port_that_somebody_took_meanwhile_is_replaced_and_the_others_stay(tak
     moved = with_free_ports(replace(instance, ports={**instance.ports, "mlflow": taken_port}))
     assert moved.ports["mlflow"] > taken_port
     assert moved.ports["airflow"] == instance.ports["airflow"]
-    assert len(set(moved.ports.values())) == 3
+    assert len(set(moved.ports.values())) == 4
+
+
+def test_a_stack_of_before_the_exporter_gets_a_port_for_it_and_keeps_its_own(tmp_path: Path) -> None:
+    instance = new_instance({})
+    older = {name: port for name, port in instance.ports.items() if name != "exporter"}
+    save_instance(tmp_path, replace(instance, ports=older))
+    found = load_instance(tmp_path)
+    assert found is not None
+    assert {name: found.ports[name] for name in older} == older
+    assert found.ports["exporter"] not in older.values()
