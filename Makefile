@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source reference images new-model
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source reference images new-model backtest
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,9 @@ bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resu
 new-model: export NORIA_DRAFT_FROM = $(value FROM)
 new-model: setup ## Draft a definition and suites from a file or a database (NAME=late_parcels FROM=parcels.csv TABLE=… LABEL=… TIME=… ZONE=Europe/Berlin)
 	@$(if $(value FROM),,$(error $(NEW_MODEL)))$(BIN)/python -m include.drafting --name "$(or $(NAME),$(error $(NEW_MODEL)))" $(if $(TABLE),--table "$(TABLE)") $(if $(LABEL),--label "$(LABEL)") $(if $(TIME),--time "$(TIME)") $(if $(ZONE),--time-zone "$(ZONE)")
+
+backtest: setup ## What the loop would have done on a model's history (MODEL=flight_delay SINCE=2013-04-01 EVERY=month SET="key=value …")
+	@$(BIN)/python -m include.backtest --model $(MODEL) $(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(EVERY),--every $(EVERY)) $(foreach change,$(SET),--set '$(change)')
 
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference

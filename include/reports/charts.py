@@ -215,3 +215,38 @@ def trend_chart(points: Sequence[float | None], *, title: str) -> Markup:
         for x, y, beyond in places
     ]
     return _svg(width, height, title, parts)
+
+
+def lines_chart(names: Sequence[str], lines: Mapping[str, Sequence[float | None]], *, title: str) -> Markup:
+    """At most three lines over the same places, such as months, each named at the right.
+
+    :param names: of the places, written below.
+    :param lines: by name; None where a line has no value.
+    :param title: what is measured.
+    """
+    width, height, left, top, right = 620, 200, 44, 12, 130
+    values = [value for line in lines.values() for value in line if value is not None]
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    step = (width - left - right) / max(len(names) - 1, 1)
+    shown = range(0, len(names), max(1, len(names) // 9))
+    parts = [
+        f'<rect x="{left}" y="{top}" width="{width - left - right}" height="{height}" style="{_LINE}"/>',
+        _text(left - 5, top + 9, f"{high:.3g}", "end"),
+        _text(left - 5, top + height, f"{low:.3g}", "end"),
+        *(_text(left + place * step, top + height + 16, names[place]) for place in shown),
+    ]
+    styles = ("var(--accent);stroke-width:2.5", "var(--bad);stroke-dasharray:5 4", "var(--soft);stroke-dasharray:2 3")
+    for number, ((name, line), style) in enumerate(zip(lines.items(), styles, strict=False)):
+        points = [
+            f"{left + place * step:.1f},{top + height * (1 - _share(value, (low, high))):.1f}"
+            for place, value in enumerate(line)
+            if value is not None
+        ]
+        y = top + 12 + 18 * number
+        stroke = f"fill:none;stroke:{style}"
+        parts += [
+            f'<polyline points="{" ".join(points)}" style="{stroke}"><title>{escape(name)}</title></polyline>',
+            f'<line x1="{width - right + 8}" y1="{y - 4}" x2="{width - right + 28}" y2="{y - 4}" style="{stroke}"/>',
+            _text(width - right + 32, y, name, "start"),
+        ]
+    return _svg(width, height + 34, title, parts)

@@ -54,7 +54,7 @@ def plan_course(definition: Definition, requested: str | None) -> Course:
                 partition_key=None,
                 data_interval_end=None,
             )
-        month = _month_from(first_trainable(definition), calendar)
+        month = month_from(first_trainable(definition), calendar)
         champion = month if month < as_of else None
     starts = [needed_partitions(definition, instant)[0] for instant in (as_of, champion) if instant is not None]
     return Course(
@@ -76,7 +76,7 @@ def _needs_traffic(definition: Definition) -> bool:
     return any(stage.kind != "champion" for stage in definition.deployment.stages)
 
 
-def _month_from(instant: datetime, calendar: PartitionCalendar) -> datetime:
+def month_from(instant: datetime, calendar: PartitionCalendar) -> datetime:
     """The first start of a month that is not before an instant."""
     local = calendar.local(instant)
     month = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
