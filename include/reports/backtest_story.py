@@ -54,8 +54,8 @@ def _began(report: Document) -> str:
 def _drift(windows: Sequence[Document]) -> str:
     drifted = [one for one in windows if one["drift"]["verdict"] == "drift"]
     counted = Counter(feature["name"] for one in windows for feature in one["drift"]["features"])
-    said = ", ".join(f"{name} ({count})" for name, count in counted.most_common(_NAMED))
-    often = f" The features that moved in most of them: {said}." if said else ""
+    said = ", ".join(f"{name} in {count}" for name, count in counted.most_common(_NAMED))
+    often = f" Single features moved: {said}." if said else ""
     if not drifted:
         return f"In none of {_many(len(windows), 'window')} did the data drift from what the champion knew.{often}"
     return f"The data drifted in {len(drifted)} of {_many(len(windows), 'window')}: {_names(drifted)}.{often}"
