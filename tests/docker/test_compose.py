@@ -21,7 +21,8 @@ from tests.docker.locks import DOCKER
 
 FILE = DOCKER / "compose.yaml"
 AIRFLOW = ("airflow-init", "airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
-OURS = (*AIRFLOW, "mlflow", "serving")
+OURS = (*AIRFLOW, "mlflow", "serving", "exporter")
+OTHERS = ("postgres", "prometheus", "grafana")
 
 
 def interpolated(text: str) -> str:
@@ -46,7 +47,7 @@ def services(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_it_follows_the_specification(document: dict[str, Any]) -> None:
     compose = PyCompose.from_yaml(yaml.safe_dump(document))
-    assert set(compose.service_names()) == {"secrets", "postgres", *OURS}
+    assert set(compose.service_names()) == {"secrets", *OTHERS, *OURS}
     compose.validate()
 
 
@@ -64,7 +65,10 @@ def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in services.items() if service.get("ports")}
     assert published == {
         "airflow-api-server": ["127.0.0.1:8080:8080"],
+        "exporter": ["127.0.0.1:9464:9464"],
+        "grafana": ["127.0.0.1:3000:3000"],
         "mlflow": ["127.0.0.1:5000:5000"],
+        "prometheus": ["127.0.0.1:9090:9090"],
         "serving": ["127.0.0.1:8090:8090"],
     }
 
@@ -74,7 +78,7 @@ def test_images_have_tags_and_those_of_ours_are_built_here(services: dict[str, A
     for service in services.values():
         name, _, tag = service["image"].partition(":")
         assert tag not in {"", "latest"}
-        assert name == "postgres" or service["image"] in built
+        assert name.rpartition("/")[2].partition("-")[0] in OTHERS or service["image"] in built
     for image, build in built.items():
         dockerfile = PROJECT / build["dockerfile"]
         assert (FILE.parent / build["context"]).resolve() == PROJECT
