@@ -72,7 +72,7 @@ def judge_window(
                 expected_digest=made.digest,
                 classes=definition.label.class_names,
             ) as predict:
-                answers = data_answers(settings, definition, partitions, predict)
+                answers = data_answers(settings, definition, partitions, predict).labelled()
             groups, rows = answers.partitions, answers.rows
             evaluation = definition.evaluation
             try:

@@ -3,20 +3,26 @@
 Both sides are resampled by whole partitions (:mod:`include.evaluation.resampling`), apart from each other as they are
 other rows. A metric has decayed if the interval of its change lies wholly on the bad side and the change is at least
 ``monitoring.decay.least_change`` of the holdout's value.
+
+Calibration and slices are told beside it and turn no verdict. All of them together share one chance of a false alarm,
+which is as great as that of the verdict (:func:`include.monitoring.chance.holm`). See ``ADR-decay-verdict.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import Draws, Estimate, draw, estimate, improvement
+from include.evaluation.bootstrap import Draws, Estimate, estimate, improvement
 from include.evaluation.metrics import Metric, find_metric
-from include.evaluation.objective import RowObjective
 from include.evaluation.resampling import Resampling
-from include.evaluation.scoring import Scorer, UnusablePredictions, make_scorer
+from include.evaluation.scoring import Scorer, UnusablePredictions
+from include.monitoring.calibration import CalibrationChange, compare_calibration
+from include.monitoring.chance import holm
+from include.monitoring.scored import score_answers
+from include.monitoring.slices import SliceChange, compare_slices
 from include.spec.definition import Definition
 
 Verdict = Literal["decay", "no decay", "not enough data"]
@@ -25,6 +31,8 @@ Verdict = Literal["decay", "no decay", "not enough data"]
 FEWEST_LABELS: Final = 100
 _ROUNDS: Final = 400
 _OBJECTIVE: Final = "objective"
+#: Slices and calibrations that a sentence names; the page shows all.
+_TOLD: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +71,8 @@ class DecayResult:
 
     :param labels: how many answers were judged.
     :param answered: how many there are, with or without a label.
+    :param calibration: what is told of it beside the verdict.
+    :param slices: likewise, the most changed first.
     """
 
     verdict: Verdict
@@ -70,6 +80,22 @@ class DecayResult:
     labels: int = 0
     answered: int = 0
     changes: tuple[Change, ...] = ()
+    calibration: tuple[CalibrationChange, ...] = ()
+    slices: tuple[SliceChange, ...] = ()
+
+    @property
+    def warning(self) -> str | None:
+        """What is worse beside the verdict, in a sentence; None if nothing is."""
+        told = [one.words() for one in self.slices if one.worse]
+        told += [one.words() for one in self.calibration if one.worse]
+        if not told:
+            return None
+        more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+        return f"Worse than chance explains: {'; '.join(told[:_TOLD])}{more}."
+
+    def noted(self, note: str) -> DecayResult:
+        """With another sentence at the reason's end."""
+        return replace(self, reason=f"{self.reason} {note}".strip())
 
     def to_document(self) -> dict[str, Any]:
         """JSON."""
@@ -79,30 +105,36 @@ class DecayResult:
             "labels": self.labels,
             "answered": self.answered,
             "changes": [change.to_document() for change in self.changes],
+            "calibration": [change.to_document() for change in self.calibration],
+            "slices": [change.to_document() for change in self.slices],
+            "warning": self.warning,
         }
 
 
-def nothing_known(reason: str) -> DecayResult:
+def nothing_known(reason: str, *, labels: int = 0, answered: int = 0) -> DecayResult:
     """The verdict without labels, or without anything to compare with."""
-    return DecayResult("not enough data", reason)
+    return DecayResult("not enough data", reason, labels=labels, answered=answered)
 
 
 def _unknown(now: Answers, reason: str) -> DecayResult:
-    return DecayResult("not enough data", reason, labels=now.rows, answered=now.answered)
+    return nothing_known(reason, labels=now.rows, answered=now.answered)
 
 
 def judge_decay(definition: Definition, before: Answers, now: Answers, *, threshold: float | None) -> DecayResult:
     """Compare a version's answers with those on its holdout part.
 
     :param before: on the holdout part.
-    :param now: since then.
+    :param now: since then, only those whose truth is known.
     :param threshold: the version's own; the definition's if it has none.
     :raises ObjectiveFailed: the objective's SQL cannot be computed for these rows.
     """
     if now.rows < FEWEST_LABELS:
-        return _unknown(now, f"{_labels(now)}; at least {FEWEST_LABELS} are needed.")
+        return _unknown(now, too_few(now))
     try:
-        sides = [_side(definition, answers, threshold, seed) for seed, answers in enumerate((before, now))]
+        sides = [
+            score_answers(definition, answers, threshold, seed=seed, rounds=_ROUNDS)
+            for seed, answers in enumerate((before, now))
+        ]
     except UnusablePredictions as problem:
         return _unknown(now, str(problem))
     changes = _changes(definition, sides[0], sides[1])
@@ -110,7 +142,30 @@ def judge_decay(definition: Definition, before: Answers, now: Answers, *, thresh
     known = [change for change in changes if change.decayed is not None]
     verdict: Verdict = "decay" if decayed else "no decay" if known else "not enough data"
     reason = " ".join([_reason(decayed, known, changes), f"{_labels(now)}.", *_narrow(now)])
-    return DecayResult(verdict, reason, labels=now.rows, answered=now.answered, changes=tuple(changes))
+    calibration, slices = _beside(definition, before, now, threshold)
+    return DecayResult(verdict, reason, now.rows, now.answered, tuple(changes), calibration, slices)
+
+
+def too_few(now: Answers) -> str:
+    """That there are too few labels, or none, of how many answers."""
+    have = "has a label" if now.rows <= 1 else "have labels"
+    return (
+        f"{now.rows or 'None'} of {now.answered:,} answers {have} yet: no verdict on quality. "
+        f"At least {FEWEST_LABELS} labels are needed."
+    )
+
+
+def _beside(
+    definition: Definition, before: Answers, now: Answers, threshold: float | None
+) -> tuple[tuple[CalibrationChange, ...], tuple[SliceChange, ...]]:
+    """Calibration and slices, corrected for all of them together; the most changed slices first."""
+    calibration = compare_calibration(definition, before, now)
+    slices = compare_slices(definition, watched(definition)[0], before, now, threshold=threshold)
+    significance = (1 - definition.evaluation.confidence) / 2
+    chances = iter(holm([*(one.p for one in calibration), *(one.p for one in slices)]))
+    told = tuple(one.corrected(next(chances), significance) for one in calibration)
+    found = [one.corrected(next(chances), significance) for one in slices]
+    return told, tuple(sorted(found, key=lambda one: (not one.worse, one.p, one.change.value or 0.0)))
 
 
 def watched(definition: Definition) -> list[Metric]:
@@ -119,22 +174,6 @@ def watched(definition: Definition) -> list[Metric]:
     objective = [_OBJECTIVE] if evaluation.objective else []
     names = definition.monitoring.decay.metrics or [*evaluation.metrics[:1], *objective]
     return [find_metric(name, definition.task, evaluation.objective) for name in dict.fromkeys(names)]
-
-
-def _side(definition: Definition, answers: Answers, threshold: float | None, seed: int) -> tuple[Scorer, Draws]:
-    evaluation = definition.evaluation
-    scorer = make_scorer(
-        definition.task,
-        answers.labels,
-        answers.predictions,
-        threshold=evaluation.threshold if threshold is None else threshold,
-        whose="the champion",
-        costs=evaluation.costs,
-        objective=RowObjective.of(evaluation.objective, answers.columns) if evaluation.objective else None,
-    )
-    resampling = Resampling.of_partitions(answers.partitions)
-    drawn = draw({"": scorer}, rounds=_ROUNDS, seed=definition.training.seed + seed, resampling=resampling)
-    return scorer, drawn[""]
 
 
 def _changes(definition: Definition, before: tuple[Scorer, Draws], now: tuple[Scorer, Draws]) -> list[Change]:

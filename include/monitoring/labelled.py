@@ -1,8 +1,8 @@
-"""Answers of a version whose truth is known: on its holdout part, and on data that has come since it was made."""
+"""Answers of a version: on its holdout part, and on data that has come since it was made, with what truth is known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,32 +49,62 @@ def holdout_answers(settings: Settings, definition: Definition, fingerprint: str
         predictions=read_answers(rows, definition.label.class_names),
         partitions=partitions,
         columns=_objective_columns(settings, definition, rows),
+        slices=_slices_of_holdout(settings, definition, rows),
         answered=rows.num_rows,
     )
 
 
 def data_answers(
-    settings: Settings, definition: Definition, partitions: Sequence[Partition], predict: Predict
+    settings: Settings,
+    definition: Definition,
+    partitions: Sequence[Partition],
+    predict: Predict,
+    *,
+    known: Collection[str] | None = None,
 ) -> Answers:
-    """What a version answers on published partitions, whose labels came with the data.
+    """What a version answers on published partitions, with the labels that came with the data.
 
     :param predict: the version.
+    :param known: keys of the partitions whose labels are known by now, and those of others are not; None: all are.
     :raises RawDoesNotMatch: if the raw table does not hold the rows that the features were made from.
     """
     features = LakeTable(settings, definition.model, "features")
-    wanted = [PARTITION, ROW, *naming_columns(definition), *used_history_columns(definition), LABEL]
-    rows = features.dataset(keys=[one.key for one in partitions]).to_table(columns=list(dict.fromkeys(wanted)))
-    known = rows.filter(rows[LABEL].is_valid()).sort_by([(PARTITION, "ascending"), (ROW, "ascending")])
+    dataset = features.dataset(keys=[one.key for one in partitions])
+    slices = [name for name in definition.evaluation.slices if name in dataset.schema.names]
+    wanted = [PARTITION, ROW, *naming_columns(definition), *used_history_columns(definition), *slices, LABEL]
+    rows = dataset.to_table(columns=list(dict.fromkeys(wanted)))
+    rows = rows.sort_by([(PARTITION, "ascending"), (ROW, "ascending")])
     inputs, others = list(input_columns(definition)), sorted(objective_columns(definition))
     version = LakeTable(settings, definition.model, "raw").version()
-    both = holdout_inputs.read(settings, definition, version, known, list(dict.fromkeys([*inputs, *others])))
+    both = holdout_inputs.read(settings, definition, version, rows, list(dict.fromkeys([*inputs, *others])))
+    keys = rows[PARTITION].to_numpy(zero_copy_only=False).astype(str)
+    labels = _floats(rows[LABEL])
     return Answers(
-        labels=_floats(known[LABEL]),
+        labels=labels if known is None else np.where(np.isin(keys, list(known)), labels, np.nan),
         predictions=predict(both.select(inputs).to_pandas(integer_object_nulls=True)),
-        partitions=known[PARTITION].to_numpy(zero_copy_only=False).astype(str),
+        partitions=keys,
         columns=_plain(both.select(others)),
+        slices=_plain(rows.select(slices)),
         answered=rows.num_rows,
     )
+
+
+def _slices_of_holdout(settings: Settings, definition: Definition, rows: pa.Table) -> dict[str, Any]:
+    """Of holdout rows, from the features table as it is now; nothing if it has other rows by now, or no such column."""
+    features = LakeTable(settings, definition.model, "features")
+    dataset = features.dataset(keys=sorted(set(rows[DATA_PARTITION].to_pylist())))
+    names = [name for name in definition.evaluation.slices if name in dataset.schema.names]
+    if not names:
+        return {}
+    joined = _joined(rows, dataset.to_table(columns=list(dict.fromkeys([PARTITION, ROW, *names]))))
+    return _plain(joined.select(names)) if joined.num_rows == rows.num_rows else {}
+
+
+def _joined(rows: pa.Table, known: pa.Table) -> pa.Table:
+    """The known rows that these are, in their order."""
+    of = rows.select([DATA_PARTITION, ROW]).rename_columns([PARTITION, ROW])
+    place = pa.array(np.arange(of.num_rows))
+    return of.append_column("_place", place).join(known, [PARTITION, ROW], join_type="inner").sort_by("_place")
 
 
 def _objective_columns(settings: Settings, definition: Definition, rows: pa.Table) -> dict[str, Any]:
@@ -82,16 +112,14 @@ def _objective_columns(settings: Settings, definition: Definition, rows: pa.Tabl
     wanted = sorted(objective_columns(definition))
     if not wanted:
         return {}
-    of = rows.select([DATA_PARTITION, ROW]).rename_columns([PARTITION, ROW])
     features = LakeTable(settings, definition.model, "features")
-    keys = sorted(set(of[PARTITION].to_pylist()))
+    keys = sorted(set(rows[DATA_PARTITION].to_pylist()))
     naming = [*naming_columns(definition), *used_history_columns(definition)]
     known = features.dataset(keys=keys).to_table(columns=list(dict.fromkeys([PARTITION, ROW, *naming])))
-    place = pa.array(np.arange(of.num_rows))
-    joined = of.append_column("_place", place).join(known, [PARTITION, ROW], join_type="inner").sort_by("_place")
+    joined = _joined(rows, known)
     version = LakeTable(settings, definition.model, "raw").version()
-    if joined.num_rows != of.num_rows:
-        raise holdout_inputs.RawDoesNotMatch(definition.model, of.num_rows, joined.num_rows, version)
+    if joined.num_rows != rows.num_rows:
+        raise holdout_inputs.RawDoesNotMatch(definition.model, rows.num_rows, joined.num_rows, version)
     return _plain(holdout_inputs.read(settings, definition, version, joined, wanted))
 
 

@@ -72,7 +72,7 @@ def judge_persistence(
 
 
 def trend_of(newest: Mapping[str, Any], before: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The last windows of a champion, oldest first: ``end``, ``verdict`` and by feature ``[size, limit]``.
+    """The last windows of a champion, oldest first: ``end``, ``verdict``, ``share`` and by feature ``[size, limit]``.
 
     :param newest: details of this check; windows that end later are left out.
     :param before: details of other checks; of those with the same window the first counts.
@@ -84,5 +84,6 @@ def trend_of(newest: Mapping[str, Any], before: Iterable[Mapping[str, Any]]) -> 
         if this is not None and one is not None and one.champion_version == version and one.end <= this.end:
             features = {feature["name"]: [feature["size"], feature["limit"]] for feature in details["features"]}
             verdict = details["window_verdict"]
-            found.setdefault(one.end, {"end": one.end.isoformat(), "verdict": verdict, "features": features})
+            said = {"end": one.end.isoformat(), "verdict": verdict, "share": details.get("share")}
+            found.setdefault(one.end, said | {"features": features})
     return [found[end] for end in sorted(found)][-_TREND:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -188,6 +188,64 @@ def interval_bar(low: float, value: float, high: float, bound: float, *, good: b
         f'<circle cx="{places["value"]:.1f}" cy="11" r="4.5" style="fill:var({colour})"/>',
     ]
     return _svg(width, height, "Interval and bound", parts)
+
+
+def interval_trend(windows: Sequence[Mapping[str, Any]], *, before: Mapping[str, Any], title: str) -> Markup:
+    """A metric with its interval for each of the last windows, oldest first, over the holdout part's as a grey band.
+
+    :param windows: each with ``value``, ``low``, ``high``, ``decayed`` and ``estimate`` (``value``, ``low``, ``high``,
+        or None), which is drawn hollow beside it.
+    :param before: ``value``, ``low``, ``high`` on the holdout part.
+    """
+    said = [one for window in windows for one in (window, window["estimate"]) if one is not None]
+    ends: list[float] = [
+        one[side] for one in (before, *said) for side in ("value", "low", "high") if one[side] is not None
+    ]
+    if not ends:
+        return Markup("")
+    width, height, left, pad = 520, 150, 52, 8
+    span = (min(ends), max(ends))
+
+    def y(value: float) -> float:
+        return pad + (height - 2 * pad) * (1 - _share(value, span))
+
+    step = (width - left) / len(windows)
+    parts = [f"<title>{escape(title)}</title>"]
+    if before["low"] is not None and before["high"] is not None:
+        tall = max(y(before["low"]) - y(before["high"]), 1)
+        band = f'x="{left}" y="{y(before["high"]):.1f}" width="{width - left}" height="{tall:.1f}"'
+        parts.append(f'<rect {band} style="fill:var(--soft);opacity:.18"/>')
+    if before["value"] is not None:
+        at = f"{y(before['value']):.1f}"
+        parts.append(
+            f'<line x1="{left}" y1="{at}" x2="{width}" y2="{at}" '
+            f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>'
+        )
+    for index, window in enumerate(windows):
+        middle = left + (index + 0.5) * step
+        aside = min(step * 0.15, 6.0)
+        parts += _whisker(middle - aside, window, y, "--bad" if window["decayed"] else "--accent", hollow=False)
+        if window["estimate"] is not None:
+            parts += _whisker(middle + aside, window["estimate"], y, "--soft", hollow=True)
+    parts += [_text(left - 6, y(end) + 4, f"{end:.4g}", "end") for end in dict.fromkeys(span)]
+    return _svg(width, height, title, parts)
+
+
+def _whisker(x: float, said: Mapping[str, Any], y: Callable[[float], float], colour: str, *, hollow: bool) -> list[str]:
+    if said["value"] is None:
+        return []
+    parts = []
+    if said["low"] is not None and said["high"] is not None:
+        parts.append(
+            f'<line x1="{x:.1f}" y1="{y(said["low"]):.1f}" x2="{x:.1f}" y2="{y(said["high"]):.1f}" '
+            f'style="stroke:var({colour});stroke-width:{1.2 if hollow else 2}"/>'
+        )
+    fill = "var(--card)" if hollow else f"var({colour})"
+    parts.append(
+        f'<circle cx="{x:.1f}" cy="{y(said["value"]):.1f}" r="3.4" '
+        f'style="fill:{fill};stroke:var({colour});stroke-width:1.4"/>'
+    )
+    return parts
 
 
 def trend_chart(points: Sequence[float | None], *, title: str) -> Markup:

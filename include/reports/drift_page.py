@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from include.reports.charts import overlaid_histograms, paired_bars, trend_chart
 from include.reports.layout import format_percent, format_value, write_page
+from include.reports.quality_section import describe_quality, head_beside, sentences, span
 from include.spec.partitions import WHOLE_KEY
 
 Document = Mapping[str, Any]
@@ -40,19 +41,25 @@ def write_drift_page(path: Path, report: Document) -> Path:
     decayed = [one["reason"] for one in report["quality"] if one["verdict"] == "decay"]
     if decayed:
         tone, head = _DECAYED[report["verdict"] == "drift"]
+    elif tone == "good":
+        beside = head_beside(report["quality"])
+        tone, head = ("warn", beside) if beside else (tone, head)
     return write_page(
         path,
         "drift.html",
         report=report,
         tone=tone,
         head=head,
-        reason=" ".join([*decayed, report["reason"]]),
+        reason=" ".join([*decayed, report["reason"], *sentences(report["quality"])]),
         todo=_todo(report),
         facts=_facts(report),
         features=[_feature(feature, report["trend"]) for feature in report["features"]],
         predictions=[_prediction(one) for one in report["predictions"]],
-        quality=[_quality(one) for one in report["quality"]],
-        windows=[(one["end"], _mark(one["verdict"])) for one in reversed(report["trend"])],
+        quality=[describe_quality(one) for one in report["quality"]],
+        windows=[
+            (one["end"], format_percent(one.get("share"), 0), _mark(one["verdict"]))
+            for one in reversed(report["trend"])
+        ],
         origin=_origin(report),
     )
 
@@ -71,7 +78,7 @@ def _todo(report: Document) -> str:
 
 def _facts(report: Document) -> list[tuple[str, object]]:
     window, limits, persistence = report["window"], report["limits"], report["limits"]["persistence"]
-    days = "none" if not window["first"] else _span(window["first"], window["last"])
+    days = "none" if not window["first"] else span(window)
     share = limits["share_of_features"]
     asked = "one feature" if share is None else f"{format_percent(share, 0)} of the features"
     return [
@@ -90,10 +97,6 @@ def _facts(report: Document) -> list[tuple[str, object]]:
 def _is_started(report: Document) -> bool:
     """Whether drift or decay starts a training."""
     return any(one["retrain"] for one in (report, *report["quality"]))
-
-
-def _span(first: str, last: str) -> str:
-    return first if first == last == WHOLE_KEY else f"{first} to {last}"
 
 
 def _window(window: Document) -> str:
@@ -118,44 +121,6 @@ def _prediction(said: Document) -> dict[str, Any]:
         "rows": said["rows"],
         "features": [_feature(feature, []) for feature in said["features"]],
     }
-
-
-def _quality(said: Document) -> dict[str, Any]:
-    """What labels of one source say."""
-    titles = {"data": "Labels that came with the data", "requests": "Labels that were sent for requests"}
-    tones = {"decay": "bad", "no decay": "good", "not enough data": "warn"}
-    window = said["window"]
-    return {
-        "title": titles[said["source"]],
-        "tone": tones[said["verdict"]],
-        "verdict": said["verdict"],
-        "reason": said["reason"],
-        "window": _span(window["first"] or window["start"], window["last"] or window["end"]),
-        "rows": [
-            (
-                change["title"],
-                _interval(change["before"]),
-                _interval(change["now"]),
-                _interval(change["change"], signed=True),
-                _least(change["least"]),
-            )
-            for change in said["changes"]
-        ],
-    }
-
-
-def _interval(estimate: Document, *, signed: bool = False) -> str:
-    if estimate["value"] is None:
-        return "–"
-    form = "{:+.4g}" if signed else "{:.4g}"
-    if estimate["low"] is None:
-        return form.format(estimate["value"])
-    value, low, high = (form.format(estimate[key]) for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _least(least: float | None) -> str:
-    return "–" if least is None else f"{least:.4g} worse"
 
 
 def _feature(feature: Document, trend: list[Document]) -> dict[str, Any]:

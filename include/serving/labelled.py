@@ -1,4 +1,4 @@
-"""Requests that a version answered and whose label is in, for whoever judges its quality."""
+"""Requests that a version answered, with their labels as far as they are in, for whoever judges its quality."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _VIEW = "labels"
 def request_answers(
     settings: Settings, definition: Definition, version: int, start: datetime, end: datetime, *, since: datetime
 ) -> Answers | None:
-    """What a version answered to requests about events within [start, end), each with its newest label.
+    """What a version answered to requests about events within [start, end), each with its newest label if it has one.
 
     A model that takes no event time has a request's own time instead. Columns that the objective reads and requests
-    do not carry are null.
+    do not carry are null; slices by such columns are left out.
 
     :param since: an instant before which the version was not there to answer; older requests are not looked at.
     :returns: None if there is no request log.
@@ -41,7 +41,9 @@ def request_answers(
         scan_labels(connection, settings, definition.model, _VIEW, since=since)
         logged = quote_name(f"{_VIEW}__inference")
         names = {row[0] for row in connection.execute(f"DESCRIBE {logged}").fetchall()}
-        wanted = columns_typed(definition, objective_columns(definition))
+        objective = objective_columns(definition)
+        carried = [name for name in definition.evaluation.slices if name in input_columns(definition)]
+        wanted = columns_typed(definition, [*objective, *carried])
         columns = "".join(
             f", {logged_input(name, kind, names)} AS {quote_name(f'column {name}')}" for name, kind in wanted.items()
         )
@@ -60,12 +62,13 @@ def request_answers(
             {"version": version, "start": clock(start), "end": clock(end)},
         ).fetchnumpy()
     labels = floats(found["label"])
-    known = np.isfinite(labels)
+    values = {name: objects(found[f"column {name}"]) for name in wanted}
     return Answers(
-        labels=labels[known],
-        predictions=answers_of(found["said"], classes)[known],
-        partitions=objects(found["day"])[known].astype(str),
-        columns={name: objects(found[f"column {name}"])[known] for name in wanted},
+        labels=np.where(np.isfinite(labels), labels, np.nan),
+        predictions=answers_of(found["said"], classes),
+        partitions=objects(found["day"]).astype(str),
+        columns={name: values[name] for name in wanted if name in objective},
+        slices={name: values[name] for name in carried if name in wanted},
         answered=int(labels.size),
     )
 

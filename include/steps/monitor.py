@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.errors import NothingToDo
 from include.steps.champion_files import champion_files
 from include.steps.monitor_decay import KIND as DECAY
-from include.steps.monitor_decay import answer_decay, judge_answers, record_quality
+from include.steps.monitor_decay import add_trends, answer_decay, judge_answers, record_estimates, record_quality
 from include.steps.monitor_predictions import judge_predictions, record_predictions
 from include.steps.monitor_records import record_verdict
 from include.steps.protocol import Document, StepCall
@@ -60,7 +60,8 @@ def run(call: StepCall) -> Document:
         ``window_verdict`` (on this window alone), ``window`` (first, last, start, end, partitions, rows), ``share``,
         ``features`` (name, drifted, what, size, limit, p, missing and the distances), ``predictions`` (by source:
         source, verdict, window_verdict, reason, rows), ``quality`` (by source of labels: source, window, verdict,
-        reason, labels, retrain, start_id), ``report``, ``page``, ``champion_version``.
+        reason, labels, answered, warning, retrain, start_id), ``estimates`` (by source: source, window, verdict,
+        reason, rows), ``report``, ``page``, ``champion_version``.
     :raises NoChampion: if nothing is in production.
     :raises NothingNew: of data without time, if there is no newer delivery than the champion's.
     :raises ModelAway: if the champion's files cannot be had.
@@ -96,7 +97,7 @@ def _judge(call: StepCall, champion: DeployedVersion, files: Path) -> Document:
         "counts": check.vectors(),
         "domain_classifier": None if check.told is None else asdict(check.told),
         "predictions": judge_predictions(call, champion, profile, partitions),
-        "quality": judge_answers(call, champion, files),
+        "quality": judge_answers(call, champion, files, profile),
     }
     return _answer_and_record(call, champion, partitions, check.result, report)
 
@@ -171,7 +172,8 @@ def _answer_and_record(
     with advisory_lock(call.settings.database_url, KIND, model):
         before = find_checks(call.settings, model, kind=KIND)
         lasting = _lasting(call, champion, partitions, result, before)
-        earlier = _earlier_starts([*before, *find_checks(call.settings, model, kind=DECAY)])
+        labelled = find_checks(call.settings, model, kind=DECAY)
+        earlier = _earlier_starts([*before, *labelled])
         answer = _answer(call, champion, partitions, lasting.verdict, earlier)
         reason = " ".join(words for words in (result.reason, lasting.reason, answer.reason if answer else "") if words)
         retrain = answer is not None and answer.retrain
@@ -183,12 +185,14 @@ def _answer_and_record(
             "start_id": answer.start_id if answer else None,
             "quality": answer_decay(call, champion, report["quality"], earlier, started=retrain),
         }
+        report["quality"] = add_trends(report, labelled)
         short = [feature.to_short_document() for feature in result.features]
         trend = trend_of({**report, "features": short}, [check.details for check in before])
         output = _write(call, {**report, "trend": trend}, short)
         record_verdict(call, KIND, "monitor", output, output["page"])
         output["predictions"] = record_predictions(call, report, output["page"])
         output["quality"] = record_quality(call, report, output["page"])
+        output["estimates"] = record_estimates(call, report, output["page"])
     log.info("%s: %s", lasting.verdict, reason)
     return output | _started_by_decay(output)
 

@@ -1,103 +1,130 @@
-"""What the step monitor says of the quality of the champion's answers: a verdict for each source of labels."""
+"""What the step monitor says of the quality of the champion's answers: a verdict and an estimate for each source.
+
+Labels rule. The estimate is made without them, is kept apart, and is compared with them once they are in.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from include.steps.champion_files import in_words
 from include.steps.monitor_records import record_verdict
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from include.evaluation.answers import Answers
+    from include.monitoring.decay import DecayResult
     from include.monitoring.retraining import EarlierStart
+    from include.registry.results import CheckResult
     from include.registry.state import DeployedVersion
-    from include.spec.partitions import Partition
+    from include.steps.monitor_sources import Answered, Unreadable
 
 log = logging.getLogger("noria.steps.monitor")
 
 KIND = "decay"
-DATA, REQUESTS = "data", "requests"
+ESTIMATE = "estimated quality"
+#: The most changed, which a row of a check keeps; the page's JSON has all.
+_SLICES_KEPT = 5
 
 
-def judge_answers(call: StepCall, champion: DeployedVersion, files: Path) -> list[Document]:
-    """What labels say of the champion: those that came with the data, and those that were sent for requests.
+def judge_answers(call: StepCall, champion: DeployedVersion, files: Path, profile: Mapping[str, Any]) -> list[Document]:
+    """What is known of the champion's answers: to data that has come since, and to requests.
 
     :param files: the champion's.
+    :param profile: its ``profile.json``.
     :returns: documents with ``source``, ``window`` (first, last, start, end), ``verdict``, ``reason``, ``labels``,
-        ``answered`` and ``changes`` (by metric: before, now, change, least, decayed).
+        ``answered``, ``changes`` (by metric: before, now, change, least, decayed), ``calibration``, ``slices``,
+        ``warning``; ``estimates``: what was or would have been estimated of the same answers without their labels, by
+        metric (name, value, low, high, made: the as_of of the check that did, or null); and ``estimate``: of the newest
+        answers, with or without labels (window, verdict, reason, rows, metrics).
     """
-    from include.monitoring.decay import judge_decay, nothing_known
     from include.monitoring.labelled import holdout_answers
+    from include.steps.monitor_sources import Unreadable, read_sources
     from include.training.holdout_inputs import RawDoesNotMatch
 
-    found = []
-    before: Answers | None = None
-    for source, window, read in _sources(call, champion, files):
-        try:
-            now = read()
-            if now is None:
-                continue
-            before = before or holdout_answers(call.settings, call.definition, champion.fingerprint)
-            if before is None:
-                result = nothing_known(f"The holdout's answers of version {champion.version} are not published.")
-            else:
-                result = judge_decay(call.definition, before, now, threshold=champion.threshold)
-        except RawDoesNotMatch as problem:
-            result = nothing_known(str(problem))
-        found.append({"source": source, "window": window, **result.to_document()})
-    return found
-
-
-def _sources(
-    call: StepCall, champion: DeployedVersion, files: Path
-) -> Iterator[tuple[str, Document, Callable[[], Answers | None]]]:
-    """Name, window and reader of each source that can have labels of answers that the champion has not seen."""
-    from include.evaluation.logged_models import load_model
-    from include.monitoring.labelled import data_answers
-    from include.monitoring.window import describe_window
-    from include.serving.labelled import request_answers
-
-    definition, settings = call.definition, call.settings
-    if partitions := _labelled_partitions(call, champion):
-
-        def answer_anew() -> Answers:
-            predict = load_model(files, whose=in_words(champion), classes=definition.label.class_names)
-            return data_answers(settings, definition, partitions, predict)
-
-        yield DATA, describe_window(partitions), answer_anew
-    start, end = call.as_of - definition.monitoring.decay.window, call.as_of
-    window = describe_window([]) | {"start": start.isoformat(), "end": end.isoformat()}
-    yield (
-        REQUESTS,
-        window,
-        lambda: request_answers(settings, definition, champion.version, start, end, since=champion.as_of),
-    )
-
-
-def _labelled_partitions(call: StepCall, champion: DeployedVersion) -> list[Partition]:
-    """The newest published partitions whose labels are known, and of which the champion has seen nothing.
-
-    Data without time has none: what of it the champion has not seen is its holdout part.
-    """
-    from include.lake.table import LakeTable
-    from include.monitoring.labelled import seen_until
-    from include.monitoring.window import newest_partitions
-    from include.spec.partitions import PartitionCalendar
-
-    definition = call.definition
-    if not definition.source.has_time:
+    sources = list(read_sources(call, champion, files))
+    if not sources:
         return []
-    seen = seen_until(champion.windows)
-    published = LakeTable(call.settings, definition.model, "features").partitions()
-    known = call.as_of - definition.label.known_after
-    length = definition.monitoring.decay.window
-    newest = newest_partitions(PartitionCalendar.of(definition), published, known, length)
-    return [one for one in newest if seen is None or one.start >= seen]
+    try:
+        before = holdout_answers(call.settings, call.definition, champion.fingerprint)
+    except RawDoesNotMatch as problem:
+        return [_unreadable(Unreadable(one.source, one.window, problem)) for one in sources]
+    return [
+        _unreadable(one) if isinstance(one, Unreadable) else _judge(call, champion, profile, before, one)
+        for one in sources
+    ]
+
+
+def _judge(
+    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Answers | None, said: Answered
+) -> Document:
+    result = _by_labels(call, champion, before, said)
+    return {
+        "source": said.source,
+        "window": said.window,
+        **result.to_document(),
+        "estimates": _estimated_before(call, champion, profile, before, said) if result.changes else [],
+        "estimate": {"window": said.newest_window, **_estimated(call, champion, profile, before, said.newest)},
+    }
+
+
+def _unreadable(said: Unreadable) -> Document:
+    """What is said of answers that cannot be had: nothing, and why."""
+    from include.monitoring.decay import nothing_known
+    from include.monitoring.estimated import no_estimate
+
+    why = str(said.problem)
+    nothing = nothing_known(why).to_document()
+    estimate = {"window": said.window, **no_estimate(why).to_document()}
+    return {"source": said.source, "window": said.window, **nothing, "estimates": [], "estimate": estimate}
+
+
+def _by_labels(call: StepCall, champion: DeployedVersion, before: Answers | None, said: Answered) -> DecayResult:
+    """What the labels say."""
+    from include.monitoring.decay import FEWEST_LABELS, judge_decay, nothing_known, too_few
+
+    now = said.labelled
+    if now.rows < FEWEST_LABELS:
+        return nothing_known(" ".join((too_few(now), said.note)).strip(), labels=now.rows, answered=now.answered)
+    if before is None:
+        reason = f"The holdout's answers of version {champion.version} are not published."
+        return nothing_known(reason, labels=now.rows, answered=now.answered)
+    result = judge_decay(call.definition, before, now, threshold=champion.threshold)
+    return result.noted(said.note)
+
+
+def _estimated(
+    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Answers | None, answers: Answers
+) -> Document:
+    from include.monitoring.estimated import estimate_quality
+
+    confidence = profile.get("confidence")
+    return estimate_quality(call.definition, confidence, answers, before, threshold=champion.threshold).to_document()
+
+
+def _estimated_before(
+    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Answers | None, said: Answered
+) -> list[Document]:
+    """What an earlier check estimated of this window; if none did, what it would have without the labels."""
+    from include.registry.results import find_checks
+
+    for check in find_checks(call.settings, call.definition.model, kind=ESTIMATE, stage=said.source):
+        details = check.details
+        same = details["champion_version"] == champion.version and details["window"] == said.window
+        if same and check.as_of <= call.as_of and details["metrics"]:
+            return _short(details["metrics"], made=check.as_of.isoformat())
+    metrics = _estimated(call, champion, profile, before, said.labelled)["metrics"]
+    return _short(metrics, made=None)
+
+
+def _short(metrics: Sequence[Mapping[str, Any]], *, made: str | None) -> list[Document]:
+    return [
+        {"name": one["name"], **{key: one["estimate"][key] for key in ("value", "low", "high")}, "made": made}
+        for one in metrics
+    ]
 
 
 def answer_decay(
@@ -137,12 +164,42 @@ def answer_decay(
     return answered
 
 
+def add_trends(report: Mapping[str, Any], checks: Sequence[CheckResult]) -> list[Document]:
+    """The documents with ``trend``: what labels and estimates said of the last windows; and ``held``: by metric in how
+    many of them the truth lay within the estimate's interval, and of how many that can be said.
+
+    :param checks: of decay, newest first.
+    """
+    from include.monitoring.quality_trend import quality_trend, truth_within
+
+    version = report["champion_version"]
+    found: list[Document] = []
+    for one in report["quality"]:
+        earlier = [check.details for check in checks if check.stage == one["source"]]
+        trend = quality_trend({**one, "champion_version": version}, earlier)
+        found.append({**one, "trend": trend, "held": truth_within(trend)})
+    return found
+
+
 def record_quality(call: StepCall, report: Mapping[str, Any], page: str) -> list[Document]:
     """Keep the verdicts as check results, whose stage is the source; return what travels to the next steps."""
     kept = []
     for one in report["quality"]:
-        record_verdict(call, KIND, one["source"], {**one, "champion_version": report["champion_version"]}, page)
+        short = {name: value for name, value in one.items() if name not in ("estimate", "trend")}
+        short |= {"slices": one["slices"][:_SLICES_KEPT], "champion_version": report["champion_version"]}
+        record_verdict(call, KIND, one["source"], short, page)
         log.info("%s of %s: %s", one["verdict"], one["source"], one["reason"])
         names = ("source", "window", "verdict", "reason", "labels", "retrain", "start_id")
-        kept.append({name: one[name] for name in names})
+        kept.append({name: one[name] for name in (*names, "answered", "warning")})
+    return kept
+
+
+def record_estimates(call: StepCall, report: Mapping[str, Any], page: str) -> list[Document]:
+    """Keep the estimates as check results, whose stage is the source; return what travels to the next steps."""
+    kept = []
+    for one in report["quality"]:
+        said = {"source": one["source"], **one["estimate"], "champion_version": report["champion_version"]}
+        record_verdict(call, ESTIMATE, one["source"], said, page)
+        log.info("%s of %s: %s", said["verdict"], said["source"], said["reason"])
+        kept.append({name: said[name] for name in ("source", "window", "verdict", "reason", "rows")})
     return kept

@@ -16,6 +16,7 @@ import pandas as pd
 from include.lake.columns import PARTITION
 from include.spec.definition import FeatureType, Task
 from include.training.column_profile import profile_column
+from include.training.confidence import learn_confidence
 from include.training.packaged_model import PREFIX, likeliest
 
 Document = dict[str, Any]
@@ -40,6 +41,7 @@ def make_profile(
 
     ``partitions`` and ``holdout_partitions`` say of how many partitions the rows are. They are cut into as many
     stretches of time as there are, but at most ``MOST_STRETCHES``, and each column has counts for each stretch.
+    ``confidence`` is what quality is estimated with where there are no labels; profiles of older versions have none.
 
     :param frame: rows of the training part with a column ``feature_<name>`` for each feature, and ``partition`` if
         their time is known.
@@ -62,6 +64,7 @@ def make_profile(
         "holdout_partitions": holdout_count,
         "prediction": _profile_answers(predictions, classes, holdout),
         "label": _profile_labels(labels, task, classes, holdout),
+        "confidence": learn_confidence(task, labels, predictions, holdout_partitions),
     }
 
 

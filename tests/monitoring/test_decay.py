@@ -81,7 +81,8 @@ def test_too_few_labels_are_said(rows: int) -> None:
     result = judged(answers(3000, 1.5, 1), answers(rows, 1.5, 2, answered=5000))
 
     assert result.verdict == "not enough data"
-    assert f"It rests on {rows} labels of 5,000 answers; at least {FEWEST_LABELS} are needed." in result.reason
+    assert f"{rows or 'None'} of 5,000 answers ha" in result.reason
+    assert f"no verdict on quality. At least {FEWEST_LABELS} labels are needed." in result.reason
 
 
 def test_labels_of_one_class_only_are_not_enough_data() -> None:
@@ -129,3 +130,92 @@ def test_what_a_version_has_seen_ends_with_its_last_part() -> None:
     }
     assert seen_until(windows) == datetime.fromisoformat("2013-02-08T00:00:00-05:00")
     assert seen_until({"train": {"by": "split", "start": 0, "end": 5}}) is None
+
+
+def sliced(rows: int, seed: int, *, broken: str = "", values: int = 8, bias: float = 0.0) -> Answers:
+    """Answers that are right on average but for the rows of one slice; the bias is added to the labels' share."""
+    random = np.random.default_rng(seed)
+    said = random.uniform(0.05, 0.8, rows)
+    names = np.char.add("c", (np.arange(rows) % values).astype(str))
+    truth = np.where(names == broken, random.permutation(said), said) + bias
+    return Answers(
+        labels=(random.random(rows) < truth).astype(float),
+        predictions=said,
+        partitions=np.array([f"2013-01-{1 + row % 28:02d}" for row in random.permutation(rows)]),
+        slices={"carrier": names, "gone": np.full(rows, None)},
+        answered=rows,
+    )
+
+
+def judged_by_slices(before: Answers, now: Answers) -> DecayResult:
+    definition = make_definition(evaluation=BINARY | {"slices": ["carrier"]})
+    return judge_decay(definition, before, now, threshold=None)
+
+
+def test_a_slice_that_is_worse_is_named_and_turns_no_verdict() -> None:
+    result = judged_by_slices(sliced(8000, 1), sliced(8000, 2, broken="c3"))
+
+    assert result.verdict == "no decay"
+    assert [(one.column, one.value) for one in result.slices if one.worse] == [("carrier", "c3")]
+    assert result.slices[0].worse
+    assert "carrier c3" in (result.warning or "")
+
+
+def test_slices_with_few_labels_are_not_judged() -> None:
+    result = judged_by_slices(sliced(8000, 1, values=10_000), sliced(8000, 2, values=10_000))
+
+    assert result.slices == ()
+
+
+def test_answers_that_lie_off_the_truth_are_miscalibrated_and_turn_no_verdict() -> None:
+    result = judged_by_slices(sliced(6000, 1), sliced(6000, 2, bias=0.15))
+
+    told = {one.name: one for one in result.calibration}
+    assert told["mean error"].worse
+    assert told["mean error"].now.value == pytest.approx(-0.15, abs=0.03)
+    assert "share that came true" in (result.warning or "")
+    assert result.verdict == "no decay"
+
+
+def test_of_a_regression_the_mean_error_is_its_calibration() -> None:
+    definition = make_definition(
+        task="regression",
+        label={"expression": "delay", "known_after": "1d"},
+        evaluation={"metrics": ["mae"], "gates": [{"metric": "mae", "at_most": 100}]},
+    )
+    random = np.random.default_rng(1)
+
+    def side(bias: float) -> Answers:
+        labels = random.normal(0, 1, 2000)
+        days = np.array([f"2013-01-{1 + row % 28:02d}" for row in range(2000)])
+        said = labels + random.normal(bias, 1, 2000)
+        return Answers(labels=labels, predictions=said, partitions=days, answered=2000)
+
+    [same] = judge_decay(definition, side(0), side(0), threshold=None).calibration
+    [off] = judge_decay(definition, side(0), side(0.5), threshold=None).calibration
+
+    assert (same.worse, off.worse) == (False, True)
+    assert off.change.value == pytest.approx(0.5, abs=0.15)
+
+
+def test_of_several_classes_each_has_its_mean_error() -> None:
+    definition = make_definition(
+        task="multiclass_classification",
+        label={"expression": "carrier", "classes": ["AA", "B6", "UA"], "known_after": "1d"},
+        evaluation={"metrics": ["accuracy"], "gates": [{"metric": "accuracy", "at_least": 0.3}]},
+    )
+
+    def side(seed: int, weights: list[float]) -> Answers:
+        random = np.random.default_rng(seed)
+        said = random.dirichlet([1, 1, 1], 3000)
+        truth = said * weights
+        truth /= truth.sum(axis=1, keepdims=True)
+        labels = (random.random((3000, 1)) > np.cumsum(truth, axis=1)[:, :-1]).sum(axis=1).astype(float)
+        days = np.array([f"2013-01-{1 + row % 28:02d}" for row in range(3000)])
+        return Answers(labels=labels, predictions=said, partitions=days, answered=3000)
+
+    result = judge_decay(definition, side(1, [1, 1, 1]), side(2, [1, 3, 1]), threshold=None)
+    worse = {one.name for one in result.calibration if one.worse}
+
+    assert {one.name for one in result.calibration} >= {"mean error", "slope", "mean error of AA"}
+    assert "mean error of B6" in worse

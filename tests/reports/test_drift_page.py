@@ -121,17 +121,35 @@ def test_predictions_are_drawn_by_source(tmp_path: Path) -> None:
     assert page.count("<svg") == 5
 
 
-def test_decay_is_the_verdict_and_shows_each_metric_then_and_now(tmp_path: Path) -> None:
-    estimate = {"value": 0.7, "low": 0.68, "high": 0.72}
-    change = {
-        "name": "roc_auc", "title": "ROC AUC", "before": estimate, "now": {"value": 0.6, "low": None, "high": None},
+WINDOW = {"first": None, "last": None, "start": "2013-09-03", "end": "2013-10-01T00:00:00-04:00"}
+NO_ESTIMATE = {"window": WINDOW, "verdict": "no estimate", "reason": "No estimate: too few.", "rows": 3, "metrics": []}
+KNOWN = {"value": 0.7, "low": 0.68, "high": 0.72}
+
+
+def quality(verdict: str, reason: str, **changes: Any) -> dict[str, Any]:
+    """What the step monitor says of the answers to requests."""
+    return {
+        "source": "requests", "window": WINDOW, "verdict": verdict, "reason": reason, "labels": 412, "answered": 900,
+        "retrain": False, "start_id": None, "changes": [], "calibration": [], "slices": [], "warning": None,
+        "estimates": [], "estimate": NO_ESTIMATE, "trend": [], "held": {},
+    } | changes  # fmt: skip
+
+
+def change_of(name: str, title: str, now: float, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name, "title": title, "before": KNOWN, "now": {"value": now, "low": None, "high": None},
         "change": {"value": -0.1, "low": -0.13, "high": -0.07}, "least": 0.035, "decayed": True,
-    }  # fmt: skip
-    said = {
-        "source": "requests", "window": {"first": None, "last": None, "start": "2013-09-03", "end": "2013-10-01"},
-        "verdict": "decay", "reason": "It rests on 412 labels of 900 answers.", "labels": 412, "answered": 900,
-        "retrain": True, "start_id": "decay-20131001-abc", "changes": [change],
-    }  # fmt: skip
+    } | changes  # fmt: skip
+
+
+def test_decay_is_the_verdict_and_shows_each_metric_then_and_now(tmp_path: Path) -> None:
+    said = quality(
+        "decay",
+        "It rests on 412 labels of 900 answers.",
+        retrain=True,
+        start_id="decay-20131001-abc",
+        changes=[change_of("roc_auc", "ROC AUC", 0.6)],
+    )
     page = written(tmp_path, make_report(0.0, quality=[said]))
 
     assert "The champion&#39;s answers have become worse" in page
@@ -139,3 +157,57 @@ def test_decay_is_the_verdict_and_shows_each_metric_then_and_now(tmp_path: Path)
     assert page.index("412 labels of 900 answers") < page.index("None of 2 features has drifted")
     for cell in ("ROC AUC", "0.7 [0.68, 0.72]", "-0.1 [-0.13, -0.07]", "0.035 worse", "412 labels of 900 answers"):
         assert cell in page
+
+
+def test_slices_and_calibration_that_are_worse_are_told_in_the_head_and_named(tmp_path: Path) -> None:
+    named = {"column": "carrier", "value": "<b>AA</b>", "labels": 123, "p": 0.001, "worse": True}
+    told = {"p": 0.3, "worse": False}
+    said = quality(
+        "no decay",
+        "As good as before.",
+        warning="Worse than chance explains: carrier AA.",
+        slices=[change_of("roc_auc", "ROC AUC", 0.5) | named],
+        calibration=[change_of("slope", "Calibration slope", 0.9) | told],
+    )
+    page = written(tmp_path, make_report(0.0, quality=[said]))
+
+    assert "No drift, but the answers have become worse in places" in page
+    assert "no decay, by 412 labels of 900 answers" in page
+    for cell in ("carrier &lt;b&gt;AA", "less than 1 %", "Calibration slope", "30 %"):
+        assert cell in page
+
+
+def test_a_page_without_labels_claims_nothing_of_the_answers_and_warns_by_the_estimate(tmp_path: Path) -> None:
+    metric = {"name": "roc_auc", "title": "ROC AUC", "before": KNOWN,
+              "estimate": {"value": 0.55, "low": 0.5, "high": 0.6},
+              "change": {"value": -0.15, "low": -0.2, "high": -0.1}, "least": 0.035, "worse": True}  # fmt: skip
+    estimate = {"window": WINDOW, "verdict": "warning", "reason": "Estimated.", "rows": 2140, "metrics": [metric]}
+    late = "3 of 2,140 answers have labels yet: no verdict on quality."
+    page = written(tmp_path, make_report(0.0, quality=[quality("not enough data", late, estimate=estimate)]))
+
+    assert "the answers may have become worse (estimated, without labels)" in page
+    assert late in page
+    assert "0.55 [0.5, 0.6]" in page
+
+
+def test_where_labels_have_told_an_estimate_of_the_same_answers_warns_of_nothing(tmp_path: Path) -> None:
+    estimate = {**NO_ESTIMATE, "verdict": "warning", "reason": "Estimated."}
+    page = written(tmp_path, make_report(0.0, quality=[quality("no decay", "Good.", estimate=estimate)]))
+
+    assert "No drift: the newest data is within the limits" in page
+
+
+def test_the_last_windows_show_truth_beside_estimate_and_how_often_they_agreed(tmp_path: Path) -> None:
+    windows = [
+        {"end": f"2013-{month:02d}-01T00:00:00-04:00", "verdict": "no decay",
+         "metrics": {"roc_auc": {**KNOWN, "value": value, "decayed": False, "estimate": KNOWN}}}
+        for month, value in ((8, 0.7), (9, 0.71), (10, 0.6))
+    ]  # fmt: skip
+    said = quality(
+        "no decay", "Good.", changes=[change_of("roc_auc", "ROC AUC", 0.6)], trend=windows, held={"roc_auc": (2, 3)}
+    )
+    page = written(tmp_path, make_report(0.0, quality=[said]))
+
+    assert "ROC AUC in the last 3 windows, which ended from 2013-08-01 to 2013-10-01" in page
+    assert "In 2 of 3 windows the truth lay within the estimate&#39;s interval." in page
+    assert page.count("<svg") == 5

@@ -43,13 +43,13 @@ def test_without_a_log_there_is_nothing(settings: Settings) -> None:
     assert request_answers(settings, DEFINITION, 1, DECEMBER, DECEMBER, since=DECEMBER) is None
 
 
-def test_answers_count_with_and_without_labels_and_only_those_with_one_are_given(traffic: Traffic) -> None:
+def test_answers_are_given_with_and_without_labels(traffic: Traffic) -> None:
     traffic.send(120, labels=True)
     traffic.send(60)
     found = read(traffic.settings)
 
-    assert (found.rows, found.answered) == (120, 180)
-    assert set(np.unique(found.labels)) == {0.0, 1.0}
+    assert (found.rows, found.labelled().rows, found.labelled().answered) == (180, 120, 180)
+    assert set(np.unique(found.labelled().labels)) == {0.0, 1.0}
     assert np.all((found.predictions > 0) & (found.predictions < 1))
 
 
@@ -67,8 +67,8 @@ def test_the_newest_label_wins_a_repeated_one_counts_once_and_an_unknown_one_not
         traffic.label({"r0": label, "r1": 0.0, "nobody": 1.0}, minutes=minutes)
     found = read(traffic.settings)
 
-    assert (found.rows, found.answered) == (2, 3)
-    assert sorted(found.labels) == [0.0, 1.0]
+    assert (found.labelled().rows, found.answered) == (2, 3)
+    assert sorted(found.labelled().labels) == [0.0, 1.0]
 
 
 def test_other_versions_shadow_scores_and_failures_do_not_count(traffic: Traffic) -> None:
