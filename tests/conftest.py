@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg2
 import pytest
 
+from include.registry.database import ensure_schema
 from include.settings import Settings
 from include.stack.postgres import Postgres
 from tests.object_storage import ObjectStorage, running_storage
@@ -68,10 +71,24 @@ def database_url(postgres: Postgres) -> Iterator[str]:
     postgres.drop_database(name)
 
 
+@pytest.fixture(scope="session")
+def schema_template(postgres: Postgres) -> str:
+    """Name of a database with Noria's tables, of which others are copies: a copy costs less than making the tables."""
+    postgres.create_database("schema_template")
+    ensure_schema(postgres.url("schema_template"))
+    return "schema_template"
+
+
 @pytest.fixture
-def stored_settings(settings: Settings, database_url: str) -> Settings:
-    """Like ``settings``, with a database of its own."""
-    return replace(settings, database_url=database_url)
+def stored_settings(settings: Settings, postgres: Postgres, schema_template: str) -> Iterator[Settings]:
+    """Like ``settings``, with a database of its own that holds Noria's tables."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with closing(psycopg2.connect(host=str(postgres.socket), user="postgres", dbname="postgres")) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{schema_template}"')
+            yield replace(settings, database_url=postgres.url(name))
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session")

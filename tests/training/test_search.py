@@ -33,7 +33,7 @@ def trained(
     *, older: list[Fold] | None = None, threads: int = 1, training: dict[str, Any] | None = None, **search: Any
 ) -> Trained:
     definition = make_definition(
-        training={"rounds": 60, "search": {"trials": 12, "space": SPACE} | search, **(training or {})}
+        training={"rounds": 40, "search": {"trials": 8, "space": SPACE} | search, **(training or {})}
     )
     return train_model(definition, FEATURES, *DATA, older_folds=older or [], threads=threads)
 
@@ -73,7 +73,7 @@ def test_the_first_trial_is_what_would_be_trained_without_a_search() -> None:
     given = searched(training={"params": {"max_depth": 3}}).trials[0]
     assert given.params == {"max_depth": 3, "learning_rate": 0.3, "grow_policy": "depthwise"}
     without = train_model(
-        make_definition(training={"rounds": 60, "params": {"max_depth": 3}}), FEATURES, *DATA, threads=1
+        make_definition(training={"rounds": 40, "params": {"max_depth": 3}}), FEATURES, *DATA, threads=1
     )
     assert given.loss == pytest.approx(min(without.curves["validation"]["logloss"]), rel=1e-9)
 
