@@ -38,7 +38,16 @@ def test_run_ends_with_a_served_model_and_a_summary(
     assert {gate["verdict"] for gate in summary["gates"].values()} == {"passed"}
     assert summary["evaluation"]["challenger"]["roc_auc"]["low"] > 0.6
     assert summary["monitoring"]["features"]
-    for heading in ("Data", "Gates", "Metrics on the holdout", "Decision: promote", "Drift:", "Seconds", "Pages"):
+    for heading in (
+        "Data",
+        "Gates",
+        "Metrics on the holdout",
+        "Decision: promote",
+        "Drift:",
+        "Quality:",
+        "Seconds",
+        "Pages",
+    ):
         assert heading in done.stdout
     answer = requests.get(f"{line.settings.server_url}/models/flight_delay", timeout=10).json()
     assert answer["version"] == summary["version"]

@@ -264,7 +264,49 @@ def test_labels_that_came_with_the_data_say_that_the_answers_are_as_good_as_befo
     check = find_checks(world.settings, "late", kind="decay")[0]
     assert (check.stage, check.verdict, check.subject) == ("data", "no decay", "2013-01-22..2013-01-29")
     assert {change["name"] for change in check.details["changes"]} == {"roc_auc"}
-    assert "Labels that came with the data" in report_of(world, output)
+    page = report_of(world, output)
+    assert "Labels that came with the data" in page
+    assert {one["column"] for one in check.details["slices"]} == {"carrier"}
+    assert {one["name"] for one in check.details["calibration"]} == {"mean error", "slope"}
+    [estimate] = output["estimates"]
+    assert (estimate["verdict"], estimate["window"]["last"]) == ("estimate", "2013-01-30")
+    [kept] = find_checks(world.settings, "late", kind="estimated quality")
+    assert (kept.stage, kept.verdict, kept.subject) == ("data", "estimate", "2013-01-22..2013-01-30")
+    assert [one["made"] for one in check.details["estimates"]] == [None]
+
+    monitor(world, 31, on_drift=False)
+    [later] = find_checks(world.settings, "late", kind="decay", limit=1)
+    assert later.details["window"] == kept.details["window"]
+    assert later.details["estimates"][0]["made"] == kept.as_of.isoformat()
+    assert later.details["held"]["roc_auc"][1] == 2
+
+
+def test_data_whose_labels_are_not_known_yet_has_an_estimate_and_no_verdict(world: World) -> None:
+    training = world.train(22)
+    publish_predictions(world, training)
+    world.crown(training, 22)
+    late = judged_definition(label={"expression": "delay > 15", "known_after": "20d"})
+    output = world.run("monitor", 30, {}, late)
+
+    [quality], [estimate] = output["quality"], output["estimates"]
+    assert (quality["verdict"], quality["labels"]) == ("not enough data", 0)
+    assert quality["reason"].startswith(f"None of {estimate['rows']:,} answers has a label yet: no verdict on quality.")
+    assert estimate["verdict"] in ("estimate", "warning")
+    assert "no decay" not in report_of(world, output)
+
+
+def test_a_version_from_before_estimates_is_judged_by_labels_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = world.train(22)
+    publish_predictions(world, training)
+    world.crown(training, 22)
+    read = step._profile
+    monkeypatch.setattr(step, "_profile", lambda files: {k: v for k, v in read(files).items() if k != "confidence"})
+    output = monitor(world, 30, on_drift=False)
+
+    assert [one["verdict"] for one in output["quality"]] == ["no decay"]
+    assert "The version was made before what an estimate needs was kept with it" in output["estimates"][0]["reason"]
 
 
 def test_worse_answers_to_requests_are_decay_and_start_one_retraining(world: World) -> None:
