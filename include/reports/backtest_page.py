@@ -17,6 +17,7 @@ DONE: Final = ("Window", "Rows", "Drift", "Most drifted", "Decay", "Started", "C
 WORTH: Final = ("Window", *PARTS.values(), "New training at its start")
 _TONES: Final = {"drift": "warn", "decay": "bad", "promote": "good", "keep": "", "refused": "bad"}
 _NAMED: Final = 3
+_LOST: Final = {"refused": "refused by a gate", "missing": "missing at the source"}
 
 
 def write_backtest(folder: Path, name: str, report: Document) -> dict[str, Path]:
@@ -97,18 +98,27 @@ def _page(report: Document) -> dict[str, Any]:
 
 
 def _facts(report: Document) -> list[tuple[str, object]]:
-    data = report["data"]
+    data, every = report["data"], report["every"]
+    count = len(report["windows"])
+    lost = [f"{len(data[name])} {words}" for name, words in _LOST.items() if data[name]]
     facts: list[tuple[str, object]] = [
-        ("First model as of", report["first"]["as_of"]),
-        ("Windows", f"{len(report['windows'])}, each a {report['every']}" if report["every"].isalpha() else
-         f"{len(report['windows'])} of {report['every']}"),
-        ("Data", f"{data['first']} to {data['last']}, {data['partitions']} partitions"),
-        ("Refused or missing", f"{data['refused']} refused by a gate, {data['missing']} missing"),
-        ("Rules", ", ".join(f"{name} {value}" for name, value in report["rules"].items())),
-    ]  # fmt: skip
+        ("First model as of", report["first"]["as_of"][:10]),
+        ("Windows", f"{count}, each a {every}" if every.isalpha() else f"{count} of {every}"),
+        ("Data", ", ".join([f"{data['first']} to {data['last']}", f"{data['partitions']} partitions", *lost])),
+        ("Retrains", _rules(report["rules"])),
+    ]
     if report.get("changes"):
-        facts.append(("Changed in the definition", ", ".join(report["changes"])))
+        facts.append(("Other than in the definition", ", ".join(report["changes"])))
     return facts
+
+
+def _rules(rules: Document) -> str:
+    causes = [cause for cause in ("drift", "decay") if rules[f"on_{cause}"]]
+    if not causes:
+        return "never"
+    return (
+        f"on {' and '.join(causes)}, not again within {rules['cooldown']}, at most {rules['at_most_per_week']} a week"
+    )
 
 
 def _explained(report: Document) -> str:

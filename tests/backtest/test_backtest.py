@@ -93,6 +93,7 @@ def test_the_conclusions_say_what_the_figures_say(report: Document, folder: Path
     assert "<svg" in text
     assert "<script" not in text
     assert "training.seed=11" in text
+    assert "on drift and decay, not again within 3d, at most 3 a week" in text
 
 
 def test_nothing_of_it_is_left_but_the_report(folder: Path) -> None:
