@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
+from tests.e2e import scraped
 from tests.e2e.line import Document, Line
+from tests.prometheus import needs_prometheus, running_prometheus
 
 pytestmark = pytest.mark.e2e
 
@@ -64,6 +66,23 @@ def test_a_second_run_does_nothing_twice(line: Line, first: tuple[subprocess.Com
     assert "already" in after["decision"]["reason"]
     assert after["data"]["raw"]["version"] == before["data"]["raw"]["version"]
     assert _counts(line) == counts
+
+
+@needs_prometheus
+def test_prometheus_sees_all_that_rules_and_dashboards_ask_for(
+    line: Line, first: tuple[subprocess.CompletedProcess[str], Document], tmp_path: Path
+) -> None:
+    predict = f"{line.settings.server_url}/models/flight_delay/predict"
+    assert requests.post(predict, json={"rows": [{"carrier": 3}]}, timeout=10).status_code in {400, 422}
+    with running_prometheus(tmp_path, scraped.targets(line)) as server:
+        scraped.wait_for_scrapes(server)
+        assert {one["value"][1] for one in server.series("noria_source_up")} == {"1"}
+        scraped.check_names(server)
+        scraped.check_panels(server)
+        scraped.check_rules(server)
+        role = 'noria_deployment_version{model="flight_delay", role="champion"}'
+        assert [one["value"][1] for one in server.series(role)] == [str(first[1]["version"])]
+        assert {"NoriaServerAway", "NoriaExporterAway", "NoriaSourceAway"} & scraped.firing(server) == set()
 
 
 def _counts(line: Line) -> list[Document]:
