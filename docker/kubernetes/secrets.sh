@@ -55,6 +55,9 @@ if ! is_there "$services" noria-serving; then
 fi
 token=$(field "$services" noria-serving admin_token)
 
+is_there "$services" noria-exporter ||
+  secret "$services" noria-exporter database_url "$(ours noria)" airflow_database_url "$(ours airflow)"
+
 is_there "$steps" noria-steps ||
   secret "$steps" noria-steps NORIA_DATABASE_URL "$(ours noria)" NORIA_SERVER_TOKEN "$token" \
     NORIA_TRACKING_URL "http://$mlflow:5000" NORIA_SERVER_URL "http://$server:8090"

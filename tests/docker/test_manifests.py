@@ -223,10 +223,23 @@ def test_disruptions_and_scaling_leave_replicas(overlay: str) -> None:
     assert overlay == OLD or "replicas" not in serving, "an apply would undo what the autoscaler did"
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_exporter_is_asked_by_prometheus_only_and_reaches_what_it_reads(overlay: str) -> None:
+    policies = of_kind(overlay, "NetworkPolicy")
+    mine = policies["noria-exporter"]["spec"]
+    calls = {"noria/calls": "metrics", "noria/environment": overlay}
+    assert [rule["from"] for rule in mine["ingress"]] == [[{"namespaceSelector": {"matchLabels": calls}}]]
+    assert [port["port"] for rule in mine["egress"] for port in rule["ports"]] == [5432, 5000]
+    [container] = dict(pods(overlay))["noria-exporter"]["containers"]
+    given = variables(container)
+    assert {"NORIA_DATABASE_URL", "NORIA_AIRFLOW_DATABASE_URL", "NORIA_TRACKING_URL"} <= given.keys()
+    assert "NORIA_SERVER_TOKEN" not in given
+
+
 def test_services_lead_to_the_pods_that_are_meant() -> None:
     labels = {name: one["spec"]["template"]["metadata"]["labels"] for name, one in of_kind("dev", *RUNNING).items()}
     services = of_kind("dev", "Service")
-    assert services.keys() == {"noria-postgres", "noria-mlflow", "noria-serving", "noria-serving-replicas"}
+    assert services.keys() == {"noria-postgres", "noria-mlflow", "noria-serving", "noria-serving-replicas", "noria-exporter"}
     for name, service in services.items():
         selector = service["spec"]["selector"].items()
         assert [one for one, found in labels.items() if selector <= found.items()] == [name.removesuffix("-replicas")]
@@ -236,6 +249,8 @@ def test_services_lead_to_the_pods_that_are_meant() -> None:
 def test_the_bucket_takes_the_place_of_the_volume_in_production() -> None:
     assert of_kind("prod", "PersistentVolumeClaim", "PersistentVolume") == {}
     for name, container in containers("prod"):
+        if name == "noria-exporter/exporter":
+            continue  # it reads databases only
         assert {"configMapRef": {"name": "noria-store"}} in container["envFrom"], name
         assert not {"NORIA_STORE", "MLFLOW_ARTIFACTS_DESTINATION"} & variables(container).keys(), name
     maps = [one for one in rendered("prod") if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "noria-store"]
