@@ -59,8 +59,9 @@ class Prometheus:
         return list(self.api("query", query=expression)["result"])
 
     def names(self) -> set[str]:
-        """Every metric that it has seen."""
-        return set(self.api("label/__name__/values"))
+        """Every metric that it has seen: with series, or announced by a target that has none of it yet."""
+        announced = self.api("metadata")
+        return {*self.api("label/__name__/values"), *announced, *(f"{name}_total" for name in announced)}
 
 
 @contextmanager

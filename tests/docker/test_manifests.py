@@ -239,7 +239,8 @@ def test_the_exporter_is_asked_by_prometheus_only_and_reaches_what_it_reads(over
 def test_services_lead_to_the_pods_that_are_meant() -> None:
     labels = {name: one["spec"]["template"]["metadata"]["labels"] for name, one in of_kind("dev", *RUNNING).items()}
     services = of_kind("dev", "Service")
-    assert services.keys() == {"noria-postgres", "noria-mlflow", "noria-serving", "noria-serving-replicas", "noria-exporter"}
+    names = {"noria-postgres", "noria-mlflow", "noria-serving", "noria-serving-replicas", "noria-exporter"}
+    assert services.keys() == names
     for name, service in services.items():
         selector = service["spec"]["selector"].items()
         assert [one for one, found in labels.items() if selector <= found.items()] == [name.removesuffix("-replicas")]
