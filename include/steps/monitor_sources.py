@@ -118,7 +118,7 @@ def _notes(call: StepCall) -> str:
     from include.serving.request_log.feedback import feedback_counts
 
     unknown = feedback_counts(call.settings, call.definition.model).unknown
-    return f"{unknown:,} labels are for requests that are not in the log, and count for nothing." if unknown else ""
+    return f"Labels for requests that are not in the log, which count for nothing: {unknown:,}." if unknown else ""
 
 
 def _unseen_partitions(call: StepCall, champion: DeployedVersion) -> tuple[list[Partition], list[Partition]]:

@@ -240,7 +240,7 @@ def labelled_requests(world: World, version: int, rows: int = 600) -> Iterator[N
     ]  # fmt: skip
     labels = [
         {**same, "request_id": f"r{n}", "position": n, "item": 0, "received_at": as_of(DAYS), "label": n % 3 == 0}
-        for n in range(0, rows, 2)
+        for n in [*range(0, rows, 2), rows + 1]  # the last is for a request that nobody knows
     ]
     inference = INFERENCE.append(pa.field("input_left_at", pa.timestamp("us")))
     for name, lines, schema in (("inference", said, inference), ("feedback", labels, FEEDBACK)):
@@ -320,6 +320,7 @@ def test_worse_answers_to_requests_are_decay_and_start_one_retraining(world: Wor
     found = {one["source"]: one for one in first["quality"]}
     assert found["requests"]["verdict"] == "decay"
     assert "It rests on 300 labels of 600 answers." in found["requests"]["reason"]
+    assert "Labels for requests that are not in the log, which count for nothing: 1." in found["requests"]["reason"]
     assert first["retrain"]
     assert first["start_id"].startswith("decay-")
     assert (again["retrain"], again["start_id"]) == (True, first["start_id"])
