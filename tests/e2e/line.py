@@ -77,6 +77,22 @@ class Line:
         """Airflow's own command line."""
         return self.command("exec", "airflow", *words, seconds=120)
 
+    def step(self, step: str, model: str, as_of: str, inputs: Mapping[str, object]) -> Document:
+        """A step as a person runs it at a shell; its output."""
+        result = self.home / f"{step}-{model}.json"
+        words = ["--model", model, "--as-of", as_of, "--inputs", json.dumps(inputs)]
+        done = subprocess.run(
+            [sys.executable, "-m", "include.steps", step, *words],
+            env={**self.stack.environment(), "NORIA_RESULT": str(result)},
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return dict(json.loads(result.read_text()))
+
     def land_flights(self) -> None:
         """The flagship's source files, if no run has landed them yet."""
         landed = self.command("exec", "python", "-m", "include.datasets", "flight_delay")
