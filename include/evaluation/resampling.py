@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.evaluation.scoring import Floats
-from include.spec.partitions import WHOLE_KEY
+from include.spec.partitions import DAY_OF_KEY, WHOLE_KEY
 
 #: Fewest groups that are resampled whole. With fewer the resamples are too much alike, and intervals far too narrow.
 FEWEST_GROUPS: Final = 10
-#: Characters of a partition's key that name its day: hours of one day share their luck too.
-_DAY: Final = len("2013-10-01")
 
 Unit = Literal["partition", "day", "row"]
 
@@ -56,7 +54,7 @@ class Resampling:
         keys = np.asarray(partitions, dtype=str)
         if keys.size and np.all(keys == WHOLE_KEY):
             return cls.of_rows(int(keys.size))
-        days = np.asarray(keys, dtype=f"<U{_DAY}") if keys.size else keys
+        days = np.asarray(keys, dtype=f"<U{DAY_OF_KEY}") if keys.size else keys
         names, groups = np.unique(keys, return_inverse=True)
         day_names, day_groups = np.unique(days, return_inverse=True)
         if FEWEST_GROUPS <= day_names.size < names.size:

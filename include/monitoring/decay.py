@@ -21,14 +21,12 @@ from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Scorer, UnusablePredictions
 from include.monitoring.calibration import CalibrationChange, compare_calibration
 from include.monitoring.chance import holm
-from include.monitoring.scored import score_answers
+from include.monitoring.scored import FEWEST_LABELS, Holdout, score_answers
 from include.monitoring.slices import SliceChange, compare_slices
 from include.spec.definition import Definition
 
 Verdict = Literal["decay", "no decay", "not enough data"]
 
-#: With fewer labels nothing is judged.
-FEWEST_LABELS: Final = 100
 _ROUNDS: Final = 400
 _OBJECTIVE: Final = "objective"
 #: Slices and calibrations that a sentence names; the page shows all.
@@ -120,33 +118,34 @@ def _unknown(now: Answers, reason: str) -> DecayResult:
     return nothing_known(reason, labels=now.rows, answered=now.answered)
 
 
-def judge_decay(definition: Definition, before: Answers, now: Answers, *, threshold: float | None) -> DecayResult:
+def judge_decay(
+    definition: Definition, before: Holdout | None, now: Answers, *, threshold: float | None
+) -> DecayResult:
     """Compare a version's answers with those on its holdout part.
 
-    :param before: on the holdout part.
+    :param before: on the holdout part; None if they are not published.
     :param now: since then, only those whose truth is known.
     :param threshold: the version's own; the definition's if it has none.
     :raises ObjectiveFailed: the objective's SQL cannot be computed for these rows.
     """
     if now.rows < FEWEST_LABELS:
-        return _unknown(now, too_few(now))
+        return _unknown(now, _too_few(now))
+    if before is None:
+        return _unknown(now, "The champion's answers on its holdout part are not published.")
     try:
-        sides = [
-            score_answers(definition, answers, threshold, seed=seed, rounds=_ROUNDS)
-            for seed, answers in enumerate((before, now))
-        ]
+        then, today = before.scored, score_answers(definition, now, threshold, seed=1, rounds=_ROUNDS)
     except UnusablePredictions as problem:
         return _unknown(now, str(problem))
-    changes = _changes(definition, sides[0], sides[1])
+    changes = _changes(definition, then, today)
     decayed = [change for change in changes if change.decayed]
     known = [change for change in changes if change.decayed is not None]
     verdict: Verdict = "decay" if decayed else "no decay" if known else "not enough data"
     reason = " ".join([_reason(decayed, known, changes), f"{_labels(now)}.", *_narrow(now)])
-    calibration, slices = _beside(definition, before, now, threshold)
+    calibration, slices = _beside(definition, before.answers, now, threshold)
     return DecayResult(verdict, reason, now.rows, now.answered, tuple(changes), calibration, slices)
 
 
-def too_few(now: Answers) -> str:
+def _too_few(now: Answers) -> str:
     """That there are too few labels, or none, of how many answers."""
     have = "has a label" if now.rows <= 1 else "have labels"
     return (

@@ -25,17 +25,16 @@ from include.evaluation.metrics import OBJECTIVE, Metric
 from include.evaluation.objective import RowObjective
 from include.evaluation.scoring import Floats, UnusablePredictions
 from include.monitoring.decay import watched
-from include.monitoring.scored import score_answers, scorer_of
+from include.monitoring.scored import FEWEST_LABELS, Holdout, scorer_of
 from include.spec.definition import Definition
+from include.spec.partitions import DAY_OF_KEY
 from include.training.confidence import by_class, calibrated
 
 Verdict = Literal["estimate", "warning", "no estimate"]
 
-FEWEST_ROWS: Final = 100
 _ROUNDS: Final = 200
 _MOST_ROWS: Final = 10_000
 _SHARE_DEFINED: Final = 0.9
-_DAY: Final = len("2013-10-01")
 
 RESTS_ON: Final = (
     "An estimate without labels: it assumes that the calibration of the holdout part still holds, and cannot see a "
@@ -111,7 +110,7 @@ def estimate_quality(
     definition: Definition,
     confidence: Mapping[str, Any] | None,
     answers: Answers,
-    before: Answers | None,
+    before: Holdout | None,
     *,
     threshold: float | None,
 ) -> EstimatedQuality:
@@ -125,11 +124,11 @@ def estimate_quality(
     why = _why_not(confidence, answers)
     if why is not None or confidence is None:
         return no_estimate(why or TOO_OLD, answers.rows)
-    days = np.unique(answers.partitions.astype(f"<U{_DAY}")).size
+    days = np.unique(answers.partitions.astype(f"<U{DAY_OF_KEY}")).size
     thin = _thinned(answers)
     try:
         drawn = _draw(definition, confidence, thin, threshold, days=days)
-        then = None if before is None else score_answers(definition, before, threshold, seed=0, rounds=2 * _ROUNDS)
+        then = None if before is None else before.scored
     except UnusablePredictions as problem:
         return no_estimate(str(problem), answers.rows)
     found = []
@@ -158,8 +157,8 @@ def _why_not(confidence: Mapping[str, Any] | None, answers: Answers) -> str | No
         return TOO_OLD
     if "reason" in confidence:
         return f"{confidence['reason']}."
-    if answers.rows < FEWEST_ROWS:
-        return f"{answers.rows} answers are too few; at least {FEWEST_ROWS} are needed."
+    if answers.rows < FEWEST_LABELS:
+        return f"{answers.rows} answers are too few; at least {FEWEST_LABELS} are needed."
     if not np.isfinite(answers.predictions).all():
         return "an answer is no finite number."
     return None

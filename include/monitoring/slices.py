@@ -18,11 +18,9 @@ from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Scorer
 from include.evaluation.slices import MISSING, MOST_VALUES
 from include.monitoring.clustered import Measured
-from include.monitoring.scored import score_answers
+from include.monitoring.scored import FEWEST_LABELS, score_answers
 from include.spec.definition import Definition
 
-#: A slice with fewer labels, on either side, is not judged.
-FEWEST_LABELS: Final = 100
 _ROUNDS: Final = 200
 _SHARE_DEFINED: Final = 0.9
 

@@ -19,6 +19,8 @@ from include.spec.definition import Definition, PartitionSize
 
 MOST_PARTITIONS: Final = 100_000
 WHOLE_KEY: Final = "all"
+#: Characters of a partition's key that name its day: hours of one day share their luck.
+DAY_OF_KEY: Final = len("2013-10-01")
 """Key of the one partition of data without time."""
 BEGINNING: Final = datetime(1900, 1, 1, tzinfo=UTC)
 """Where that partition begins."""

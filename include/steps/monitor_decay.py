@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from include.evaluation.answers import Answers
-    from include.monitoring.decay import DecayResult
     from include.monitoring.retraining import EarlierStart
+    from include.monitoring.scored import Holdout
     from include.registry.results import CheckResult
     from include.registry.state import DeployedVersion
     from include.steps.monitor_sources import Answered, Unreadable
@@ -42,6 +42,7 @@ def judge_answers(call: StepCall, champion: DeployedVersion, files: Path, profil
         answers, with or without labels (window, verdict, reason, rows, metrics).
     """
     from include.monitoring.labelled import holdout_answers
+    from include.monitoring.scored import Holdout
     from include.steps.monitor_sources import Unreadable, read_sources
     from include.training.holdout_inputs import RawDoesNotMatch
 
@@ -49,9 +50,10 @@ def judge_answers(call: StepCall, champion: DeployedVersion, files: Path, profil
     if not sources:
         return []
     try:
-        before = holdout_answers(call.settings, call.definition, champion.fingerprint)
+        answers = holdout_answers(call.settings, call.definition, champion.fingerprint)
     except RawDoesNotMatch as problem:
         return [_unreadable(Unreadable(one.source, one.window, problem)) for one in sources]
+    before = None if answers is None else Holdout(call.definition, answers, champion.threshold)
     return [
         _unreadable(one) if isinstance(one, Unreadable) else _judge(call, champion, profile, before, one)
         for one in sources
@@ -59,13 +61,15 @@ def judge_answers(call: StepCall, champion: DeployedVersion, files: Path, profil
 
 
 def _judge(
-    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Answers | None, said: Answered
+    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Holdout | None, said: Answered
 ) -> Document:
-    result = _by_labels(call, champion, before, said)
+    from include.monitoring.decay import judge_decay
+
+    result = judge_decay(call.definition, before, said.labelled, threshold=champion.threshold)
     return {
         "source": said.source,
         "window": said.window,
-        **result.to_document(),
+        **result.noted(said.note).to_document(),
         "estimates": _estimated_before(call, champion, profile, before, said) if result.changes else [],
         "estimate": {"window": said.newest_window, **_estimated(call, champion, profile, before, said.newest)},
     }
@@ -82,22 +86,8 @@ def _unreadable(said: Unreadable) -> Document:
     return {"source": said.source, "window": said.window, **nothing, "estimates": [], "estimate": estimate}
 
 
-def _by_labels(call: StepCall, champion: DeployedVersion, before: Answers | None, said: Answered) -> DecayResult:
-    """What the labels say."""
-    from include.monitoring.decay import FEWEST_LABELS, judge_decay, nothing_known, too_few
-
-    now = said.labelled
-    if now.rows < FEWEST_LABELS:
-        return nothing_known(" ".join((too_few(now), said.note)).strip(), labels=now.rows, answered=now.answered)
-    if before is None:
-        reason = f"The holdout's answers of version {champion.version} are not published."
-        return nothing_known(reason, labels=now.rows, answered=now.answered)
-    result = judge_decay(call.definition, before, now, threshold=champion.threshold)
-    return result.noted(said.note)
-
-
 def _estimated(
-    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Answers | None, answers: Answers
+    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Holdout | None, answers: Answers
 ) -> Document:
     from include.monitoring.estimated import estimate_quality
 
@@ -106,7 +96,7 @@ def _estimated(
 
 
 def _estimated_before(
-    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Answers | None, said: Answered
+    call: StepCall, champion: DeployedVersion, profile: Mapping[str, Any], before: Holdout | None, said: Answered
 ) -> list[Document]:
     """What an earlier check estimated of this window; if none did, what it would have without the labels."""
     from include.registry.results import find_checks

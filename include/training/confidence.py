@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from include.spec.definition import Task
+from include.spec.partitions import DAY_OF_KEY
 
 Document = dict[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -32,7 +33,6 @@ _BINS: Final = 10
 _RESIDUALS: Final = 41
 #: Digits that are kept, so that another order of additions gives the same file.
 _DIGITS: Final = 6
-_DAY: Final = len("2013-10-01")
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def units_of(partitions: Any | None, rows: int) -> tuple[npt.NDArray[np.intp] | 
     """Each row's day and how many there are; None and the number of rows if days are unknown or too few."""
     if partitions is None:
         return None, rows
-    days, groups = np.unique(np.asarray(partitions, dtype=f"<U{_DAY}"), return_inverse=True)
+    days, groups = np.unique(np.asarray(partitions, dtype=f"<U{DAY_OF_KEY}"), return_inverse=True)
     return (None, rows) if days.size < FEWEST_UNITS else (groups, int(days.size))
 
 

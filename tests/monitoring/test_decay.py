@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from include.evaluation.answers import Answers
-from include.monitoring.decay import FEWEST_LABELS, DecayResult, judge_decay, watched
+from include.monitoring.decay import DecayResult, judge_decay, watched
 from include.monitoring.labelled import seen_until
+from include.monitoring.scored import FEWEST_LABELS, Holdout
+from include.spec.definition import Definition
 from tests.training.factories import make_definition
 
 BINARY: dict[str, Any] = {"metrics": ["roc_auc"], "gates": [{"metric": "roc_auc", "at_least": 0.5}]}
@@ -29,9 +31,13 @@ def answers(rows: int, noise: float, seed: int, *, days: int = 28, answered: int
     )
 
 
+def compared(definition: Definition, before: Answers, now: Answers, threshold: float | None = None) -> DecayResult:
+    return judge_decay(definition, Holdout(definition, before, threshold), now, threshold=threshold)
+
+
 def judged(before: Answers, now: Answers, **decay: Any) -> DecayResult:
     definition = make_definition(evaluation=BINARY, monitoring={"decay": decay})
-    return judge_decay(definition, before, now, threshold=None)
+    return compared(definition, before, now)
 
 
 def test_answers_like_the_holdouts_are_no_decay_and_say_what_that_rests_on() -> None:
@@ -74,6 +80,12 @@ def test_without_any_difference_at_most_one_in_twenty_alarms() -> None:
     alarms = sum(judged(before, answers(300, 1.5, seed), least_change=0.001).verdict == "decay" for seed in range(40))
 
     assert alarms <= 2
+
+
+def test_without_the_holdouts_answers_nothing_is_compared() -> None:
+    result = judge_decay(make_definition(evaluation=BINARY), None, answers(500, 1.5, 2), threshold=None)
+    assert (result.verdict, result.labels) == ("not enough data", 500)
+    assert "holdout part are not published" in result.reason
 
 
 @pytest.mark.parametrize("rows", [0, 1, FEWEST_LABELS - 1])
@@ -119,7 +131,7 @@ def test_the_objective_is_watched_beside_the_first_metric_and_judged_by_its_colu
         )
         for one in (before, now)
     ]
-    result = judge_decay(definition, sides[0], sides[1], threshold=0.6)
+    result = compared(definition, sides[0], sides[1], threshold=0.6)
     assert {change.name: change.decayed for change in result.changes} == {"roc_auc": True, "objective": True}
 
 
@@ -149,7 +161,7 @@ def sliced(rows: int, seed: int, *, broken: str = "", values: int = 8, bias: flo
 
 def judged_by_slices(before: Answers, now: Answers) -> DecayResult:
     definition = make_definition(evaluation=BINARY | {"slices": ["carrier"]})
-    return judge_decay(definition, before, now, threshold=None)
+    return compared(definition, before, now)
 
 
 def test_a_slice_that_is_worse_is_named_and_turns_no_verdict() -> None:
@@ -191,8 +203,8 @@ def test_of_a_regression_the_mean_error_is_its_calibration() -> None:
         said = labels + random.normal(bias, 1, 2000)
         return Answers(labels=labels, predictions=said, partitions=days, answered=2000)
 
-    [same] = judge_decay(definition, side(0), side(0), threshold=None).calibration
-    [off] = judge_decay(definition, side(0), side(0.5), threshold=None).calibration
+    [same] = compared(definition, side(0), side(0)).calibration
+    [off] = compared(definition, side(0), side(0.5)).calibration
 
     assert (same.worse, off.worse) == (False, True)
     assert off.change.value == pytest.approx(0.5, abs=0.15)
@@ -214,7 +226,7 @@ def test_of_several_classes_each_has_its_mean_error() -> None:
         days = np.array([f"2013-01-{1 + row % 28:02d}" for row in range(3000)])
         return Answers(labels=labels, predictions=said, partitions=days, answered=3000)
 
-    result = judge_decay(definition, side(1, [1, 1, 1]), side(2, [1, 3, 1]), threshold=None)
+    result = compared(definition, side(1, [1, 1, 1]), side(2, [1, 3, 1]))
     worse = {one.name for one in result.calibration if one.worse}
 
     assert {one.name for one in result.calibration} >= {"mean error", "slope", "mean error of AA"}

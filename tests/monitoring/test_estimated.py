@@ -12,7 +12,7 @@ from include.evaluation.answers import Answers
 from include.evaluation.bootstrap import points
 from include.monitoring.estimated import TOO_OLD, EstimatedQuality, estimate_quality
 from include.monitoring.quality_trend import quality_trend, truth_within
-from include.monitoring.scored import scorer_of
+from include.monitoring.scored import Holdout, scorer_of
 from include.spec.definition import Definition
 from include.training.confidence import learn_confidence
 from tests.training.factories import make_definition
@@ -54,7 +54,7 @@ def regression(seed: int, rows: int = 3000, *, high: float = 5) -> Answers:
 
 def estimated(definition: Definition, before: Answers, now: Answers, **changes: Any) -> EstimatedQuality:
     confidence = learn_confidence(definition.task, before.labels, before.predictions, before.partitions)
-    return estimate_quality(definition, confidence | changes, now, before, threshold=None)
+    return estimate_quality(definition, confidence | changes, now, Holdout(definition, before, None), threshold=None)
 
 
 def without_labels(answers: Answers) -> Answers:

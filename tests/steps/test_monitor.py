@@ -344,4 +344,4 @@ def test_without_the_holdouts_answers_quality_is_not_known(world: World) -> None
     [quality] = monitor(world, 30)["quality"]
 
     assert quality["verdict"] == "not enough data"
-    assert "The holdout's answers of version" in quality["reason"]
+    assert "holdout part are not published" in quality["reason"]

@@ -10,7 +10,7 @@ from include.evaluation.answers import Answers
 from include.evaluation.bootstrap import points
 from include.monitoring.decay import judge_decay
 from include.monitoring.estimated import estimate_quality
-from include.monitoring.scored import scorer_of
+from include.monitoring.scored import Holdout, scorer_of
 from include.training.confidence import learn_confidence
 from tests.bench.drift.windows import Random
 from tests.training.factories import make_definition
@@ -35,9 +35,10 @@ def count_decay_alarms() -> None:
     inside = 0
     for _ in range(_WINDOWS):
         before, now = _answers(random), _answers(random)
-        result = judge_decay(definition, before, now, threshold=None)
+        holdout = Holdout(definition, before, None)
+        result = judge_decay(definition, holdout, now, threshold=None)
         confidence = learn_confidence(definition.task, before.labels, before.predictions, before.partitions)
-        estimate = estimate_quality(definition, confidence, now, before, threshold=None)
+        estimate = estimate_quality(definition, confidence, now, holdout, threshold=None)
         found = {
             "decay": result.verdict == "decay",
             "a slice": any(one.worse for one in result.slices),
