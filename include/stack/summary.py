@@ -182,16 +182,19 @@ def _monitoring(document: Mapping[str, Any]) -> Iterator[str]:
     window = monitoring.get("window") or {}
     days = f"{window.get('first')} … {window.get('last')}"
     yield f"\nDrift: {monitoring['verdict']} in {days}. {monitoring.get('reason', '')}"
-    yield from _quality(monitoring.get("quality") or [])
+    yield from _quality(monitoring.get("quality") or [], monitoring.get("estimates") or [])
 
 
-def _quality(said: list[Mapping[str, Any]]) -> Iterator[str]:
-    """What labels say of the champion's answers, a line for each source of labels."""
+def _quality(said: list[Mapping[str, Any]], estimates: list[Mapping[str, Any]]) -> Iterator[str]:
+    """What labels say of the champion's answers, a line for each source of labels; without enough, the estimate."""
+    estimated = {one["source"]: one["reason"] for one in estimates}
     if not said:
         yield "Quality: nothing to judge yet: no answers that the champion has not been made with"
     for one in said:
         whose = {"data": "by labels that came with the data", "requests": "by labels sent for requests"}[one["source"]]
         yield f"Quality: {one['verdict']} {whose}. {one['reason']}"
+        if one["verdict"] == "not enough data" and one["source"] in estimated:
+            yield f"  {estimated[one['source']]}"
 
 
 def _pages(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

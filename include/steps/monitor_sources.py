@@ -77,13 +77,14 @@ def _of_data(
     """The champion answers anew what has come since; it needs no server and no scoring."""
     from include.evaluation.logged_models import load_model
     from include.monitoring.labelled import data_answers
+    from include.spec.duration import format_duration
 
     definition = call.definition
     both = sorted({one.key: one for one in (*judged, *newest)}.values(), key=lambda one: one.start)
     predict = load_model(files, whose=in_words(champion), classes=definition.label.class_names)
     known = {one.key for one in both if one.end <= call.as_of - definition.label.known_after}
     answers = data_answers(call.settings, definition, both, predict, known=known)
-    late = f"Labels are taken for known {definition.label.known_after} after a partition's end."
+    late = f"Labels count as known {format_duration(definition.label.known_after)} after a partition's end."
     return Answered(
         source=DATA,
         window=_described(judged or newest),

@@ -90,3 +90,13 @@ def test_what_labels_say_of_the_answers_is_a_line_for_each_source() -> None:
 
     assert "Quality: no decay by labels that came with the data. ROC AUC 0.69 now." in text
     assert "Quality: nothing to judge yet" in render(document(monitoring=drift | {"quality": []}))
+
+
+def test_without_labels_enough_the_estimate_is_told_and_with_them_it_is_not() -> None:
+    sources = {"data": "not enough data", "requests": "no decay"}
+    quality = [{"source": source, "verdict": verdict, "reason": "Because."} for source, verdict in sources.items()]
+    estimates = [{"source": source, "reason": f"About 0.7, by {source}."} for source in sources]
+    drift = {"verdict": "no drift", "window": {}, "reason": ""}
+    text = render(document(monitoring=drift | {"quality": quality, "estimates": estimates}))
+    assert "About 0.7, by data." in text
+    assert "by requests" not in text.replace("by labels sent for requests", "")
