@@ -81,7 +81,8 @@ def copied_database(server: Postgres, template: str = "template1") -> Iterator[s
     name = f"test_{uuid.uuid4().hex[:12]}"
     with maintenance(server) as cursor:
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
-        yield server.url(name)
+    yield server.url(name)
+    with maintenance(server) as cursor:  # anew: the test may have restarted the server
         cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
