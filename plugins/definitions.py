@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from include.settings import Settings
 from include.spec.definition import Definition
-from include.spec.loader import find_definition, list_definitions, load_definition
+from include.spec.loader import find_definition
 
 
 def arrangement_of(settings: Settings, model: str, *, expressions: bool = False) -> Definition:
@@ -13,6 +13,4 @@ def arrangement_of(settings: Settings, model: str, *, expressions: bool = False)
     :raises UnknownModel: if there is none.
     :raises DefinitionError: if it is wrong.
     """
-    if model not in list_definitions(settings):
-        return find_definition(settings, model)  # says what is wrong with the name
-    return load_definition(settings.models / f"{model}.yaml", expressions=expressions)
+    return find_definition(settings, model, expressions=expressions)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 from airflow.sdk.definitions.deadline import DeadlineAlert
+from airflow.sdk.definitions.param import ParamsDict
 
 from include.spec.definition import Definition, PartitionSize
 from plugins.notifiers.runs import FailureNotifier, NewsNotifier
@@ -27,6 +29,7 @@ _STEPS_WITH_NEWS = frozenset({"monitor", "decide", "promote", "rollback"})
 _INSTANT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$"
 
 
+@contextmanager
 def frame(
     definition: Definition,
     family: str,
@@ -38,24 +41,25 @@ def frame(
     max_active_runs: int = 1,
     urgent: bool = False,
     deadline: DeadlineAlert | None = None,
-) -> DAG:
-    """An empty DAG ``<model>.<family>``.
+) -> Iterator[DAG]:
+    """A DAG ``<model>.<family>``, to be filled with tasks within the context.
 
     It has no start date: with one, Airflow would start last night's run as soon as the DAG is not paused. The first
     scheduled run is the next one; the past is for backfills.
 
+    :param params: the form's fields. The DAG has them when the context ends: each task that is made while a DAG has
+        fields gets a copy of all, which Airflow copies and checks several times, most of the time of a parse.
     :param urgent: its tasks take the next free worker slot, before those of long chains, which weigh more otherwise.
     :param deadline: what is done when a run takes too long.
     """
     execution = definition.execution
-    return DAG(
+    dag = DAG(
         dag_id=f"{definition.model}.{family}",
         description=description,
         doc_md=f"{description}\n\n{doc}\n\n*{definition.description}* Owner: {definition.owner}. "
         f"Definition: `include/models/{definition.model}.yaml`.",
         schedule=_timetable(cron, definition.source.time_zone) if cron else None,
         catchup=False,
-        params={"as_of": as_of_param(definition), **params},
         tags=[definition.model, family, *definition.tags],
         max_active_runs=max_active_runs,
         deadline=deadline,
@@ -68,6 +72,8 @@ def frame(
             **({"priority_weight": _URGENT, "weight_rule": "absolute"} if urgent else {}),
         },
     )
+    yield dag
+    dag.params.update(ParamsDict({"as_of": as_of_param(definition), **params}))
 
 
 def _timetable(cron: str, time_zone: str) -> CronTriggerTimetable:

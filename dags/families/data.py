@@ -22,7 +22,7 @@ goes to quarantine and is not published, and the run ends red. What is the same 
 
 def build_data(definition: Definition) -> DAG:
     """The DAG that ingests partitions."""
-    dag = frame(
+    with frame(
         definition,
         "data",
         description=f"Ingests {definition.model}'s data, {_portion(definition)}.",
@@ -39,44 +39,46 @@ def build_data(definition: Definition) -> DAG:
             "force": force_param("Ingest again even if the source file is the same."),
             "wait_minutes": wait_param(),
         },
-    )
-    pool = definition.execution.data_pool
-    resolved = resolve_as_of(dag, definition)
-    arrived = PartitionArrivedSensor(
-        dag=dag,
-        task_id="await_partition",
-        model=definition.model,
-        as_of=AS_OF,
-        doc_md="Waits, without a worker slot, for the file of the run's partition. A range does not wait.",
-    )
-    ingest = step(dag, definition, "ingest", from_params=("first", "last", "force"), pool=pool)
-    gate_raw = step(
-        dag, definition, "gate", task_id="gate_raw", inputs={"stage": "raw", "staged": ingest.output}, pool=pool
-    )
-    publish_raw = step(dag, definition, "publish", task_id="publish_raw", inputs={"gate": gate_raw.output}, pool=pool)
-    prepare = step(
-        dag, definition, "prepare", inputs={"published": publish_raw.output}, from_params=("force",), pool=pool
-    )
-    gate_features = step(
-        dag,
-        definition,
-        "gate",
-        task_id="gate_features",
-        inputs={"stage": "features", "staged": prepare.output},
-        pool=pool,
-    )
-    publish_features = step(
-        dag, definition, "publish", task_id="publish_features", inputs={"gate": gate_features.output}, pool=pool
-    )
-    step(
-        dag,
-        definition,
-        "audit",
-        inputs={"raw": gate_raw.output, "features": gate_features.output, "published": publish_features.output},
-        # Also when later steps had nothing to do, but not when there was nothing at all.
-        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-    )
-    resolved >> arrived >> ingest
+    ) as dag:
+        pool = definition.execution.data_pool
+        resolved = resolve_as_of(dag, definition)
+        arrived = PartitionArrivedSensor(
+            dag=dag,
+            task_id="await_partition",
+            model=definition.model,
+            as_of=AS_OF,
+            doc_md="Waits, without a worker slot, for the file of the run's partition. A range does not wait.",
+        )
+        ingest = step(dag, definition, "ingest", from_params=("first", "last", "force"), pool=pool)
+        gate_raw = step(
+            dag, definition, "gate", task_id="gate_raw", inputs={"stage": "raw", "staged": ingest.output}, pool=pool
+        )
+        publish_raw = step(
+            dag, definition, "publish", task_id="publish_raw", inputs={"gate": gate_raw.output}, pool=pool
+        )
+        prepare = step(
+            dag, definition, "prepare", inputs={"published": publish_raw.output}, from_params=("force",), pool=pool
+        )
+        gate_features = step(
+            dag,
+            definition,
+            "gate",
+            task_id="gate_features",
+            inputs={"stage": "features", "staged": prepare.output},
+            pool=pool,
+        )
+        publish_features = step(
+            dag, definition, "publish", task_id="publish_features", inputs={"gate": gate_features.output}, pool=pool
+        )
+        step(
+            dag,
+            definition,
+            "audit",
+            inputs={"raw": gate_raw.output, "features": gate_features.output, "published": publish_features.output},
+            # Also when later steps had nothing to do, but not when there was nothing at all.
+            trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        )
+        resolved >> arrived >> ingest
     return dag
 
 

@@ -44,23 +44,23 @@ _AS_OF_OR_NOW = AS_OF.replace(" }}", " or dag_run.run_after.isoformat() }}")
 
 def build_deploy(definition: Definition) -> DAG:
     """The DAG that deploys a version."""
-    dag = frame(
+    with frame(
         definition,
         "deploy",
         description=f"Takes a version of {definition.model} into production: {_way(definition)}.",
         doc=_DOC,
         params=_form(),
-    )
-    resolved = resolve_as_of(dag, definition, acts_now=True)
-    deploy = step(dag, definition, "deploy", from_params=_DEPLOY, from_run=_RUN)
-    verify = step(dag, definition, "verify", from_params=("version",), from_run=(*_RUN, "last_try"))
-    chain: list[BaseOperator] = [resolved, deploy, verify, *_way_on(dag, definition, verify)]
-    for before, after in pairwise(chain):
-        before >> after
-    for task in chain[2:]:
-        # The challenger is in: *withdraw* takes it out with the reason, and that is what people are told.
-        task.on_failure_callback = [NewsNotifier(definition.model)]
-    _withdraw(dag, definition, chain)
+    ) as dag:
+        resolved = resolve_as_of(dag, definition, acts_now=True)
+        deploy = step(dag, definition, "deploy", from_params=_DEPLOY, from_run=_RUN)
+        verify = step(dag, definition, "verify", from_params=("version",), from_run=(*_RUN, "last_try"))
+        chain: list[BaseOperator] = [resolved, deploy, verify, *_way_on(dag, definition, verify)]
+        for before, after in pairwise(chain):
+            before >> after
+        for task in chain[2:]:
+            # The challenger is in: *withdraw* takes it out with the reason, and that is what people are told.
+            task.on_failure_callback = [NewsNotifier(definition.model)]
+        _withdraw(dag, definition, chain)
     return dag
 
 

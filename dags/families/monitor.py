@@ -14,22 +14,22 @@ _DOC = f"""Drift starts one training for each drift window, if `monitoring.retra
 
 def build_monitor(definition: Definition) -> DAG:
     """The DAG that checks for drift."""
-    dag = frame(
+    with frame(
         definition,
         "monitor",
         description=f"Compares {definition.model}'s newest data with the champion's training data.",
         doc=_DOC,
         cron=definition.schedule.monitor,
         params={},
-    )
-    monitor = step(dag, definition, "monitor")
-    resolve_as_of(dag, definition) >> monitor
-    StartTrainingOperator(
-        dag=dag,
-        task_id="start_training",
-        model=definition.model,
-        as_of=AS_OF,
-        verdict=monitor.output,
-        doc_md=f"Starts `{definition.model}.train` if drift was found; once for each drift window.",
-    )
+    ) as dag:
+        monitor = step(dag, definition, "monitor")
+        resolve_as_of(dag, definition) >> monitor
+        StartTrainingOperator(
+            dag=dag,
+            task_id="start_training",
+            model=definition.model,
+            as_of=AS_OF,
+            verdict=monitor.output,
+            doc_md=f"Starts `{definition.model}.train` if drift was found; once for each drift window.",
+        )
     return dag

@@ -12,14 +12,14 @@ _DOC = """The server stops answering for it; versions, data and ledger stay. A d
 
 def build_retire(definition: Definition) -> DAG:
     """The DAG that a person starts for it."""
-    dag = frame(
+    with frame(
         definition,
         "retire",
         description=f"Takes {definition.model} out of production.",
         doc=_DOC,
         params={"reason": reason_param("replaced by another model"), "actor": actor_param()},
-    )
-    resolve_as_of(dag, definition, acts_now=True) >> step(
-        dag, definition, "retire", from_params=("reason",), from_run=("actor",)
-    )
+    ) as dag:
+        resolve_as_of(dag, definition, acts_now=True) >> step(
+            dag, definition, "retire", from_params=("reason",), from_run=("actor",)
+        )
     return dag

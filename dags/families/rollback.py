@@ -17,7 +17,7 @@ stop a deployment, mark its run failed instead."""
 
 def build_rollback(definition: Definition) -> DAG:
     """The DAG that a person starts for it."""
-    dag = frame(
+    with frame(
         definition,
         "rollback",
         description=f"Brings the previous champion of {definition.model} back.",
@@ -40,8 +40,8 @@ def build_rollback(definition: Definition) -> DAG:
             ),
         },
         urgent=True,
-    )
-    resolve_as_of(dag, definition, acts_now=True) >> step(
-        dag, definition, "rollback", from_params=("reason", "to_version", "bar"), from_run=("actor", "request")
-    )
+    ) as dag:
+        resolve_as_of(dag, definition, acts_now=True) >> step(
+            dag, definition, "rollback", from_params=("reason", "to_version", "bar"), from_run=("actor", "request")
+        )
     return dag

@@ -17,7 +17,7 @@ _OTHERWISE = "the last partition that is complete as of the run's instant"
 
 def build_score(definition: Definition) -> DAG:
     """The DAG that scores in batches."""
-    dag = frame(
+    with frame(
         definition,
         "score",
         description=f"Scores a range of {definition.model}'s data, or files, with the champion or a named version.",
@@ -44,15 +44,15 @@ def build_score(definition: Definition) -> DAG:
             ),
             "force": force_param("Score again what is unchanged, and also with a barred or retired version."),
         },
-    )
-    choose = step(dag, definition, "choose", from_params=("version", "force"))
-    step(
-        dag,
-        definition,
-        "score",
-        inputs={"chosen": choose.output},
-        from_params=("first", "last", "path", "force"),
-        pool=definition.execution.data_pool,
-    )
-    resolve_as_of(dag, definition) >> choose
+    ) as dag:
+        choose = step(dag, definition, "choose", from_params=("version", "force"))
+        step(
+            dag,
+            definition,
+            "score",
+            inputs={"chosen": choose.output},
+            from_params=("first", "last", "path", "force"),
+            pool=definition.execution.data_pool,
+        )
+        resolve_as_of(dag, definition) >> choose
     return dag

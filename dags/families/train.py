@@ -17,7 +17,7 @@ The challenger is deployed only if *decide* says so; a backfilled older model ne
 
 def build_train(definition: Definition) -> DAG:
     """The DAG that trains and judges a challenger."""
-    dag = frame(
+    with frame(
         definition,
         "train",
         description=f"Trains {definition.model} as of an instant and deploys it if it wins.",
@@ -33,65 +33,65 @@ def build_train(definition: Definition) -> DAG:
                 description_md="What started this training, for the record; a check that starts one fills it in.",
             ),
         },
-    )
-    pool = definition.execution.training_pool
-    resolved = resolve_as_of(dag, definition)
-    await_data = PublishedPartitionsSensor(
-        dag=dag,
-        task_id="await_data",
-        model=definition.model,
-        as_of=AS_OF,
-        doc_md="Waits, without a worker slot, for the published features that the training's windows need.",
-    )
-    assemble = step(dag, definition, "assemble", pool=pool)
-    gate_training = step(
-        dag,
-        definition,
-        "gate",
-        task_id="gate_training",
-        inputs={"stage": "training", "training_set": assemble.output},
-    )
-    train = step(
-        dag,
-        definition,
-        "train",
-        inputs={"training_set": assemble.output},
-        pool=pool,
-    )
-    gate_predictions = step(
-        dag,
-        definition,
-        "gate",
-        task_id="gate_predictions",
-        inputs={"stage": "predictions", "training": train.output},
-    )
-    publish_predictions = step(
-        dag, definition, "publish", task_id="publish_predictions", inputs={"gate": gate_predictions.output}
-    )
-    evaluate = step(dag, definition, "evaluate", inputs={"training": train.output}, pool=pool)
-    decide = step(
-        dag,
-        definition,
-        "decide",
-        inputs={"training": train.output, "evaluation": evaluate.output},
-        from_params=("started_by",),
-    )
-    register = step(
-        dag,
-        definition,
-        "register",
-        inputs={"training": train.output, "evaluation": evaluate.output, "decision": decide.output},
-    )
-    StartDeploymentOperator(
-        dag=dag,
-        task_id="start_deployment",
-        model=definition.model,
-        as_of=AS_OF,
-        decision=decide.output,
-        registered=register.output,
-        doc_md=f"Starts `{definition.model}.deploy` if *decide* said promote; skipped otherwise.",
-    )
-    resolved >> await_data >> assemble
-    gate_training >> train
-    publish_predictions >> evaluate
+    ) as dag:
+        pool = definition.execution.training_pool
+        resolved = resolve_as_of(dag, definition)
+        await_data = PublishedPartitionsSensor(
+            dag=dag,
+            task_id="await_data",
+            model=definition.model,
+            as_of=AS_OF,
+            doc_md="Waits, without a worker slot, for the published features that the training's windows need.",
+        )
+        assemble = step(dag, definition, "assemble", pool=pool)
+        gate_training = step(
+            dag,
+            definition,
+            "gate",
+            task_id="gate_training",
+            inputs={"stage": "training", "training_set": assemble.output},
+        )
+        train = step(
+            dag,
+            definition,
+            "train",
+            inputs={"training_set": assemble.output},
+            pool=pool,
+        )
+        gate_predictions = step(
+            dag,
+            definition,
+            "gate",
+            task_id="gate_predictions",
+            inputs={"stage": "predictions", "training": train.output},
+        )
+        publish_predictions = step(
+            dag, definition, "publish", task_id="publish_predictions", inputs={"gate": gate_predictions.output}
+        )
+        evaluate = step(dag, definition, "evaluate", inputs={"training": train.output}, pool=pool)
+        decide = step(
+            dag,
+            definition,
+            "decide",
+            inputs={"training": train.output, "evaluation": evaluate.output},
+            from_params=("started_by",),
+        )
+        register = step(
+            dag,
+            definition,
+            "register",
+            inputs={"training": train.output, "evaluation": evaluate.output, "decision": decide.output},
+        )
+        StartDeploymentOperator(
+            dag=dag,
+            task_id="start_deployment",
+            model=definition.model,
+            as_of=AS_OF,
+            decision=decide.output,
+            registered=register.output,
+            doc_md=f"Starts `{definition.model}.deploy` if *decide* said promote; skipped otherwise.",
+        )
+        resolved >> await_data >> assemble
+        gate_training >> train
+        publish_predictions >> evaluate
     return dag
