@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ FEATURES_FORMAT: Final = 1  # raised when the same raw rows would give other fea
 _PARTITIONS_AT_ONCE: Final = 64
 _SMALL_PARTITIONS_AT_ONCE: Final = 512
 _SMALL_ROWS: Final = 100_000  # together
+_MOST_AT_ONCE: Final = 8
+_MEMORY_MIB: Final = 2048  # of all batches at work; what does not fit spills
 _VIEW: Final = "raw_rows"
 _PUBLISHED: Final = "published_rows"
 
@@ -90,19 +93,30 @@ class FeaturesStage:
                 staged.append(_unchanged(old))
             else:
                 work.append(key)
-        for batch in _batches(work, records):
-            staged += self._stage_batch(batch, raw, version, inputs, pasts)
-        return staged
+        batches = list(_batches(work, records))
+        at_once = self._batches_at_once(len(batches))
+
+        def stage_batch(batch: list[str]) -> list[StagedPartition]:
+            return self._stage_batch(batch, raw, version, inputs, pasts, at_once)
+
+        with ThreadPoolExecutor(at_once, thread_name_prefix="features") as pool:
+            return staged + [one for batch in pool.map(stage_batch, batches) for one in batch]
+
+    def _batches_at_once(self, batches: int) -> int:
+        """As many as processors: while one is written, the next is computed. A team's module need not bear threads."""
+        if self.definition.feature_module is not None:
+            return 1
+        return max(1, min(self.definition.training.resources.cpu, batches, _MOST_AT_ONCE))
 
     def _inputs(self, record: PartitionRecord, pasts: Pasts) -> str:
         past = pasts.made_from(record.key)
         return features_inputs(self.settings, self.definition, record.digest, self._suite_digest, past)
 
     def _stage_batch(
-        self, keys: Sequence[str], raw: LakeTable, version: int, inputs: Mapping[str, str], pasts: Pasts
+        self, keys: Sequence[str], raw: LakeTable, version: int, inputs: Mapping[str, str], pasts: Pasts, at_once: int
     ) -> list[StagedPartition]:
-        resources = self.definition.training.resources
-        connection = open_duckdb(self.settings, threads=resources.cpu)
+        threads = max(1, self.definition.training.resources.cpu // at_once)
+        connection = open_duckdb(self.settings, threads=threads, memory=f"{_MEMORY_MIB // at_once}MiB")
         try:
             if pasts.columns:
                 raw.scan(connection, _PUBLISHED, version=version, keys=keys)
@@ -119,7 +133,7 @@ class FeaturesStage:
                 return [StagedPartition(key=keys[0], status="refused", inputs=inputs[keys[0]], problem=problem)]
         finally:
             connection.close()
-        return [staged for key in keys for staged in self._stage_batch([key], raw, version, inputs, pasts)]
+        return [staged for key in keys for staged in self._stage_batch([key], raw, version, inputs, pasts, at_once)]
 
     def _explain(self, connection: duckdb.DuckDBPyConnection, error: Exception) -> str:
         if isinstance(error, duckdb.Error):

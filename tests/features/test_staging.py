@@ -117,6 +117,23 @@ def test_an_expression_that_fails_on_a_value_refuses_that_partition_and_names_al
     assert f"partition {TWO}, row 2: shop = 'three'" in problem
 
 
+def test_batches_at_once_give_the_same_as_one_and_keep_their_refusals_apart(
+    stored_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"2024-01-{day:02}" for day in range(1, 10)]
+    for number, key in enumerate(keys):
+        sizes = ["1", "2", "three" if number == 4 else "3", "4", "5"]
+        land(stored_settings, key, make_rows(key) | {"shop": sizes})
+    publish_raw(stored_settings, make_definition(), keys)
+    definition = make_definition(features={"size": {"expression": "shop"}})
+    together = stage_features(stored_settings, definition, keys, attempt="together")
+    for name in ("_PARTITIONS_AT_ONCE", "_SMALL_ROWS"):
+        monkeypatch.setattr(f"include.features.staging.{name}", 2)
+    apart = stage_features(stored_settings, definition, keys, attempt="apart")
+    assert [apart[key].digest for key in keys] == [together[key].digest for key in keys]
+    assert [key for key in keys if apart[key].status == "refused"] == [keys[4]]
+
+
 def test_an_expression_that_can_never_work_stops_the_step(stored_settings: Settings) -> None:
     land(stored_settings, ONE)
     publish_raw(stored_settings, make_definition(), [ONE])
