@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -132,36 +132,37 @@ def lock_until_commit(connection: Connection, *names: str) -> None:
 
 
 def ensure_schema(database_url: str) -> None:
-    """Create tables, triggers and the schema's version row, or bring an older schema along; any number may race.
+    """Make tables and triggers, or bring an older schema along; any number may race.
+
+    One query where there is nothing to do.
 
     :raises DatabaseAway: the database cannot be reached.
     :raises DatabaseUnusable: the database holds a newer schema than this code knows.
     """
     if database_url in _ready:
         return
-    with speaking(database_url), _unpooled(database_url).begin() as connection:
-        _limit(connection)
-        lock_until_commit(connection, "schema")
-        found = _schema_version(connection)
-        if found is None:
-            tables.metadata.create_all(connection)
-            for statement in tables.APPEND_ONLY:
-                connection.execute(text(statement))
-            connection.execute(tables.noria_schema.insert().values(version=tables.SCHEMA_VERSION))
-        elif found > tables.SCHEMA_VERSION:
-            raise DatabaseUnusable(
-                f"The database {place(database_url)} has schema {found}, this code knows {tables.SCHEMA_VERSION}. "
-                "Update the code; an older version must not write to it."
-            )
-        else:
-            migrations.migrate(connection, found)
+    with speaking(database_url):
+        with _unpooled(database_url).connect() as connection:
+            current = migrations.revision_in(connection) == migrations.HEAD
+        if not current:
+            with _unpooled(database_url).begin() as connection:
+                _limit(connection)
+                lock_until_commit(connection, "schema")
+                _bring_along(connection, database_url)
     _ready.add(database_url)
 
 
-def _schema_version(connection: Connection) -> int | None:
-    if not inspect(connection).has_table(tables.noria_schema.name):
-        return None
-    return connection.execute(select(tables.noria_schema.c.version)).scalar_one_or_none()
+def _bring_along(connection: Connection, database_url: str) -> None:
+    revision = migrations.revision_in(connection)
+    if revision == migrations.HEAD:
+        return
+    found = revision or migrations.revision_before_alembic(connection)
+    if found is not None and found > migrations.HEAD:
+        raise DatabaseUnusable(
+            f"The database {place(database_url)} has schema {int(found)}, this code knows {tables.SCHEMA_VERSION}. "
+            "Update the code; an older version must not write to it."
+        )
+    migrations.upgrade(connection, found)
 
 
 def _limit(connection: Connection) -> None:

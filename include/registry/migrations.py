@@ -1,83 +1,72 @@
-"""What turns a database of an older schema into one of this code's, one version after the other.
+"""Which revision a database's schema has, and what brings it to this code's: alembic's revisions in ``revisions/``.
 
-A step is what was needed then, as plain SQL: it is never changed when the tables change again. Each runs in the
-transaction that raises the version, under the schema's lock, and can be repeated without harm.
+Alembic is imported only when there is something to do; see ``ADR-schema.md``.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Text, column, func, inspect, select, table
 
 from include.registry.tables import SCHEMA_VERSION, noria_schema
 
-STEPS: Final[dict[int, tuple[str, ...]]] = {
-    2: (
-        "ALTER TABLE deployment_state ADD COLUMN IF NOT EXISTS plan JSONB",
-        "ALTER TABLE deployment_state ADD COLUMN IF NOT EXISTS until TIMESTAMP WITH TIME ZONE",
-        "ALTER TABLE deployment_state ADD COLUMN IF NOT EXISTS deployment TEXT",
-        """
-        CREATE UNIQUE INDEX IF NOT EXISTS deployment_state_one_challenger ON deployment_state (model)
-        WHERE role IN ('candidate', 'shadow', 'canary', 'ab')
-        """,
-        "ALTER TABLE deployment_ledger ADD COLUMN IF NOT EXISTS shares JSONB NOT NULL DEFAULT '{}'::jsonb",
-        """
-        CREATE TABLE IF NOT EXISTS assessment (
-            id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            model TEXT NOT NULL,
-            version INTEGER NOT NULL,
-            deployment TEXT NOT NULL,
-            stage TEXT NOT NULL,
-            at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT clock_timestamp(),
-            verdict TEXT NOT NULL,
-            reason TEXT NOT NULL,
-            evidence JSONB NOT NULL,
-            CONSTRAINT assessment_verdict CHECK (verdict IN ('wait', 'advance', 'rollback'))
-        )
-        """,
-        "CREATE INDEX IF NOT EXISTS assessment_newest ON assessment (model, deployment, stage, id)",
-    ),
-    3: (
-        """
-        CREATE TABLE IF NOT EXISTS alert (
-            id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-            key TEXT NOT NULL UNIQUE,
-            model TEXT NOT NULL,
-            event TEXT NOT NULL,
-            run TEXT,
-            document JSONB NOT NULL,
-            created_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT clock_timestamp(),
-            expires_at TIMESTAMP WITH TIME ZONE NOT NULL
-        )
-        """,
-        "CREATE INDEX IF NOT EXISTS alert_run ON alert (model, run)",
-        """
-        CREATE TABLE IF NOT EXISTS alert_delivery (
-            alert_id BIGINT NOT NULL REFERENCES alert (id) ON DELETE CASCADE,
-            channel TEXT NOT NULL,
-            state TEXT NOT NULL DEFAULT 'waiting',
-            attempts INTEGER NOT NULL DEFAULT 0,
-            next_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT clock_timestamp(),
-            leased_until TIMESTAMP WITH TIME ZONE,
-            attempted_at TIMESTAMP WITH TIME ZONE,
-            error TEXT,
-            PRIMARY KEY (alert_id, channel),
-            CONSTRAINT alert_delivery_state CHECK (state IN ('waiting', 'sent', 'expired'))
-        )
-        """,
-        "CREATE INDEX IF NOT EXISTS alert_delivery_waiting ON alert_delivery (next_at) WHERE state = 'waiting'",
-    ),
-}
-"""By the version that a step leads to."""
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+VERSION_TABLE: Final = "noria_schema_revision"
+"""Alembic's table of the revision, named so that MLflow and Airflow can keep theirs in the same database."""
+
+HEAD: Final = f"{SCHEMA_VERSION:04d}"
+"""The revision that this code writes."""
+
+_REVISION = select(column("version_num", Text)).select_from(table(VERSION_TABLE))
+# Alembic hands its revisions the database through its own module: one database at a time in a process.
+_one_at_a_time = Lock()
 
 
-def migrate(connection: Connection, found: int) -> None:
-    """Bring a database from the version ``found`` to this code's; does nothing if it is there already.
+def configuration(connection: Connection | None = None) -> Config:
+    """What alembic's commands need to know of our revisions.
 
-    The caller holds the schema's lock and commits.
+    :param connection: the connection to run them on, in the caller's transaction.
     """
-    for version in range(found + 1, SCHEMA_VERSION + 1):
-        for statement in STEPS[version]:
-            connection.execute(text(statement))
-        connection.execute(noria_schema.update().values(version=version))
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
+    config.set_main_option("script_location", str(Path(__file__).parent / "revisions").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def revision_in(connection: Connection) -> str | None:
+    """The revision of a database's schema; None if alembic has never been there."""
+    if connection.execute(select(func.to_regclass(VERSION_TABLE))).scalar_one() is None:
+        return None
+    return connection.execute(_REVISION).scalar_one_or_none()
+
+
+def revision_before_alembic(connection: Connection) -> str | None:
+    """The revision that equals the schema of a release from before alembic, by its row of ``noria_schema``.
+
+    None: there is nothing of Noria.
+    """
+    if not inspect(connection).has_table(noria_schema.name):
+        return None
+    return f"{connection.execute(select(noria_schema.c.version)).scalar_one():04d}"
+
+
+def upgrade(connection: Connection, found: str | None) -> None:
+    """Run the revisions after ``found``, or all of them; the caller holds the schema's lock and commits.
+
+    ``noria_schema`` is kept at the same number: releases from before alembic look only there, and refuse a newer one.
+    """
+    from alembic import command
+
+    config = configuration(connection)
+    with _one_at_a_time:
+        if found is not None:
+            command.stamp(config, found)
+        command.upgrade(config, "head")
+    connection.execute(noria_schema.update().values(version=SCHEMA_VERSION))

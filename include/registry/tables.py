@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA_VERSION = 3
-"""Number of the schema that this code writes, kept in ``noria_schema``; see :mod:`include.registry.migrations`."""
+"""Number of the newest revision in ``revisions/``, which makes what is described here; a change here is a new one."""
 
 CHANNEL = "noria_deployment"
 """PostgreSQL notification channel; the payload is the model whose deployment state changed."""
@@ -190,24 +190,3 @@ alert_delivery = Table(
 )
 """The outbox of alerts: one row for each alert and channel (the id of an Airflow connection). ``leased_until``: nobody
 else sends it before that."""
-
-APPEND_ONLY = (
-    """
-    CREATE OR REPLACE FUNCTION noria_ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        RAISE EXCEPTION 'the table deployment_ledger is append-only: % is refused', TG_OP
-            USING ERRCODE = 'insufficient_privilege';
-    END $$
-    """,
-    "DROP TRIGGER IF EXISTS deployment_ledger_rows ON deployment_ledger",
-    "DROP TRIGGER IF EXISTS deployment_ledger_whole ON deployment_ledger",
-    """
-    CREATE TRIGGER deployment_ledger_rows BEFORE UPDATE OR DELETE ON deployment_ledger
-    FOR EACH ROW EXECUTE FUNCTION noria_ledger_is_append_only()
-    """,
-    """
-    CREATE TRIGGER deployment_ledger_whole BEFORE TRUNCATE ON deployment_ledger
-    FOR EACH STATEMENT EXECUTE FUNCTION noria_ledger_is_append_only()
-    """,
-)
-"""Statements that make the ledger append-only, for the table's owner too."""

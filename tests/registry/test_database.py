@@ -1,8 +1,7 @@
-"""The schema's making, and a database that is away."""
+"""A database that is away or loses its tables. What makes the tables: test_migrations.py."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,32 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from include.errors import TryAgain
-from include.registry import database, results, state, tables
+from include.registry import database, results, state
 from include.settings import Settings
-
-
-@pytest.mark.database
-def test_schema_is_made_once_by_racing_processes(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Forgetful(set[str]):
-        """Each call believes that it is its process's first."""
-
-        def __contains__(self, item: object) -> bool:
-            return False
-
-    monkeypatch.setattr(database, "_ready", Forgetful())
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(database.ensure_schema, [database_url] * 16))
-    with database.transaction(database_url) as connection:
-        assert connection.execute(text("SELECT version FROM noria_schema")).scalars().all() == [tables.SCHEMA_VERSION]
-
-
-@pytest.mark.database
-def test_newer_schema_is_not_touched(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with database.transaction(database_url) as connection:
-        connection.execute(text("UPDATE noria_schema SET version = 99"))
-    monkeypatch.setattr(database, "_ready", set())
-    with pytest.raises(database.DatabaseUnusable, match="has schema 99"):
-        database.ensure_schema(database_url)
 
 
 @pytest.mark.parametrize(
