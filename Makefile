@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source reference images new-model backtest
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source chaos reference images new-model backtest
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ bench-drift: setup ## Only the drift check: false alarms, power, speed and memor
 
 bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resumed
 	@$(BIN)/python -m tests.bench.source $(ARGS)
+
+chaos: setup ## Kill and break everything at seeded instants, then check what must always hold (ARGS="--seed 7 --only 'kill/train/*' --instants 3")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 # An address in FROM may hold a password: the environment keeps it from the arguments of any command.
 new-model: export NORIA_DRAFT_FROM = $(value FROM)

@@ -1,0 +1,79 @@
+"""``make chaos``: faults done to the running product, each followed by a check of everything that must always hold."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import importlib
+import pkgutil
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import tests.chaos
+from tests.chaos.case import Case
+from tests.chaos.world import World, opened
+
+
+def cases() -> list[Case]:
+    """``CASES`` of every module of this room, by name."""
+    found: list[Case] = []
+    for module in pkgutil.iter_modules(tests.chaos.__path__):
+        if not module.name.startswith(("test_", "__")):
+            found += getattr(importlib.import_module(f"tests.chaos.{module.name}"), "CASES", [])
+    return sorted(found, key=lambda case: case.name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the cases; 0 if all holds."""
+    options = _parser().parse_args(arguments)
+    chosen = [case for case in cases() if not options.only or _is_named(case.name, options.only)]
+    if not chosen:
+        print(f"There is no case named {', '.join(options.only)}; --list tells them all.", file=sys.stderr)
+        return 2
+    if options.list:
+        for case in chosen:
+            print(f"{case.name:<32}{case.what}")
+        return 0
+    print(f"seed {options.seed}, {len(chosen)} cases, {options.instants} instants for each kill", flush=True)
+    with opened(Path(tempfile.mkdtemp(prefix="noria-chaos-")), options.instants, _say) as world:
+        failed = [case.name for case in chosen if not _holds(case, world, options.seed)]
+    print(f"\nseed {options.seed}: {len(chosen) - len(failed)} of {len(chosen)} cases hold", flush=True)
+    for name in failed:
+        print(f'  broken: make chaos ARGS="--seed {options.seed} --instants {options.instants} --only {name}"')
+    return 1 if failed else 0
+
+
+def _is_named(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="what all chance comes from (default 1)")
+    parser.add_argument("--instants", type=int, default=20, help="instants of each kill (default 20)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="CASE", help="names, such as 'kill/train/*'")
+    parser.add_argument("--list", action="store_true", help="name the cases and end")
+    return parser
+
+
+def _holds(case: Case, world: World, seed: int) -> bool:
+    """Run one case. Its chance depends on seed and name alone, so that it is the same when it is run by itself."""
+    begin = time.monotonic()
+    try:
+        told = case.run(world, random.Random(f"{seed} {case.name}"))  # noqa: S311 - to be repeatable
+    except Exception as error:  # noqa: BLE001 - the other cases are run all the same
+        _say(f"✗ {case.name:<30}{time.monotonic() - begin:6.0f} s  {type(error).__name__}: {error}")
+        return False
+    _say(f"✓ {case.name:<30}{time.monotonic() - begin:6.0f} s  {told}")
+    return True
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Whom a kill hits: each of the processes that the product consists of, found as the stack itself knows them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import psutil
+
+from include.steps.catalog import SUMMARIES
+from tests.e2e.line import Line
+
+_STEPS = {f"noria-{step}"[:15] for step in SUMMARIES}
+SERVICES = ("warm-parent", "scheduler", "dag-processor", "triggerer", "api-server", "mlflow", "server")
+STEP, POSTGRES = "step", "postgres"
+VICTIMS = (STEP, *SERVICES, POSTGRES)
+
+
+def kill(line: Line, victim: str, goes_on: Callable[[], bool]) -> str:
+    """kill -9; returns which steps ran in that moment.
+
+    :param goes_on: whether the work still runs: a step is waited for as long as there will be one.
+    """
+    running = steps(line)
+    while victim == STEP and not running and goes_on():
+        time.sleep(0.02)
+        running = steps(line)
+    names = ", ".join(sorted(process.info["name"].removeprefix("noria-") for process in running)) or "no step"
+    if victim == STEP:
+        for process in running[:1]:
+            _end(process)
+    elif victim == POSTGRES:
+        _end(psutil.Process(int((line.stack.postgres.data / "postmaster.pid").read_text().split()[0])))
+    else:
+        _end(psutil.Process(line.stack.instance.processes[victim].pid))
+    return names
+
+
+def steps(line: Line) -> list[psutil.Process]:
+    """Processes of steps, which the warm parent of this stack has forked."""
+    home = str(line.settings.home)
+    return [process for process in psutil.process_iter(["name"]) if _is_step(process, home)]
+
+
+def _is_step(process: psutil.Process, home: str) -> bool:
+    try:
+        return process.info["name"] in _STEPS and process.environ().get("NORIA_HOME") == home
+    except psutil.Error:
+        return False
+
+
+def _end(process: psutil.Process) -> None:
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it ended by itself a moment ago
+        return
+    psutil.wait_procs([process], timeout=10)
