@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import duckdb
 import requests
 
 from tests.chaos.invariants import Answer
@@ -15,13 +17,13 @@ from tests.e2e.line import Document
 class Callers:
     """A thread that asks for one row after another and keeps each answer.
 
-    :param rows: what is asked, again and again.
+    :param file: a landed file; its rows are asked again and again.
     :param rate: requests a second.
     """
 
-    def __init__(self, server_url: str, model: str, rows: Sequence[Document], rate: float = 10) -> None:
-        self._address = f"{server_url}/models/{model}/predict"
-        self._rows = rows
+    def __init__(self, server_url: str, model: str, file: Path, rate: float = 20) -> None:
+        self._address = f"{server_url}/models/{model}"
+        self._rows = _requests(file, requests.get(self._address, timeout=30).json())
         self._pause = 1 / rate
         self._answers: list[Answer] = []
         self._ended = threading.Event()
@@ -50,7 +52,7 @@ class Callers:
             name = f"chaos-{uuid.uuid4().hex}"
             body = {"rows": [self._rows[number % len(self._rows)]]}
             try:
-                told = session.post(self._address, json=body, headers={"X-Request-Id": name}, timeout=10)
+                told = session.post(f"{self._address}/predict", json=body, headers={"X-Request-Id": name}, timeout=10)
             except requests.RequestException:
                 continue  # nobody was answered: nothing is owed
             if told.ok:
@@ -58,3 +60,16 @@ class Callers:
                 self._answers.append(Answer(name, document["version"], document["predictions"][0]))
             else:
                 self.refused.append(f"{told.status_code} {told.text[:200]}")
+
+
+def _requests(file: Path, told: Document, count: int = 300) -> list[Document]:
+    """Rows with the columns that the server says it takes."""
+    names = sorted({**told["columns"], **told["entity"]})
+    with duckdb.connect() as connection:
+        chosen = ", ".join(names)
+        found = connection.execute(f"SELECT {chosen} FROM read_parquet(?) LIMIT {count}", [str(file)]).fetchall()
+    return [dict(zip(names, map(_plain, row), strict=True)) for row in found]
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value

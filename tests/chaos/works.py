@@ -45,7 +45,7 @@ def _data(world: World, chance: random.Random) -> Conf:
 def _lose_a_row(world: World, day: date, chance: random.Random) -> None:
     file = world.source / f"{day}.parquet"
     with duckdb.connect() as connection:
-        rows = connection.execute("SELECT * FROM read_parquet(?)", [str(file)]).to_arrow_table()
+        rows = connection.sql(f"SELECT * FROM read_parquet('{file}')").to_arrow_table()
         lost = chance.randrange(rows.num_rows)
         kept = rows.take([place for place in range(rows.num_rows) if place != lost])
         connection.register("kept", kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import duckdb
 
 from tests.bench.lab import Bench, open_bench
 from tests.chaos.case import Breach, Broken
@@ -34,6 +31,8 @@ class World:
     :param folder: scratch folder of this run; the stack's home is below it.
     :param instants: how many times a kill is repeated.
     :param say: prints a line of the table.
+    :param lengths: seconds of each work undisturbed; what is not given is measured.
+    :param given: a stack that runs already and is not this world's to stop.
     """
 
     folder: Path
@@ -43,18 +42,20 @@ class World:
     lengths: dict[str, float] = field(default_factory=dict)
     told: set[Breach] = field(default_factory=set)
     numbers: int = 0
-    started: bool = False
+    given: Line | None = None
 
     @cached_property
     def line(self) -> Line:
         """The running stack, started when first asked for, with the small model :data:`MODEL` in production."""
+        if self.given is not None:
+            settle(self.given)
+            return self.given
         line = Line(self.folder / "line")
         line.home.mkdir(parents=True)
         line.copy_project()
         for file in (line.home / "dags").glob("[!_]*.py"):  # what is parsed costs a processor's time
             if file.stem not in ("flight_delay", "noria_alerts"):
                 file.unlink()
-        self.started = True
         self.mend(line)
         settle(line)
         return line
@@ -62,8 +63,9 @@ class World:
     @cached_property
     def callers(self) -> Callers:
         """Traffic on the small model, for as long as the run lasts; remembers every answer."""
-        callers = Callers(self.line.settings.server_url, MODEL, request_rows(self.source / f"{WINDOW[1]}.parquet"))
+        callers = Callers(self.line.settings.server_url, MODEL, self.source / f"{WINDOW[1]}.parquet")
         callers.start()
+        wait(lambda: bool(callers.answers()), 60, lambda: f"nobody was ever answered: {callers.refused[:1]}")
         return callers
 
     @property
@@ -109,9 +111,8 @@ class World:
         """Stop what was started, and delete it."""
         if "callers" in self.__dict__:
             self.callers.stop()
-        if self.started:
-            line = Line(self.folder / "line")
-            line.command("clean", seconds=120)
+        if (self.folder / "line").exists():
+            Line(self.folder / "line").command("clean", seconds=120)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -170,18 +171,6 @@ def finish_all(line: Line, seconds: float = 300) -> None:
             return
         for dag_id, run_id in under_way:
             line.finish(dag_id, run_id, seconds)
-
-
-def request_rows(file: Path, count: int = 200) -> list[Document]:
-    """Rows of a landed file as requests carry them: without the label's column."""
-    with duckdb.connect() as connection:
-        columns = "SELECT * EXCLUDE (arr_delay) FROM read_parquet(?) LIMIT ?"
-        cursor = connection.execute(columns, [str(file), count])
-        names = [column[0] for column in cursor.description or []]
-        return [
-            json.loads(json.dumps(dict(zip(names, row, strict=True)), default=lambda value: value.isoformat()))
-            for row in cursor.fetchall()
-        ]
 
 
 @contextmanager

@@ -105,7 +105,7 @@ def _partitions(scene: Scene, published: list[Published]) -> Iterator[Breach]:
         stamp = (partition.digest, source and (source.stat().st_mtime_ns, source.stat().st_size))
         if sound.get(partition.file) == stamp:
             continue
-        breaches = [*_content(partition), *(_against(source, partition) if source else ())]
+        breaches = list(_content(partition)) or list(_against(source, partition) if source else ())
         yield from breaches
         if not breaches:
             sound[partition.file] = stamp
