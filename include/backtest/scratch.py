@@ -18,8 +18,8 @@ from include.errors import Refused
 from include.lake.paths import checked_model, table_folder
 from include.settings import Settings
 from include.spec.definition import Definition
+from include.spec.formats import read_definition
 from include.spec.loader import find_definition
-from include.spec.yaml_reader import read_document
 from include.stack.postgres import Postgres
 
 _STORE: Final = "{store}/"
@@ -98,7 +98,7 @@ def with_changes(settings: Settings, model: str, changes: Iterable[str]) -> Sett
     folder = settings.home / "models"
     shutil.copytree(settings.models, folder, dirs_exist_ok=True)
     file = folder / f"{model}.yaml"
-    values = read_document(file).values
+    values = read_definition(file).values
     for keys, value in pairs:
         _set(values, keys, value)
     file.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")

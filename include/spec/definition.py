@@ -363,6 +363,9 @@ class Execution(Section):
 class Definition(Section):
     """One model: everything that Noria needs to run its whole life."""
 
+    format: int = Field(
+        1, ge=1, description="Format that the file is written in. Newer releases read older formats; the newest is 2."
+    )
     model: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Name of the model; also the file's name.")
     description: str = Field(description="What it predicts, in one sentence.")
     owner: str = Field(description="Who answers for it; the owner of its DAGs.")

@@ -9,8 +9,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from include.spec.definition import Definition
+from include.spec.formats import read_definition
 from include.spec.problems import DefinitionError
-from include.spec.yaml_reader import read_document
 
 _MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -30,6 +30,6 @@ def _read(folder: Path, name: str) -> Definition | None:
     if not _MODEL_NAME.fullmatch(name) or not path.is_file():
         return None
     try:
-        return Definition.model_validate(read_document(path).values)
+        return Definition.model_validate(read_definition(path).values)
     except (DefinitionError, ValidationError):
         return None

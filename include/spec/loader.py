@@ -12,10 +12,11 @@ from include.errors import Refused
 from include.settings import Settings
 from include.spec.checks import cross_check
 from include.spec.definition import Definition
+from include.spec.formats import read_definition
 from include.spec.lending import with_lenders
 from include.spec.problems import DefinitionError, Finding, Problem, choose, key_text
 from include.spec.schema_errors import findings_of
-from include.spec.yaml_reader import Document, read_document
+from include.spec.yaml_reader import Document
 
 __all__ = ["DefinitionError", "UnknownModel", "find_definition", "list_definitions", "load_definition"]
 
@@ -41,7 +42,7 @@ def load_definition(path: Path, *, expressions: bool = True) -> Definition:
         second). ``False`` is for processes that only need to know how a model's runs are arranged.
     :raises DefinitionError: with all problems of the file.
     """
-    document = read_document(path)
+    document = read_definition(path)
     try:
         definition = Definition.model_validate(document.values)
     except ValidationError as error:

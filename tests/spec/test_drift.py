@@ -37,7 +37,6 @@ def test_one_feature_and_one_window_are_drift_by_default(write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "key", "words"),
     [
-        ("psi: 0.2", "monitoring.drift.psi", "no such key"),
         ("least_change: 0", "monitoring.drift.least_change", "more than 0"),
         ("significance: 0.5", "monitoring.drift.significance", "0.2"),
         ("persistence: {of: 2, drifted: 3}", "monitoring.drift.persistence.drifted", "Write 2 or less"),

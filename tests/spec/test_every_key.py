@@ -22,6 +22,7 @@ WRONG: Final = [[]]
 
 #: What `VALID` does not say, for joined files and one XGBoost model.
 FILES: Final = """
+format: 2
 tags: [late]
 source:
   format: parquet
