@@ -8,6 +8,8 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
+from include.disk_faults import kernels_number
+
 # A broken file makes DuckDB raise almost anything; these, though, are faults of ours, and are not blamed on the data.
 FILE_FAULTS: Final = (duckdb.Error, pa.ArrowException, OSError)
 _OUR_FAULTS: Final = (
@@ -23,7 +25,9 @@ _OUR_FAULTS: Final = (
 
 def is_ours(error: Exception) -> bool:
     """Whether it is a fault of the program or the machine (such as a full disk), not of the file."""
-    return isinstance(error, _OUR_FAULTS) or (isinstance(error, OSError) and error.errno is not None)
+    if isinstance(error, _OUR_FAULTS) or (isinstance(error, OSError) and error.errno is not None):
+        return True
+    return kernels_number(error) is not None  # DuckDB spills, and tells of a full disk as of a file that it cannot read
 
 
 def cause(error: Exception) -> str:

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from include.disk_faults import disk_fault
 from include.errors import NoriaError, NothingToDo, Refused, TryAgain
 from include.settings import Settings
 from include.spec.definition import Definition
@@ -32,7 +33,7 @@ EXIT_CODES = f"""exit codes:
   1   a defect or a broken environment (traceback in the log)
   {Refused.exit_code}  refused: trying again cannot help
   {NothingToDo.exit_code}  nothing to do
-  {TryAgain.exit_code}  something outside is not ready: try again later"""
+  {TryAgain.exit_code}  something outside is not ready, or a disk is full or read-only: try again later"""
 _MODEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _NOISY_LOGGERS = ("alembic", "sqlalchemy.engine", "urllib3", "great_expectations", "git")
 
@@ -125,15 +126,21 @@ def _guarded(options: argparse.Namespace, settings: Settings) -> int:
     except NothingToDo as reason:
         log.info("%s: nothing to do after %.1f s: %s", options.step, time.monotonic() - started, reason)
         return reason.exit_code
-    except NoriaError as error:
-        log.error("%s %s after %.1f s: %s", options.step, _verb(error), time.monotonic() - started, error)
-        return error.exit_code
-    except Exception as error:
-        seconds = time.monotonic() - started
-        log.exception("%s broke after %.1f s: %s: %s", options.step, seconds, type(error).__name__, error)
-        return 1
+    except Exception as error:  # noqa: BLE001 - told with its traceback, unless it has a name
+        # A disk's fault is told as one, be it that a library has made something else of it, or we have.
+        told = error if isinstance(error, TryAgain) else disk_fault(error, settings) or error
+        return _told(told, options.step, time.monotonic() - started)
     log.info("%s of %s done in %.1f s", options.step, options.model, time.monotonic() - started)
     return 0
+
+
+def _told(error: Exception, step: str, seconds: float) -> int:
+    """Say how a step failed, in one line; a defect with its traceback. Returns the exit code."""
+    if isinstance(error, NoriaError):
+        log.error("%s %s after %.1f s: %s", step, _verb(error), seconds, error)
+        return error.exit_code
+    log.error("%s broke after %.1f s: %s: %s", step, seconds, type(error).__name__, error, exc_info=error)
+    return 1
 
 
 def _verb(error: NoriaError) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 from typing import Any
 
 from include.errors import NothingToDo, Refused, TryAgain
@@ -30,6 +31,8 @@ def run(call: StepCall) -> dict[str, Any]:
     for number in range(inputs.get("disk_mib", 0)):
         with open(f"{os.environ['TMPDIR']}/{number}", "wb") as file:
             file.write(bytes(2**20))
+    if "write_to" in inputs:
+        Path(inputs["write_to"]).write_text("x")
     for line in inputs.get("say", []):
         logging.getLogger("probe").warning(line)
         print(f"printed {line}", flush=True)

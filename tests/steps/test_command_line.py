@@ -87,6 +87,14 @@ def test_a_defect_shows_its_traceback_and_ends_with_one(tmp_path: Path) -> None:
     assert "index out of range" in done.stderr
 
 
+def test_a_full_disk_is_one_message_and_tried_again(tmp_path: Path) -> None:
+    done = run_probe(tmp_path, {"write_to": "/dev/full"})
+    assert done.returncode == 30
+    assert "cannot go on now" in done.stderr.splitlines()[-1]
+    assert "A disk is full" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
 def test_a_password_in_an_address_never_reaches_the_log(tmp_path: Path) -> None:
     url = "postgresql+psycopg2://noria:s3cr%2Fet@localhost/noria"
     for kind in ("refused", "defect"):

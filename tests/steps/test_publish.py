@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -84,6 +87,30 @@ def test_publish_can_be_repeated(stored_settings: Settings) -> None:
     second = line.step(publish.run, gate=gate)
     assert (first["changed"], second["changed"]) == (1, 0)
     assert first["version"] == second["version"]
+
+
+def test_the_same_backfill_twice_at_once_is_published_once(stored_settings: Settings) -> None:
+    for day in DAYS:
+        land(stored_settings, day)
+    first = Line(stored_settings)
+    lines = [first, copy.copy(first)]
+    together = threading.Barrier(2, timeout=30)
+
+    def run(line: Line) -> Document:
+        gate = line.gate(line.step(ingest.run, first=DAYS[0], last=DAYS[-1]))
+        together.wait()
+        published = line.step(publish.run, gate=gate)
+        features = line.gate(line.step(prepare.run, published=published))
+        together.wait()
+        return line.step(publish.run, gate=features)
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(run, lines))
+    assert sorted(output["changed"] for output in done) == [0, 3]
+    assert len({(output["version"], output["digest"], output["rows"]) for output in done}) == 1
+    for table in ("raw", "features"):
+        operations = [entry["operation"] for entry in LakeTable(lines[0].settings, "orders", table).open().history()]
+        assert len(operations) == 2, "one that makes the table, one that writes the rows"
 
 
 def test_the_audit_names_what_was_refused_and_what_is_missing(stored_settings: Settings) -> None:
