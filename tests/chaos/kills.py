@@ -16,7 +16,7 @@ from tests.chaos.victims import STEP, VICTIMS, kill
 from tests.chaos.works import WORKS, Conf, Work
 from tests.chaos.world import MODEL, World, finish_all
 
-_LIMIT = 400.0
+_LIMIT = 900.0
 
 
 @dataclass(frozen=True)

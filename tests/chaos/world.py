@@ -81,7 +81,7 @@ class World:
     @staticmethod
     def mend(line: Line) -> None:
         """`make up`, as a person does after something died."""
-        done = line.command("up", seconds=400)
+        done = line.command("up")
         assert done.returncode == 0, done.stdout + done.stderr
 
     def scene(self, answers: list[Answer] | None = None) -> Scene:
@@ -126,8 +126,9 @@ def settle(line: Line) -> None:
     first, last = WINDOW
     for family, conf in (("data", {"as_of": END, "first": first, "last": last}), ("train", {"as_of": END})):
         line.trigger(f"{MODEL}.{family}", "settle", conf)
-        assert line.finish(f"{MODEL}.{family}", "settle") == "success", line.tasks(f"{MODEL}.{family}", "settle")
-    wait(lambda: champion(line) is not None, 120, "the first version was never deployed")
+        state = line.finish(f"{MODEL}.{family}", "settle", 900)
+        assert state == "success", line.tasks(f"{MODEL}.{family}", "settle")
+    wait(lambda: champion(line) is not None, 300, "the first version was never deployed")
     finish_all(line)
 
 
@@ -140,7 +141,7 @@ def small(document: Document) -> None:
     document["deployment"] = {
         "stages": [{"canary": 30}, "champion"],
         "evidence": {"requests": 30, "timeout": "5m"},
-        "rollback": {"error_rate": 0.2, "added_ms": 1000},
+        "rollback": {"error_rate": 0.2, "added_ms": 1000, "prediction_shift": 2.0},
     }
 
 
