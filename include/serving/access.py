@@ -18,6 +18,7 @@ from include.serving.validation import RequestRefused
 Scope = Literal["predict", "admin"]
 _SCOPES: tuple[Scope, ...] = ("predict", "admin")
 _SHORTEST = 16
+_LONGEST_NAME = 63
 _BURST_SECONDS = 1.0
 _DOUBLE = struct.Struct("d")
 
@@ -34,7 +35,8 @@ class TokensUnusable(NoriaError):
         self.problem = problem
         super().__init__(
             f"The tokens in {path} (NORIA_SERVER_TOKENS) cannot be used: {problem}. Write JSON such as "
-            '{"predict": ["…"], "admin": ["…"]} with tokens of at least 16 characters.'
+            '{"predict": ["…", {"token": "…", "models": ["flight_delay"]}], "admin": ["…"]} '
+            "with tokens of at least 16 characters."
         )
 
 
@@ -50,15 +52,26 @@ class AccessRefused(RequestRefused):
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """The accepted tokens by scope; an admin token may do everything."""
+class Token:
+    """A token, and the models that it is for.
 
-    predict: tuple[bytes, ...] = field(repr=False)
-    admin: tuple[bytes, ...] = field(repr=False)
+    :param models: None for all.
+    """
+
+    secret: bytes = field(repr=False)
+    models: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The accepted tokens by scope; an admin token may do everything, to the models that it is for."""
+
+    predict: tuple[Token, ...]
+    admin: tuple[Token, ...]
 
     @classmethod
     def read(cls, path: Path) -> Tokens:
-        """From a JSON file ``{"predict": [...], "admin": [...]}``.
+        """From a JSON file ``{"predict": [...], "admin": [...]}``: tokens, or ``{"token": …, "models": [...]}``.
 
         :raises TokensUnusable: it cannot be read, or is something else.
         """
@@ -70,21 +83,25 @@ class Tokens:
             raise TokensUnusable(path, 'its keys must be "predict" and "admin"')
         return cls(*(_tokens(path, scope, document.get(scope, [])) for scope in _SCOPES))
 
-    def check(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Let a request pass that has a token of the scope.
+    def check(self, scope: Scope, model: str | None, headers: Mapping[bytes, bytes]) -> None:
+        """Let a request pass that has a token of the scope, for the model.
 
-        :raises AccessRefused: 401 without a known token, 403 with one of another scope.
+        :param model: the model that it is about; None if it is about all of them.
+        :raises AccessRefused: 401 without a known token, 403 with one of another scope or for other models.
         """
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
         if kind.lower() != b"bearer" or not given:
             raise _unknown("Send the header Authorization: Bearer with a token of this server.")
-        token = given.strip()
-        is_admin = _is_among(token, self.admin)
-        if is_admin or _is_among(token, self.predict):
-            if scope == "admin" and not is_admin:
-                raise AccessRefused(403, "This token may predict; this address asks for an admin token.", [])
-            return
-        raise _unknown("This token is not known to the server.")
+        secret = given.strip()
+        admin, predict = _named(secret, self.admin), _named(secret, self.predict)
+        token = admin or predict
+        if token is None:
+            raise _unknown("This token is not known to the server.")
+        if scope == "admin" and admin is None:
+            raise AccessRefused(403, "This token may predict; this address asks for an admin token.", [])
+        if token.models is not None and model not in token.models:
+            what = f"not for {_shown(model)}" if model is not None else "and this address is about all models"
+            raise AccessRefused(403, f"This token is for {', '.join(sorted(token.models))} only, {what}.", [])
 
 
 class Rate:
@@ -125,36 +142,53 @@ class Access:
         self._rate = rate
         self.is_open = tokens is None and rate is None
 
-    def check(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """Let a request pass.
+    def check(self, scope: Scope, model: str, headers: Mapping[bytes, bytes]) -> None:
+        """Let a request about a model pass.
 
         :raises AccessRefused: 401, 403 or 429.
         """
         if self._tokens is not None:
-            self._tokens.check(scope, headers)
+            self._tokens.check(scope, model, headers)
         if self._rate is not None:
             self._rate.check()
 
-    def check_token(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-        """The same without counting, for addresses that cost next to nothing.
+    def check_token(self, scope: Scope, model: str | None, headers: Mapping[bytes, bytes]) -> None:
+        """The same without counting, for addresses that cost next to nothing, and those about all models.
 
         :raises AccessRefused: 401 or 403.
         """
         if self._tokens is not None:
-            self._tokens.check(scope, headers)
+            self._tokens.check(scope, model, headers)
 
 
-def _tokens(path: Path, scope: str, values: object) -> tuple[bytes, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TokensUnusable(path, f'"{scope}" must be a list of texts')
-    if any(len(value) < _SHORTEST or not value.isascii() or " " in value for value in values):
+def _tokens(path: Path, scope: str, values: object) -> tuple[Token, ...]:
+    if not isinstance(values, list):
+        raise TokensUnusable(path, f'"{scope}" must be a list')
+    return tuple(_token(path, scope, value) for value in values)
+
+
+def _token(path: Path, scope: str, value: object) -> Token:
+    given = {"token": value} if isinstance(value, str) else value
+    if not isinstance(given, dict) or not set(given) <= {"token", "models"} or not isinstance(given.get("token"), str):
+        raise TokensUnusable(path, f'"{scope}" may hold texts, and objects with "token" and "models"')
+    secret, models = given["token"], given.get("models")
+    if len(secret) < _SHORTEST or not secret.isascii() or " " in secret:
         raise TokensUnusable(path, f'a token of "{scope}" is shorter than {_SHORTEST} plain characters')
-    return tuple(value.encode() for value in values)
+    if "models" not in given:
+        return Token(secret.encode())
+    if not isinstance(models, list) or not models or not all(isinstance(name, str) for name in models):
+        raise TokensUnusable(path, f'"models" of a token of "{scope}" must be a list of names, and not empty')
+    return Token(secret.encode(), frozenset(models))
 
 
-def _is_among(token: bytes, known: Iterable[bytes]) -> bool:
-    """Compares with all of them, each in constant time."""
-    return sum(hmac.compare_digest(token, other) for other in known) > 0
+def _named(secret: bytes, known: Iterable[Token]) -> Token | None:
+    """The token that was given. Compares with all of them, each in constant time."""
+    found = [token for token in known if hmac.compare_digest(secret, token.secret)]
+    return found[0] if found else None
+
+
+def _shown(model: str) -> str:
+    return model if len(model) <= _LONGEST_NAME and model.isidentifier() else "another"
 
 
 def _unknown(problem: str) -> AccessRefused:

@@ -59,3 +59,11 @@ def scope_of(path: str) -> Scope | None:
     if path == "/metrics" or path == "/models" or path.startswith("/models/"):
         return "admin"
     return "predict" if path.startswith("/v2/models/") else None
+
+
+def model_of(path: str) -> str | None:
+    """The model that an address of :func:`scope_of` is about; None if it is about all of them."""
+    match path.split("/"):
+        case ["", "models", model, *_] | ["", "v2", "models", model, *_]:
+            return model
+    return None

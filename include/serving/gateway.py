@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from include.serving import metrics
 from include.serving.access import Access, AccessRefused
-from include.serving.addresses import Address, resolve, scope_of
+from include.serving.addresses import Address, model_of, resolve, scope_of
 from include.serving.answers import new_request_id
 from include.serving.limits import Limits
 from include.serving.loaded import ModelFailed
@@ -142,7 +142,7 @@ class Gateway:
     async def _answer(self, visit: Visit) -> Encoded:
         address, headers = visit.address, visit.headers
         if not self._access.is_open:
-            self._access.check("predict" if address.version is None else "admin", headers)
+            self._access.check("predict" if address.version is None else "admin", address.model, headers)
         length = headers.get(b"content-length")
         if length is not None:
             check_length(length.decode("latin-1"), self._limits)
@@ -239,7 +239,7 @@ class Gateway:
         needed = scope_of(scope["path"])
         try:
             if needed is not None:
-                self._access.check_token(needed, headers)
+                self._access.check_token(needed, model_of(scope["path"]), headers)
         except AccessRefused as refused:
             encoded = ROWS.refuse(refused, request_id)
             head = [(b"content-type", encoded.content_type), *refused.headers]

@@ -368,7 +368,13 @@ class Definition(Section):
     )
     model: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Name of the model; also the file's name.")
     description: str = Field(description="What it predicts, in one sentence.")
-    owner: str = Field(description="Who answers for it; the owner of its DAGs.")
+    owner: str = Field(
+        description="The team that answers for it: the owner of its DAGs, and whoever may act on them where "
+        "[access is by teams](../../README.md#who-may-do-what)."
+    )
+    readers: list[str] = Field(
+        default_factory=list, description="Other teams that may look at its DAGs, runs, logs and results there."
+    )
     task: Task = Field(description="binary_classification, multiclass_classification or regression.")
     tags: list[str] = Field(default_factory=list, description="Tags of its DAGs.")
     source: Source = Field(description="Where the raw data comes from.")

@@ -77,9 +77,15 @@ def load_instance(home: Path) -> Instance | None:
     return _with_every_port(Instance(**document, processes=processes))
 
 
+def make_private(home: Path) -> None:
+    """Make the folder of a stack, for its owner only: logs, data and sockets in it are nobody else's business."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.chmod(0o700)
+
+
 def save_instance(home: Path, instance: Instance) -> None:
     """Write it atomically, readable by its owner only."""
-    home.mkdir(parents=True, exist_ok=True)
+    make_private(home)
     partial = _file(home).with_suffix(f".{os.getpid()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as handle:

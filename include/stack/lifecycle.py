@@ -17,7 +17,7 @@ from include.errors import NoriaError
 from include.registry.database import ensure_schema
 from include.settings import PROJECT, Settings
 from include.stack.environment import WAREHOUSE, Stack
-from include.stack.instance import Instance, load_instance, new_instance, save_instance, with_free_ports
+from include.stack.instance import Instance, load_instance, make_private, new_instance, save_instance, with_free_ports
 from include.stack.processes import is_alive, start, stop, wait_until_ready
 from include.stack.services import BIN, services
 
@@ -188,7 +188,7 @@ def _digest(content: bytes) -> str:
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
     """One start or stop at a time in a home."""
-    home.mkdir(parents=True, exist_ok=True)
+    make_private(home)
     with (home / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

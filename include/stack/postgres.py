@@ -11,6 +11,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -164,6 +165,8 @@ class Postgres:
                 os.chown(folder.parent, account.pw_uid, account.pw_gid)
                 os.chown(folder, account.pw_uid, account.pw_gid)
                 folder.chmod(0o700)
+            else:
+                _refuse_a_strangers(folder)
 
     def _call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         account = _system_user() if self.user else None
@@ -190,6 +193,16 @@ class Postgres:
         if done.returncode != 0:
             raise PostgresFailed(program, done.stderr + done.stdout)
         return done.stdout
+
+
+def _refuse_a_strangers(folder: Path) -> None:
+    """A folder that somebody else made first (its name in /tmp can be known) would let him answer for PostgreSQL.
+
+    :raises PostgresFailed: if it is not a folder of this user alone.
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PostgresFailed("initdb", f"{folder} is not a folder that this user alone can write to. Remove it.")
 
 
 def _shared_programs(wheel: Path) -> Path:

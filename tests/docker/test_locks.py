@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,39 @@ def asked_for(name: str) -> set[str]:
         elif words:
             found.add(words[0].partition("==")[0])
     return found
+
+
+INSTALLS = re.compile(
+    r"\bpip(?:3)?\"? (?:install|sync|download)\b|\buv (?:add|sync|run|tool)\b|\b(?:npm|pipx|conda|gem|cargo) install\b"
+)
+SCRIPTS = [PROJECT / "Makefile", PROJECT / ".ci" / "run", *DOCKER.glob("*.Dockerfile"), *DOCKER.rglob("*.sh")]
+
+
+def unlocked(text: str) -> list[str]:
+    """The commands of a script that install packages without demanding their hashes."""
+    commands = text.replace("\\\n", " ").splitlines()
+    return [line for line in commands if INSTALLS.search(line) and "--require-hashes" not in line]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_packages_are_only_installed_with_their_hashes(path: Path) -> None:
+    assert unlocked(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pip install requests",
+        '"$uv" pip install -r a.lock',
+        "RUN npm install left-pad",
+        "uv sync",
+        "pip install \\\n  x",
+    ],
+)
+def test_an_installation_without_hashes_is_noticed(line: str) -> None:
+    assert unlocked(line)
+
+
+def test_every_package_of_the_root_lock_has_a_hash(root: dict[tuple[str, str], frozenset[str]]) -> None:
+    assert len(root) > 200
+    assert [package for package, hashes in root.items() if not hashes] == []

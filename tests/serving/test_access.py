@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -88,6 +89,45 @@ async def test_only_an_admin_token_may_look_inside(guarded: httpx.AsyncClient, m
     assert (await guarded.request(method, path, headers=bearer(ADMIN), json=body)).status_code in {200, 503}
 
 
+ABOUT_ALL = {"/models", "/metrics"}
+MINE, MINE_ADMIN = "predict-for-m-0123", "admin-for-m-012345"
+
+
+@pytest.fixture
+def of_a_team(settings: Settings, tmp_path: Path) -> httpx.AsyncClient:
+    """A server with a team's two tokens, which are for the models m and n."""
+    of_team = {
+        name: [{"token": token, "models": ["m", "n"]}] for name, token in [("predict", MINE), ("admin", MINE_ADMIN)]
+    }
+    return asking(settings, Access(Tokens.read(tokens_file(tmp_path, of_team))))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("method", "path"), [*PREDICTING, *ADMINISTERING])
+async def test_a_teams_token_reaches_its_own_models_only(of_a_team: httpx.AsyncClient, method: str, path: str) -> None:
+    body = BODY if method == "POST" else None
+    token = MINE if (method, path) in PREDICTING else MINE_ADMIN
+    mine = await of_a_team.request(method, path, headers=bearer(token), json=body)
+    if path in ABOUT_ALL:
+        assert mine.status_code == 403
+        assert "this address is about all models" in mine.text
+        return
+    assert mine.status_code == 503  # the state is not known
+    theirs = await of_a_team.request(method, re.sub("/m(?=/|$)", "/theirs", path), headers=bearer(token), json=body)
+    assert theirs.status_code == 403
+    assert "This token is for m, n only, not for theirs." in theirs.text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "path", ["/models//predict", "/models/n%2F..%2Ftheirs/predict", "/models/%00/predict", "/models/m%20/predict"]
+)
+async def test_a_teams_token_is_not_stretched_by_strange_names(of_a_team: httpx.AsyncClient, path: str) -> None:
+    for ways in (path, path.replace("/predict", ""), "/v2" + path.replace("predict", "infer")):
+        answer = await of_a_team.post(ways, headers=bearer(MINE_ADMIN), json=BODY)
+        assert answer.status_code in {403, 404, 405}
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(("method", "path"), OPEN)
 async def test_health_and_documentation_are_open(guarded: httpx.AsyncClient, method: str, path: str) -> None:
@@ -104,6 +144,10 @@ async def test_health_and_documentation_are_open(guarded: httpx.AsyncClient, met
         {"predict": ["short"]},
         {"root": ["x" * 20]},
         {"admin": ["with a space in it"]},
+        {"predict": [{"token": "x" * 20, "models": []}]},
+        {"predict": [{"token": "x" * 20, "models": "m"}]},
+        {"predict": [{"token": "x" * 20, "model": ["m"]}]},
+        {"predict": [{"models": ["m"]}]},
     ],
 )
 def test_unusable_tokens_are_said_without_being_told(tmp_path: Path, document: object) -> None:

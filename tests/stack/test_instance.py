@@ -37,6 +37,13 @@ def test_it_is_read_back_as_it_was_written_and_only_its_owner_can_read_it(tmp_pa
     assert stat.S_IMODE((tmp_path / "home" / "stack.json").stat().st_mode) == 0o600
 
 
+def test_the_folder_of_a_stack_becomes_its_owners_only(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    save_instance(home, new_instance({}))
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
 def test_there_is_none_where_none_was_set_up(tmp_path: Path) -> None:
     assert load_instance(tmp_path) is None
 

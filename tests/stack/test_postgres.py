@@ -78,3 +78,21 @@ def test_an_empty_lock_file_after_a_crash_is_told_in_postgresqls_own_words(tmp_p
     finally:
         (postgres.data / "postmaster.pid").unlink(missing_ok=True)
         postgres.delete()
+
+
+@pytest.mark.parametrize("kind", ["writable by others", "a link", "a stranger's"])
+def test_a_folder_for_the_socket_that_somebody_else_could_have_made_is_refused(tmp_path: Path, kind: str) -> None:
+    server = Postgres(data=tmp_path / "postgres", programs=tmp_path, user=None)
+    server.data.mkdir()
+    if kind == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        server.socket.symlink_to(tmp_path / "elsewhere")
+    else:
+        server.socket.mkdir()
+        server.socket.chmod(0o777 if kind == "writable by others" else 0o700)
+    if kind == "a stranger's":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a folder away")
+        os.chown(server.socket, 65534, 65534)
+    with pytest.raises(PostgresFailed, match="not a folder that this user alone can write to"):
+        server.start()

@@ -1,0 +1,1 @@
+"""Who may see and do what in Airflow: the api-server's auth manager."""
