@@ -62,7 +62,8 @@ test-kubernetes: setup ## Steps in pods, serving, the whole life on a real clust
 test-load: setup ## The server under a minute of load, with workers killed and database and MLflow away
 	@NORIA_LOAD_SECONDS=60 $(BIN)/python -m pytest -q tests/serving/test_under_load.py
 
-lint: setup ## Style, types, arrows between rooms, reference page
+lint: setup ## Style, types, secrets, arrows between rooms, reference page
+	@.ci/secrets
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
