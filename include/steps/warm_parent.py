@@ -44,6 +44,8 @@ _LIBRARIES: Final = (
     *("xgboost", "sklearn.linear_model", "scipy.sparse", "threadpoolctl", "psycopg2"),
     *("mlflow", "mlflow.pyfunc", "mlflow.tracking", "mlflow.artifacts", "mlflow.models", "requests"),
 )
+_REVISIONS: Final = ".revisions."
+"""What alembic runs, which cannot be imported without it."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _LONG_LIFE: Final = 60.0
 _HANDSHAKE_SECONDS: Final = 5.0
@@ -121,7 +123,7 @@ def import_all() -> None:
     for room in _ROOMS:
         package = importlib.import_module(f"include.{room}")
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not found.name.endswith(("__main__", "_main")):
+            if not found.name.endswith(("__main__", "_main")) and _REVISIONS not in found.name:
                 importlib.import_module(found.name)
 
 
