@@ -26,6 +26,10 @@ class Case:
     run: Callable[[World, random.Random], str]
 
 
+class MeansLacking(Exception):
+    """This machine cannot do the fault, so the case says nothing and is not counted as held; carries why."""
+
+
 @dataclass(frozen=True)
 class Breach:
     """An invariant that does not hold.
