@@ -24,6 +24,10 @@ _DEFAULT_SERVER = "http://127.0.0.1:8090"
 _SCHEME = "s3://"
 CONNECTION_PREFIX = "NORIA_CONNECTION_"
 DRAFT_FROM = "NORIA_DRAFT_FROM"
+SIGNING_KEY = "NORIA_SIGNING_KEY"
+TRUSTED_KEYS = "NORIA_TRUSTED_KEYS"
+PEM = "-----BEGIN "
+"""What a key begins with that is given itself, not by the name of its file."""
 _YES = frozenset({"1", "true", "yes", "on"})
 
 
@@ -171,6 +175,10 @@ class Settings:
         that share a store must share it. Without it each home makes its own.
     :param connections: ids of connections with the SQLAlchemy URLs of the databases that sources read
         (``NORIA_CONNECTION_<ID>``); they may hold passwords, so they are never printed.
+    :param signing_key: the private key that signs versions when they are registered (``NORIA_SIGNING_KEY``): name of a
+        PEM file, or the PEM itself, so it is never printed. Only the step register is given it.
+    :param trusted_keys: the public keys by which versions are believed (``NORIA_TRUSTED_KEYS``): name of a PEM file
+        with one or more, or the PEM itself. Without it no signature is asked for.
     """
 
     home: Path
@@ -188,6 +196,8 @@ class Settings:
     bucket: Bucket | None = None
     step_mode: str = "local"
     connections: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    signing_key: str | None = field(default=None, repr=False)
+    trusted_keys: str | None = None
 
     @property
     def store_address(self) -> str:
@@ -234,6 +244,8 @@ class Settings:
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,
             hashing_key=Path(key).absolute() if (key := env.get("NORIA_HASHING_KEY")) else None,
             connections=_connections(env),
+            signing_key=_key(env.get(SIGNING_KEY)),
+            trusted_keys=_key(env.get(TRUSTED_KEYS)),
         )
 
 
@@ -252,6 +264,13 @@ def draft_from(environment: Mapping[str, str] | None = None) -> str | None:
 def _connections(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     names = [name for name in env if name.startswith(CONNECTION_PREFIX)]
     return tuple(sorted((name.removeprefix(CONNECTION_PREFIX).lower(), env[name]) for name in names))
+
+
+def _key(value: str | None) -> str | None:
+    """A key's PEM, or the whole name of its file."""
+    if not value or value.lstrip().startswith(PEM):
+        return value or None
+    return str(Path(value).absolute())
 
 
 def _is_address(store: str) -> bool:

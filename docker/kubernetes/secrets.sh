@@ -2,8 +2,8 @@
 # secrets.sh NAMESPACE [--database-host HOST] [--mlflow-host HOST] [--server-host HOST]
 #
 # Makes the Secrets of an environment whose PostgreSQL is the cluster's own, with random values, in NAMESPACE (PostgreSQL,
-# MLflow, inference server), NAMESPACE-steps and NAMESPACE-airflow. A Secret that is there is kept as it is, so it can be
-# run again. Nothing secret is printed, written to a file or seen in the list of processes.
+# MLflow, inference server), NAMESPACE-steps and NAMESPACE-airflow, and the pair of keys of signed versions. A Secret that
+# is there is kept as it is, so it can be run again. Nothing secret is printed, written to a file or seen in the list of processes.
 set -euo pipefail
 services=${1:?usage: secrets.sh NAMESPACE [--database-host HOST] [--mlflow-host HOST] [--server-host HOST]}
 shift
@@ -54,6 +54,18 @@ if ! is_there "$services" noria-serving; then
     @hashing.key "$(openssl rand -base64 32)"
 fi
 token=$(field "$services" noria-serving admin_token)
+
+# The private key is where Airflow registers versions, and nowhere else; everybody else checks with its public half.
+if ! is_there "$airflow" noria-signing; then
+  private=$(openssl genpkey -algorithm ed25519)
+  secret "$airflow" noria-signing signing.pem "$private"
+fi
+
+trusted=$(field "$airflow" noria-signing signing.pem | openssl pkey -pubout)
+for namespace in "$services" "$steps" "$airflow"; do
+  is_there "$namespace" noria-trusted-keys ||
+    secret "$namespace" noria-trusted-keys NORIA_TRUSTED_KEYS "$trusted"
+done
 
 is_there "$services" noria-exporter ||
   secret "$services" noria-exporter database_url "$(ours noria)" airflow_database_url "$(ours airflow)"

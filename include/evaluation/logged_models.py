@@ -14,7 +14,7 @@ import pandas as pd
 from include.errors import NoriaError, Refused, TryAgain
 from include.evaluation.scoring import Floats
 from include.lake.class_columns import PROBABILITY_PREFIX, padded, probability_columns
-from include.training.package import artifact_digest
+from include.training.package import artifact_digest, open_package
 
 Predict = Callable[[pd.DataFrame], Floats]
 
@@ -82,7 +82,7 @@ def load_model(directory: Path, *, whose: str, classes: Sequence[str] = ()) -> P
 
     def predict(rows: pd.DataFrame) -> Floats:
         try:
-            answer = model.predict(rows)
+            answer = model.predict(None, rows)
         except Exception as error:
             raise ModelIncompatible(whose, f"{type(error).__name__}: {error}") from error
         return _as_array(answer, whose, len(rows), classes)
@@ -117,10 +117,8 @@ def _download(tracking_url: str, whose: str, model_uri: str, folder: Path) -> Pa
 
 
 def _load(directory: Path, whose: str) -> Any:
-    import mlflow.pyfunc
-
     try:
-        return mlflow.pyfunc.load_model(str(directory))
+        return open_package(directory)
     except Exception as error:
         raise ModelBroken(whose, f"it does not load ({type(error).__name__}: {error})") from error
 

@@ -1,4 +1,4 @@
-"""The registry's command line: ``python -m include.registry history|at|rollback|bar|lift-bar|deliver <model>``."""
+"""The registry's command line: ``python -m include.registry <command> <model>``; ``--help`` names the commands."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from include.errors import NoriaError, Refused
 from include.registry import outbox, state, versions
 from include.registry.ledger import LedgerEntry
 from include.registry.roles import CHALLENGER_ROLES
+from include.registry.signing_commands import SIGNING, add_signing, run_signing
 from include.settings import Settings
 
 _SHORT = 160
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         if name in {"rollback", "bar", "lift-bar"}:
             command.add_argument("--reason", required=True)
             command.add_argument("--actor", default=_user(), help="who does it (default: the user of this shell)")
+    add_signing(commands)
     return parser
 
 
@@ -131,6 +133,8 @@ def _bar(settings: Settings, options: argparse.Namespace) -> str:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> list[str]:
+    if options.command in SIGNING:
+        return run_signing(settings, options)
     if options.command == "history":
         return _history(settings, options.model, full=options.full)
     if options.command == "at":

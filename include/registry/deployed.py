@@ -6,40 +6,38 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Label, literal_column, select, tuple_
 
 from include.registry import database
 from include.registry.roles import CHALLENGER_ROLES
+from include.registry.signing import SignedVersion
 from include.registry.tables import deployment, deployment_state, model_version
 from include.settings import Settings
 
+_ROW_MARK: Label[str] = literal_column("model_version.xmin::text").label("mark")
+"""PostgreSQL's own: the transaction that last wrote the row."""
+_NOT_OF_THE_VERSION = frozenset({"model_revision", "retired_at", "mark"})
+
+Decisions = dict[tuple[str, int], tuple[str, dict[str, Any]]]
+"""What was decided on a version, by model and number, beside the mark of its row at that time."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class DeployedVersion:
+class DeployedVersion(SignedVersion):
     """A version and the role that it holds in production.
 
     :param share: part of the entities that it answers, 0 to 1; the champion answers what no challenger does.
     :param since: when it took the role with this share.
     :param revision: the model's revision at which it took the role.
-    :param threshold: its own, if one was found for it.
     :param plan: what a challenger's stage asks for (:mod:`include.registry.plans`); else empty.
     :param until: deadline of a challenger's stage.
     :param deployment: name of the deployment that a challenger belongs to.
     """
 
-    model: str
     role: str
-    version: int
     share: float
     since: datetime
     revision: int
-    fingerprint: str
-    run_id: str
-    as_of: datetime
-    artifact_digest: str
-    model_uri: str
-    windows: dict[str, Any]
-    threshold: float | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     until: datetime | None = None
     deployment: str | None = None
@@ -99,10 +97,13 @@ def state_in(connection: Connection, model: str) -> ModelState | None:
     return _read(connection, model).get(model)
 
 
-def read_states(settings: Settings, engine: Engine | None = None) -> dict[str, ModelState]:
-    """The state of every model that was ever deployed, by name, in one query.
+def read_states(
+    settings: Settings, engine: Engine | None = None, decisions: Decisions | None = None
+) -> dict[str, ModelState]:
+    """The state of every model that was ever deployed, by name.
 
     :param engine: an engine to reuse, for a caller that asks every second.
+    :param decisions: what such a caller keeps between two calls: only what is new or changed is read again.
     :raises DatabaseAway: the database cannot be reached.
     """
     if engine is None:
@@ -110,28 +111,46 @@ def read_states(settings: Settings, engine: Engine | None = None) -> dict[str, M
             return _read(connection)
     database.ensure_schema(settings.database_url)
     with database.speaking(settings.database_url), engine.connect() as connection:
-        return _read(connection)
+        return _read(connection, decisions=decisions)
 
 
-def _read(connection: Connection, model: str | None = None) -> dict[str, ModelState]:
+def _read(
+    connection: Connection, model: str | None = None, *, decisions: Decisions | None = None
+) -> dict[str, ModelState]:
     state, version = deployment_state.c, model_version.c
     query = select(
         deployment.c.model, deployment.c.revision.label("model_revision"), deployment.c.retired_at,
         state.role, state.share, state.since, state.revision, state.plan, state.until, state.deployment,
         version.version, version.fingerprint, version.run_id, version.as_of, version.artifact_digest,
-        version.model_uri, version.windows, version.decision["threshold"].as_float().label("threshold"),
+        version.model_uri, version.windows, version.signature, version.signer, _ROW_MARK,
     ).select_from(
         deployment.outerjoin(deployment_state, deployment.c.model == state.model).outerjoin(
             model_version, (version.model == state.model) & (version.version == state.version)
         )
     )  # fmt: skip
+    rows = connection.execute(query if model is None else query.where(deployment.c.model == model)).all()
+    decisions = {} if decisions is None else decisions
+    _read_decisions(connection, decisions, {(row.model, row.version): row.mark for row in rows if row.role is not None})
     states: dict[str, ModelState] = {}
-    for row in connection.execute(query if model is None else query.where(deployment.c.model == model)):
+    for row in rows:
         name = row.model
         found = states.setdefault(
             name, ModelState(model=name, revision=row.model_revision, retired_at=row.retired_at, roles={})
         )
         if row.role is not None:
-            values = {key: value for key, value in row._mapping.items() if key not in {"model_revision", "retired_at"}}
-            found.roles[row.role] = DeployedVersion(**{**values, "plan": row.plan or {}})
+            values = {key: value for key, value in row._mapping.items() if key not in _NOT_OF_THE_VERSION}
+            values |= {"plan": row.plan or {}, "decision": decisions[name, row.version][1]}
+            found.roles[row.role] = DeployedVersion(**values)
     return states
+
+
+def _read_decisions(connection: Connection, known: Decisions, marks: dict[tuple[str, int], str]) -> None:
+    """Bring what is known of decisions, which are long, to these versions as they are now."""
+    for gone in known.keys() - marks.keys():
+        del known[gone]
+    wanted = [key for key, mark in marks.items() if key not in known or known[key][0] != mark]
+    if wanted:
+        version = model_version.c
+        query = select(version.model, version.version, version.decision, _ROW_MARK)
+        for row in connection.execute(query.where(tuple_(version.model, version.version).in_(wanted))):
+            known[row.model, row.version] = row.mark, row.decision

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Number of the newest revision in ``revisions/``, which makes what is described here; a change here is a new one."""
 
 CHANNEL = "noria_deployment"
@@ -55,9 +55,13 @@ model_version = Table(
     Column("windows", JSONB, nullable=False),
     Column("decision", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("signature", Text),
+    Column("signer", Text),
     UniqueConstraint("model", "fingerprint", name="model_version_fingerprint"),
     CheckConstraint("status IN ('registered', 'barred', 'retired')", name="model_version_status"),
 )
+
+"""``signature`` is over everything but status and times (:mod:`include.registry.signing`), by the key ``signer``."""
 
 deployment = Table(
     "deployment",

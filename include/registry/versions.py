@@ -13,10 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from include.errors import NoriaError, Refused
 from include.registry import database, ledger
 from include.registry.mlflow_client import TrackingAway, connect, summary
+from include.registry.signing import SignedVersion, sign
+from include.registry.signing_keys import private_key
 from include.registry.tables import model_version
 from include.settings import Settings
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from mlflow.tracking import MlflowClient
 
 FINGERPRINT_TAG = "noria.fingerprint"
@@ -48,34 +51,14 @@ class RegistriesDisagree(NoriaError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelVersion:
+class ModelVersion(SignedVersion):
     """A registered version of a model.
 
-    :param version: its number, the same in MLflow.
-    :param fingerprint: what it was made from; two versions never share one.
-    :param artifact_digest: digest of the packaged model's files.
-    :param model_uri: where MLflow keeps the packaged model.
     :param status: registered, barred or retired.
-    :param windows: the training windows, as ISO 8601 texts.
-    :param decision: the output of the step decide.
     """
 
-    model: str
-    version: int
-    fingerprint: str
-    run_id: str
-    as_of: datetime
-    artifact_digest: str
-    model_uri: str
     status: str
-    windows: dict[str, Any]
-    decision: dict[str, Any]
     created_at: datetime
-
-    @property
-    def threshold(self) -> float | None:
-        """Its own threshold, if one was found for it."""
-        return self.decision.get("threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +94,14 @@ def list_versions(settings: Settings, model: str) -> list[ModelVersion]:
         return [ModelVersion(**row._mapping) for row in connection.execute(query)]
 
 
-def read_version(connection: Connection, model: str, version: int) -> ModelVersion:
+def read_version(connection: Connection, model: str, version: int, *, lock: bool = False) -> ModelVersion:
     """One version by its number, in the caller's transaction.
 
+    :param lock: keep others from changing its row until the transaction ends.
     :raises VersionUnknown: there is none.
     """
     query = select(model_version).where(model_version.c.model == model, model_version.c.version == version)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise VersionUnknown(model, version)
     return ModelVersion(**row._mapping)
@@ -129,6 +113,19 @@ def set_status(connection: Connection, model: str, version: int, status: str) ->
         model_version.update()
         .where(model_version.c.model == model, model_version.c.version == version)
         .values(status=status)
+    )
+
+
+def set_signature(connection: Connection, version: ModelVersion, key: Ed25519PrivateKey) -> None:
+    """Sign a version in the caller's transaction.
+
+    :param version: as the database gave it back: in JSON some numbers and texts are not what was put in.
+    """
+    row = model_version.c
+    connection.execute(
+        model_version.update()
+        .where(row.model == version.model, row.version == version.version)
+        .values(sign(version, key))
     )
 
 
@@ -154,12 +151,16 @@ def register_version(
     :param tags: more tags for MLflow's version, such as digests.
     :raises TrackingAway: MLflow cannot be reached; nothing is registered in our table.
     :raises DatabaseAway: the database cannot be reached.
+    :raises SigningKeyMissing: versions must be signed here, and there is no key; nothing is registered.
+    :raises KeyUnusable: the key cannot be used.
+    :raises SigningKeyUntrusted: nobody would believe it.
     """
     with database.transaction(settings.database_url) as connection:
         database.lock_until_commit(connection, "register", model)
         known = _by_fingerprint(connection, model, fingerprint)
         if known is not None:
             return Registered(version=known, reused=True)
+        key = private_key(settings)
         all_tags = {
             **(tags or {}),
             FINGERPRINT_TAG: fingerprint,
@@ -182,6 +183,8 @@ def register_version(
             "decision": dict(decision or {}),
         }
         _insert(connection, model, number, values)
+        if key is not None:
+            set_signature(connection, read_version(connection, model, number), key)
         return Registered(version=read_version(connection, model, number), reused=False)
 
 

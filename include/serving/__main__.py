@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from include.errors import NoriaError
+from include.registry.signing_keys import trusted_keys
 from include.serving.access import Access, Rate, Tokens
 from include.serving.limits import Limits
 from include.serving.request_log.hashing import Hashing
@@ -37,9 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             Tokens.read(settings.server_tokens) if settings.server_tokens else None,
             Rate(limits.rate) if limits.rate else None,
         )
-        fixed = FixedSource(options.deployment) if options.deployment else None
+        fixed = FixedSource(options.deployment, settings) if options.deployment else None
         if settings.hashing_key is not None:
             Hashing.of(settings)  # said once and here, not by every worker
+        trusted_keys(settings)
         hold_signals()  # whoever can connect can also count on an orderly end
         listener = listen(options.host, options.port)
     except NoriaError as error:

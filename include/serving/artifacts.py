@@ -15,6 +15,7 @@ from pathlib import Path
 from include.errors import NoriaError
 from include.registry.deployed import DeployedVersion
 from include.registry.mlflow_client import connect, summary
+from include.registry.signing import check
 from include.serving.loaded import LoadedModel, load_packaged
 from include.settings import Settings
 
@@ -52,7 +53,9 @@ class ArtifactCache:
         :raises ArtifactAway: MLflow does not give it now.
         :raises ArtifactCorrupt: its digest is not the registered one.
         :raises ArtifactUnloadable: it does not load.
+        :raises VersionUntrusted: it is not signed as it should be.
         """
+        check(self._settings, deployed)
         directory = self._directory(deployed)
         with _alone(directory):
             if directory.exists() and digest_of(directory) != deployed.artifact_digest:
@@ -119,7 +122,9 @@ def download(settings: Settings, deployed: DeployedVersion, part: Path) -> Path:
 
     :raises ArtifactAway: MLflow does not give it now.
     :raises ArtifactCorrupt: its digest is not the registered one.
+    :raises VersionUntrusted: it is not signed as it should be.
     """
+    check(settings, deployed)
     found = _fetch(settings, deployed, part)
     digest = digest_of(found)
     if digest != deployed.artifact_digest:

@@ -234,7 +234,7 @@ class Follower:
             self._not_loaded(version, error)
             raise
         self._put(model)
-        self._source.prune(version.model, {key[1:] for key in self._needed(version.model)})
+        self._source.prune(version.model, {key[1:3] for key in self._needed(version.model)})
         return model
 
     def _needed(self, model: str) -> set[Key]:

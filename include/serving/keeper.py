@@ -21,7 +21,7 @@ import orjson
 
 from include.errors import NoriaError
 from include.registry import database
-from include.registry.deployed import ModelState, read_states
+from include.registry.deployed import Decisions, ModelState, read_states
 from include.registry.outbox import deliver
 from include.registry.roles import CHALLENGER_ROLES
 from include.serving import metrics
@@ -60,6 +60,7 @@ class Keeper:
         self._board = board
         self._scorer = scorer
         self._engine = database.create(settings.database_url, pooled=True)
+        self._decisions: Decisions = {}
         self._memory = StateFile(settings.home / "serving")
         self._ended = threading.Event()
         self._states: dict[str, ModelState] = {}
@@ -112,7 +113,7 @@ class Keeper:
 
     def _follow(self) -> None:
         try:
-            self._states = read_states(self._settings, self._engine)
+            self._states = read_states(self._settings, self._engine, self._decisions)
         except NoriaError:
             if not self._states:
                 self._states = self._memory.read() or {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from include.registry.deployed import DeployedVersion
 from include.serving.past_file import groups_of
@@ -21,7 +20,6 @@ _INLINE_SECONDS = 0.002
 _FIRST_ROW_SECONDS = 1e-5
 _SLOW_SECONDS = 0.005
 _PENALTY, _TOO_SLOW, _WORST = 5, 15, 50
-_ONE_AT_A_TIME: Final = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -184,12 +182,7 @@ class LoadedModel:
 
 
 def load_packaged(directory: Path) -> Any:
-    """The packaged model's object, from code and files of the artifact; nothing of our source tree takes part.
+    """The packaged model's object, from code and files of the artifact; nothing of our source tree takes part."""
+    from include.training.package import open_package
 
-    One at a time: MLflow hands the model from its code to its caller through one global variable, in which two threads
-    would take each other's.
-    """
-    import mlflow.pyfunc
-
-    with _ONE_AT_A_TIME:
-        return mlflow.pyfunc.load_model(str(directory)).unwrap_python_model()
+    return open_package(directory)

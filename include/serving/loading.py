@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from include.registry.deployed import DeployedVersion
 from include.registry.mlflow_client import summary
+from include.registry.signing import VersionUntrusted
 from include.serving.artifacts import ArtifactCorrupt, ArtifactUnloadable
 from include.serving.loaded import LoadedModel
 from include.serving.models_cache import Key, key_of
@@ -23,7 +24,12 @@ NOW = -1
 
 _THREADS = 3
 _LONGEST_PAUSE = 60.0
-_PROBLEMS: dict[type[BaseException], Problem] = {ArtifactCorrupt: "corrupt", ArtifactUnloadable: "unloadable"}
+_PROBLEMS: dict[type[BaseException], Problem] = {
+    ArtifactCorrupt: "corrupt",
+    ArtifactUnloadable: "unloadable",
+    VersionUntrusted: "untrusted",
+}
+_AWAY: Problem = "away"
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +70,7 @@ class Failures:
         """Remember a failure."""
         old = self._failures.get(key)
         pause = min(old.pause * 2, _LONGEST_PAUSE) if old else self._pause
-        problem = _PROBLEMS.get(type(error), "away")
+        problem = next((problem for kind, problem in _PROBLEMS.items() if isinstance(error, kind)), _AWAY)
         failure = Failure(summary(error), problem, time.monotonic() + pause, pause)
         self._failures[key] = failure
         _log.warning("%s version %s is not in memory (next try in %.0f s): %s", *key[:2], pause, failure.error)

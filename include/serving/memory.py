@@ -93,6 +93,9 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 
 def _version(kept: Mapping[str, Any]) -> DeployedVersion:
+    if "threshold" in kept:  # as it was written before a version was kept with its whole decision
+        kept = {**kept, "decision": {"threshold": kept["threshold"]}}
+        del kept["threshold"]
     times = {key: datetime.fromisoformat(kept[key]) for key in ("since", "as_of", "until") if kept.get(key) is not None}
     return DeployedVersion(**{**kept, **times})
 

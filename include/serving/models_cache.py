@@ -9,8 +9,8 @@ from typing import Final
 from include.registry.deployed import DeployedVersion
 from include.serving.loaded import LoadedModel
 
-Key = tuple[str, int, str]
-"""Model, version and artifact digest."""
+Key = tuple[str, int, str, str]
+"""Model, version, artifact digest, and the mark of all that is signed: what was changed is loaded and checked anew."""
 
 Rank = Callable[[Key], int]
 """How much a version is needed: the lowest rank leaves first."""
@@ -21,7 +21,7 @@ SPARE: Final = 0
 
 def key_of(version: DeployedVersion) -> Key:
     """The name of a version in memory."""
-    return version.model, version.version, version.artifact_digest
+    return version.model, version.version, version.artifact_digest, version.mark
 
 
 class ModelsCache:

@@ -63,6 +63,7 @@ def package(settings: Settings, model: str, version: int | None, folder: Path, *
     :raises Refused: the folder holds something, there is no such version or no champion, or the version is barred.
     :raises ArtifactAway: MLflow does not give the files.
     :raises ArtifactCorrupt: MLflow's files are not what was registered.
+    :raises VersionUntrusted: the version is not signed as it should be.
     :raises DatabaseAway: the database cannot be reached.
     """
     if not _BASE.fullmatch(base):
@@ -109,6 +110,9 @@ def _as_champion(found: ModelVersion) -> DeployedVersion:
         artifact_digest=found.artifact_digest,
         model_uri=found.model_uri,
         windows=found.windows,
+        decision=found.decision,
+        signature=found.signature,
+        signer=found.signer,
     )
 
 

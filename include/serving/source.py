@@ -12,7 +12,8 @@ from typing import Final, Protocol
 
 from include.errors import Refused
 from include.registry import database
-from include.registry.deployed import DeployedVersion, ModelState, read_states
+from include.registry.deployed import Decisions, DeployedVersion, ModelState, read_states
+from include.registry.signing import check
 from include.serving.artifacts import ArtifactAway, ArtifactCache, ArtifactCorrupt, digest_of, folder_of, load_from
 from include.serving.loaded import LoadedModel
 from include.serving.memory import states_of
@@ -32,7 +33,7 @@ class Source(Protocol):
         """
 
     def load(self, deployed: DeployedVersion) -> LoadedModel:
-        """A version, with its digest verified.
+        """A version, with its signature and digest verified.
 
         :raises NoriaError: it cannot be had, is not what was registered, or does not load.
         """
@@ -56,13 +57,14 @@ class RegistrySource(ArtifactCache):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._engine = database.create(settings.database_url, pooled=True)
+        self._decisions: Decisions = {}
 
     def states(self) -> dict[str, ModelState]:
         """The state as the database has it now.
 
         :raises DatabaseAway: the database cannot be reached.
         """
-        return read_states(self._settings, self._engine)
+        return read_states(self._settings, self._engine, self._decisions)
 
     def close(self) -> None:
         """Close the connection."""
@@ -84,11 +86,13 @@ class FixedSource:
     """A folder with ``deployment.json`` and ``models/<model>/<version>-<digest>``, which may be read-only.
 
     :param folder: of the deployment.
+    :param settings: which keys are believed.
     :raises FixedDeploymentUnusable: it is none.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder = folder
+        self._settings = settings
         self._states = _read(folder)
 
     def states(self) -> dict[str, ModelState]:
@@ -101,7 +105,9 @@ class FixedSource:
         :raises ArtifactAway: it is not in the folder.
         :raises ArtifactCorrupt: its digest is not the registered one.
         :raises ArtifactUnloadable: it does not load.
+        :raises VersionUntrusted: it is not signed as it should be.
         """
+        check(self._settings, deployed)
         directory = self._directory(deployed)
         if not directory.is_dir():
             raise ArtifactAway(f"{deployed.model} version {deployed.version} is not in {directory}. Package it again.")

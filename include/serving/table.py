@@ -15,7 +15,7 @@ from include.serving.routing import threshold
 Status = Literal["serving", "loading", "stale", "failed", "on demand", "none", "retired"]
 RoleStatus = Literal["serving", "loading", "failed", "on demand"]
 _ANSWERS = frozenset({"serving", "stale", "on demand"})
-Problem = Literal["away", "corrupt", "unloadable"]
+Problem = Literal["away", "corrupt", "unloadable", "untrusted"]
 
 CHALLENGING = ("canary", "ab", "shadow", "candidate")
 """Roles of a challenger; a model has at most one of them at a time."""
@@ -109,8 +109,8 @@ class Served:
     def status(self) -> Status:
         """What callers may expect.
 
-        serving; loading, failed: nothing answers (yet); stale: an older version still answers; on demand: the first
-        request loads it; none: no champion; retired.
+        serving; loading, failed: nothing answers (yet); stale: an older version still answers, or the same one as
+        it was before its row was changed; on demand: the first request loads it; none: no champion; retired.
         """
         if self.state.retired_at is not None:
             return "retired"
@@ -119,7 +119,7 @@ class Served:
             return "none"
         if self.loaded is None:
             return champion.status
-        return "serving" if self.loaded.deployed.version == self.wanted else "stale"
+        return "serving" if self.loaded.deployed.version == self.wanted and champion.error is None else "stale"
 
     @cached_property
     def challenger(self) -> Challenger | None:

@@ -48,8 +48,8 @@ class VersionNotServed(NoriaError):
     """The server answers, but does not hold the version.
 
     :param found: what it says of the version, or of the model if it does not know the version.
-    :param problem: what the server says: ``corrupt`` and ``unloadable`` are the version's fault, ``away`` is MLflow's,
-        None means that it is late.
+    :param problem: what the server says: ``corrupt``, ``unloadable`` and ``untrusted`` are the version's fault,
+        ``away`` is MLflow's, None means that it is late.
     """
 
     def __init__(self, url: str, model: str, version: int, seconds: float, found: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ class LiveServer:
             if any(one["status"] == "serving" for one in held):
                 return
             problem = held[0]["problem"] if held else None
-            if time.monotonic() >= self._deadline or problem == "corrupt":
+            if time.monotonic() >= self._deadline or problem in {"corrupt", "untrusted"}:
                 said = {**found, **(held[0] if held else {"problem": None})}
                 raise VersionNotServed(self._url, self._model, version, self._seconds, said)
 

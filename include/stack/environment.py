@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 
-from include.settings import PROJECT, Settings, connection_variable
+from include.settings import PROJECT, SIGNING_KEY, TRUSTED_KEYS, Settings, connection_variable
 from include.stack.instance import Instance
+from include.stack.keys import with_keys
 from include.stack.postgres import Postgres
 from include.steps.environment import QUIET
 
@@ -40,7 +41,7 @@ class Stack:
         if settings.step_mode == "kubernetes":
             return cls(settings=settings, instance=instance, postgres=postgres)
         located = replace(
-            settings,
+            with_keys(settings),
             database_url=postgres.url("noria"),
             tracking_url=f"http://127.0.0.1:{instance.ports['mlflow']}",
             server_url=f"http://127.0.0.1:{instance.ports['server']}",
@@ -90,6 +91,8 @@ class Stack:
             "NORIA_SERVER_URL": settings.server_url,
             "NORIA_STEP_MODE": settings.step_mode,
             **({"NORIA_SERVER_TOKEN": settings.server_token} if settings.server_token else {}),
+            **({SIGNING_KEY: settings.signing_key} if settings.signing_key else {}),
+            **({TRUSTED_KEYS: settings.trusted_keys} if settings.trusted_keys else {}),
             **{connection_variable(name): url for name, url in settings.connections},
         }
 

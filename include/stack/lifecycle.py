@@ -18,6 +18,7 @@ from include.registry.database import ensure_schema
 from include.settings import PROJECT, Settings
 from include.stack.environment import WAREHOUSE, Stack
 from include.stack.instance import Instance, load_instance, make_private, new_instance, save_instance, with_free_ports
+from include.stack.keys import ensure_keys, sign_earlier_versions
 from include.stack.processes import is_alive, start, stop, wait_until_ready
 from include.stack.services import BIN, services
 
@@ -43,6 +44,7 @@ def up(settings: Settings, say: Say) -> Stack:
         instance = load_instance(settings.home) or new_instance(os.environ)
         save_instance(settings.home, instance)
         stack = Stack.of(settings, instance)
+        ensure_keys(stack.settings)
         say("Starting PostgreSQL")
         stack.postgres.start()
         _prepare_databases(stack, say)
@@ -50,7 +52,9 @@ def up(settings: Settings, say: Say) -> Stack:
             stack = _stop_services(stack, keep="server")
         if not any(is_alive(identity) for identity in stack.instance.processes.values()):
             stack = _move_to_free_ports(_stop_services(stack))
-        return _start_services(stack, say)
+        stack = _start_services(stack, say)
+        sign_earlier_versions(stack.settings, say)
+        return stack
 
 
 def down(settings: Settings, say: Say) -> None:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import requests
 
+from include.settings import SIGNING_KEY
 from include.stack.environment import Stack
 from include.stack.processes import Service
 from include.steps.warm_protocol import connect, socket_path
 
 BIN = Path(sys.executable).parent
+_RUNS_TASKS = "scheduler"
+"""With Airflow's LocalExecutor: it alone is told where the key is that signs versions, for the step register."""
 
 
 def services(stack: Stack) -> list[Service]:
@@ -51,9 +54,10 @@ def _exporter(stack: Stack) -> Service:
 
 
 def _service(stack: Stack, name: str, command: list[str], ready: Callable[[], bool]) -> Service:
-    return Service(
-        name=name, command=command, environment=stack.environment(), log=stack.logs / f"{name}.log", ready=ready
-    )
+    environment = stack.environment()
+    if name != _RUNS_TASKS:
+        environment.pop(SIGNING_KEY, None)
+    return Service(name=name, command=command, environment=environment, log=stack.logs / f"{name}.log", ready=ready)
 
 
 def _mlflow_command(stack: Stack) -> list[str]:

@@ -47,6 +47,10 @@ READS_SOURCE: Final = frozenset({"ingest", "replay"})
 """Steps that read the model's source, and so need to reach its database if it has one."""
 
 
+SIGNS: Final = frozenset({"register"})
+"""Steps that are given the key that signs versions."""
+
+
 def load_step(name: str) -> Step:
     """Import the module ``include.steps.<name>`` and return its function ``run``.
 

@@ -24,10 +24,13 @@ def champion_files(settings: Settings, champion: DeployedVersion) -> Iterator[Pa
 
     :raises ModelAway: if MLflow does not deliver them.
     :raises ModelBroken: if they differ from the registered ones.
+    :raises VersionUntrusted: if the champion is not signed as it should be.
     """
     from include.evaluation.logged_models import model_files
     from include.registry.mlflow_client import connect
+    from include.registry.signing import check
 
+    check(settings, champion)
     connect(settings)
     with model_files(
         settings.tracking_url,

@@ -56,10 +56,11 @@ class _RedactingFormatter(logging.Formatter):
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """Passwords inside the settings' addresses, the server's token, the bucket's keys; as written and decoded."""
+    """Passwords inside the settings' addresses, server's token, bucket's keys, signing key; as written and decoded."""
     urls = [settings.database_url, settings.tracking_url, settings.server_url, *dict(settings.connections).values()]
     passwords = [urlsplit(url).password for url in urls]
     passwords += [settings.server_token, *(settings.bucket.secrets if settings.bucket else ())]
+    passwords += [line for line in (settings.signing_key or "").splitlines()[1:-1] if line.strip()]  # of a PEM
     return sorted({form for word in passwords if word for form in (word, unquote(word), quote(unquote(word), safe=""))})
 
 

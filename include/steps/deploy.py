@@ -22,9 +22,12 @@ def run(call: StepCall) -> Document:
     from include.registry import deployed, stages
     from include.registry.plans import deadline_for, plan_for
     from include.registry.rules import ANY
+    from include.registry.signing import check
     from include.registry.versions import get_version
 
     inputs, rollout = call.inputs, Rollout.of(call, "deploy")
+    version = get_version(call.settings, rollout.model, rollout.version)
+    check(call.settings, version)
     champion, now = deployed.champion(call.settings, rollout.model), datetime.now(UTC)
     done = stages.enter_stage(
         call.settings,
@@ -36,7 +39,7 @@ def run(call: StepCall) -> Document:
             None,
             champion=champion.version if champion else None,
             started_at=now,
-            threshold=get_version(call.settings, rollout.model, rollout.version).threshold,
+            threshold=version.threshold,
             champion_threshold=champion.threshold if champion else None,
         ),
         until=deadline_for(call.definition, None, entered_at=now),

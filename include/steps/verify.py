@@ -57,7 +57,8 @@ def run(call: StepCall) -> Document:
     Optional inputs: ``deployment``, ``actor``, ``wait_seconds`` (for the server, in all; default 60), ``last_try``.
 
     :returns: version, role, rows, single_rows, servers (how many replicas answered them all), seconds.
-    :raises VerificationFailed: an answer differs, or the version does not load; it is taken out and barred.
+    :raises VerificationFailed: an answer differs, or the version does not load; it is taken out and barred. One whose
+        signature is not right is taken out without a bar: nobody loads it anyway, and it may be signed.
     :raises TryAgain: server or MLflow is away; nothing is taken out, but a challenger at its ``last_try``.
     :raises ChallengerGone: it is out already, for another reason.
     """
@@ -76,9 +77,14 @@ def run(call: StepCall) -> Document:
 
 
 def _verify(call: StepCall, rollout: Rollout, place: Place) -> Document:
+    from include.registry.signing import VersionUntrusted, check
     from include.serving.replicas import LiveServers
     from include.serving.verification import VersionNotServed
 
+    try:
+        check(call.settings, place.held)
+    except VersionUntrusted as error:
+        _fail(call, rollout, str(error), {"untrusted": str(error)}, bar=False)
     rows, expected = _verification_rows(call.settings, place.held)
     seconds = float(call.inputs.get("wait_seconds") or WAIT_SECONDS)
     servers = LiveServers(call.settings.server_url, rollout.model, seconds=seconds, token=call.settings.server_token)
@@ -87,8 +93,8 @@ def _verify(call: StepCall, rollout: Rollout, place: Place) -> Document:
         found = servers.verify(rollout.version, rows, expected)
     except VersionNotServed as error:
         place_of(call, rollout)  # it may have been taken out in between
-        if error.problem in {"corrupt", "unloadable"}:
-            _fail(call, rollout, str(error), {"server": error.found})
+        if error.problem in {"corrupt", "unloadable", "untrusted"}:
+            _fail(call, rollout, str(error), {"server": error.found}, bar=error.problem != "untrusted")
         raise NotServedYet(f"{error}. Nothing is taken out for that; try again.") from None
     if found.differences:
         first = found.differences[0]

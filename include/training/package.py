@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from include.errors import NoriaError, Refused
@@ -198,6 +199,26 @@ def artifact_digest(model_directory: Path) -> str:
     files = _package_files(model_directory)
     lines = [f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for name, path in sorted(files.items())]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def open_package(model_directory: Path) -> Any:
+    """The packaged model's object, from the files that :func:`artifact_digest` covers and from nothing else.
+
+    MLflow would ask ``MLmodel`` which code to run with which files, and Python its ``__pycache__``; neither is covered.
+
+    :param model_directory: as for the digest, which the caller has verified.
+    :raises PackageIncomplete: if a file is missing.
+    """
+    files = _package_files(model_directory)
+    code = files.pop(CODE.name)
+    module = ModuleType(code.stem)
+    module.__file__ = str(code)
+    exec(compile(code.read_text(encoding="utf-8"), str(code), "exec"), module.__dict__)  # noqa: S102 - see above
+    folder = files[_FEATURES].parent
+    names = {Path(name).parts[0] for name in files}
+    model = module.TabularModel()
+    model.load_context(SimpleNamespace(artifacts={Path(name).stem: str(folder / name) for name in names}))
+    return model
 
 
 def _package_files(directory: Path) -> dict[str, Path]:

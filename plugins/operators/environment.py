@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Mapping
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from include.settings import CONNECTION_PREFIX, PROJECT, Settings, connection_variable
+from include.settings import CONNECTION_PREFIX, PROJECT, SIGNING_KEY, Settings, connection_variable
 from include.spec.definition import Definition
 from include.steps.environment import quiet_environment
 
@@ -32,11 +33,12 @@ _DRIVERS = {"postgres": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mssql"
 def child_environment(threads: int = 1, parent: Mapping[str, str] | None = None) -> dict[str, str]:
     """What every child inherits: an allowlist of the parent's variables, quiet libraries, bounded threads.
 
-    Addresses of sources' databases are not among them: :func:`source_variables` adds the one that is needed.
+    Addresses of sources' databases and the key that signs versions are not among them: :func:`source_variables` and
+    :func:`signing_variables` add what a step needs.
     """
     source = os.environ if parent is None else parent
     inherited = {k: v for k, v in source.items() if k in _INHERITED or k.startswith(_INHERITED_PREFIXES)}
-    inherited = {k: v for k, v in inherited.items() if not k.startswith(CONNECTION_PREFIX)}
+    inherited = {k: v for k, v in inherited.items() if not k.startswith(CONNECTION_PREFIX) and k != SIGNING_KEY}
     return {
         **inherited,
         **quiet_environment(threads),
@@ -110,6 +112,42 @@ def source_variables(definition: Definition) -> dict[str, str]:
     if connection.password:
         mask_secret(connection.password)
     return {variable: url}
+
+
+def signing_variables() -> dict[str, str]:
+    """The key that signs versions, for the step that registers them: the password of the connection noria_signing.
+
+    It is the key in PEM, or that in base64, which fits into one line. Airflow masks it from here on. Without such a
+    connection in Airflow the environment's own ``NORIA_SIGNING_KEY`` counts, which may name a file.
+    """
+    try:
+        password = BaseHook.get_connection("noria_signing").password
+    except AirflowNotFoundException:
+        return {SIGNING_KEY: os.environ[SIGNING_KEY]} if os.environ.get(SIGNING_KEY) else {}
+    if not password:
+        return {}
+    pem = _pem(password)
+    for word in (password, pem, *pem.splitlines()):
+        if not word.startswith("-----"):
+            mask_secret(word)
+    return {SIGNING_KEY: pem}
+
+
+def _pem(password: str) -> str:
+    """The PEM that a password is, or is in base64.
+
+    :raises AirflowFailException: it is neither; a retry cannot help.
+    """
+    text = password.replace("\\n", "\n")  # as some put a text of several lines into one
+    if "-----BEGIN" not in text:
+        with suppress(ValueError):
+            text = base64.b64decode("".join(password.split()), validate=True).decode()
+    if "-----BEGIN" not in text:
+        raise AirflowFailException(
+            "The password of the Airflow connection noria_signing is no key in PEM, nor one in base64. "
+            "python -m include.registry keygen makes one: give its file's whole content, or `base64 -w0` of it."
+        )
+    return text
 
 
 def sqlalchemy_url(connection: Connection) -> str:

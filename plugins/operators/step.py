@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from include.errors import NothingToDo, Refused, TryAgain
 from include.settings import Settings, step_mode
 from include.spec.pod_of import pod_of
-from include.steps.catalog import LIGHT, READS_SOURCE
+from include.steps.catalog import LIGHT, READS_SOURCE, SIGNS
 from plugins.definitions import arrangement_of
 from plugins.operators.docs import step_doc
 from plugins.operators.pod_link import PodLink
@@ -169,11 +169,13 @@ class StepOperator(BaseOperator):
         return "local" if place == "airflow" or (place is None and self.step in LIGHT) else mode
 
     def _secrets(self) -> dict[str, str]:
-        from plugins.operators.environment import connection_variables, source_variables
+        from plugins.operators.environment import connection_variables, signing_variables, source_variables
 
         variables = connection_variables()
         if self.step in READS_SOURCE:
             variables |= source_variables(arrangement_of(Settings.from_environment(), self.model))
+        if self.step in SIGNS:
+            variables |= signing_variables()
         return variables
 
     def _command(self, context: Context, *, with_secrets: bool) -> StepCommand:

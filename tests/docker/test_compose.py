@@ -16,7 +16,8 @@ import yaml
 from compose_spec import PyCompose
 from sqlalchemy import create_engine
 
-from include.settings import PROJECT
+from include.registry.signing_keys import private_key
+from include.settings import PROJECT, Settings
 from tests.docker.locks import DOCKER
 
 FILE = DOCKER / "compose.yaml"
@@ -129,7 +130,7 @@ def test_no_secret_stands_in_the_file(services: dict[str, Any]) -> None:
         for key, value in service.get("environment", {}).items():
             assert not re.search(r"://[^/@]*:[^/@]*@", str(value)), f"{key} holds a password"
             if re.search(r"(PASSWORD|SECRET|KEY|TOKEN)", key):
-                assert key.endswith(("_CMD", "_FILE"))
+                assert key.endswith(("_CMD", "_FILE")) or str(value).startswith("/"), "a command or a file"
 
 
 def test_mlflow_knows_its_arguments(services: dict[str, Any]) -> None:
@@ -147,24 +148,45 @@ def test_mlflow_knows_its_arguments(services: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("secrets")
-    _make(folder)
+    _make(folder, tmp_path_factory.mktemp("signing"))
     return folder
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, signing: Path) -> None:
     script = str(DOCKER / "compose_secrets.py")
-    words = [sys.executable, script, str(folder), str(os.getuid())]
+    words = [sys.executable, script, str(folder), str(signing), str(os.getuid())]
     done = subprocess.run(words, capture_output=True, check=True, timeout=30)
     assert done.stdout + done.stderr == b""
 
 
-def test_secrets_are_made_once_and_for_their_user_only(secrets: Path) -> None:
+def test_secrets_are_made_once_and_for_their_user_only(secrets: Path, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in secrets.iterdir()}
-    _make(secrets)
+    _make(secrets, tmp_path)
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == before
-    assert len(set(before.values())) == len(before) == 5
+    assert len(set(before.values())) == len(before) == 6
     open_to_others = {path.name for path in secrets.iterdir() if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)}
-    assert open_to_others == {"postgres-password"}, "PostgreSQL reads it as a user of its own"
+    assert open_to_others == {"postgres-password", "trusted-keys"}, "PostgreSQL reads as a user of its own"
+
+
+def test_only_the_scheduler_has_the_key_that_signs_and_its_public_half_is_what_is_believed(
+    services: dict[str, Any], tmp_path: Path
+) -> None:
+    having = {name for name, one in services.items() for volume in one.get("volumes", ()) if "signing:" in volume}
+    assert having == {"secrets", "airflow-scheduler"}
+    named = {name for name, one in services.items() if "NORIA_SIGNING_KEY" in one.get("environment", {})}
+    assert named == {"airflow-scheduler"}
+    assert {"serving", *AIRFLOW} <= {
+        n for n, one in services.items() if "NORIA_TRUSTED_KEYS" in one.get("environment", {})
+    }
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "signing").mkdir()
+    _make(tmp_path / "secrets", tmp_path / "signing")
+    variables = {
+        "NORIA_SIGNING_KEY": str(tmp_path / "signing" / "key"),
+        "NORIA_TRUSTED_KEYS": str(tmp_path / "secrets" / "trusted-keys"),
+    }
+    assert private_key(Settings.from_environment(variables)) is not None
+    assert (tmp_path / "signing" / "key").stat().st_mode & 0o777 == 0o400
 
 
 def test_every_secret_that_a_service_reads_is_made(services: dict[str, Any], secrets: Path) -> None:

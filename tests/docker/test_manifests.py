@@ -277,6 +277,8 @@ def test_secrets_that_the_manifests_name_are_those_that_the_script_makes() -> No
     script = (KUBERNETES / "secrets.sh").read_text()
     values = yaml.safe_load((KUBERNETES / "airflow-values.yaml").read_text())
     named = {(one["secretName"], one["secretKey"]) for one in values["secret"]}
+    mounted = [volume["secret"] for volume in values["scheduler"]["extraVolumes"]]
+    named |= {(secret["secretName"], item["key"]) for secret in mounted for item in secret["items"]}
     named |= {("noria-airflow", key) for key in ("connection", "fernet-key", "api-secret-key", "jwt-secret")}
     for _, container in containers("dev"):
         references = [value["secretKeyRef"] for value in variables(container).values() if isinstance(value, dict)]
@@ -305,7 +307,19 @@ def test_airflow_is_given_what_the_manifests_prepare() -> None:
     assert "NORIA_STEP_MODE" in values["extraEnv"]
     template = yaml.safe_load(of_kind("dev", "ConfigMap")["noria-pod-template"]["data"]["pod-template.yaml"])
     [container] = template["spec"]["containers"]
-    assert container["envFrom"] == [{"secretRef": {"name": "noria-steps"}}]
+    assert container["envFrom"] == [{"secretRef": {"name": name}} for name in ("noria-steps", "noria-trusted-keys")]
+
+
+def test_only_the_scheduler_has_the_key_that_signs_and_whoever_checks_its_public_half() -> None:
+    values = yaml.safe_load((KUBERNETES / "airflow-values.yaml").read_text())
+    places = [name for name, part in values.items() if "noria-signing" in str(part)]
+    assert places == ["scheduler"]
+    assert "noria-signing" not in "".join(text_of(overlay) for overlay in [*OVERLAYS, OLD])
+    [mount] = values["scheduler"]["extraVolumeMounts"]
+    assert f"value: {mount['mountPath']}/signing.pem" in values["extraEnv"]
+    [serving] = [container for name, container in containers("dev") if name.startswith("noria-serving/")]
+    assert variables(serving)["NORIA_TRUSTED_KEYS"]["secretKeyRef"]["name"] == "noria-trusted-keys"
+    assert "NORIA_SIGNING_KEY" not in variables(serving)
 
 
 def test_every_file_belongs_to_an_overlay() -> None:

@@ -106,6 +106,8 @@ class Environment:
             "NORIA_TRACKING_URL": f"http://{self.address('noria-mlflow')}:5000",
             "NORIA_SERVER_URL": f"http://{self.address('noria-serving')}:8090",
             "NORIA_SERVER_TOKEN": self.token(),
+            "NORIA_SIGNING_KEY": self.kubectl.secret(f"{self.name}-airflow", "noria-signing", "signing.pem"),
+            "NORIA_TRUSTED_KEYS": self.kubectl.secret(self.name, "noria-trusted-keys", "NORIA_TRUSTED_KEYS"),
         })  # fmt: skip
 
     def wait(self) -> None:

@@ -59,6 +59,8 @@ class ClusterLine(Line):
             "NORIA_TRACKING_URL": settings.tracking_url,
             "NORIA_SERVER_URL": settings.server_url,
             "NORIA_SERVER_TOKEN": str(settings.server_token),
+            "NORIA_SIGNING_KEY": str(settings.signing_key),
+            "NORIA_TRUSTED_KEYS": str(settings.trusted_keys),
             "AIRFLOW_CONN_NORIA_KUBERNETES": json.dumps({"conn_type": "kubernetes", "extra": extra}),
         }
 

@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from include.registry import __main__ as command_line
 from include.registry import database, outbox, stages, state, versions
 from include.registry import tables as t
 from include.registry.mlflow_client import TrackingAway, connect
+from include.registry.signing import check
+from include.registry.signing_keys import KeyUnusable, SigningKeyMissing, SigningKeyUntrusted
+from include.registry.signing_versions import sign_versions
 from include.settings import Settings
+from include.training.package import artifact_digest
+from tests.signing import checking, signing, tamper
 
 pytestmark = pytest.mark.database
 WHO = {"actor": "ana", "reason": "because"}
@@ -140,3 +146,101 @@ def test_delivery_waits_for_an_mlflow_that_is_away(
     assert row.error
     assert outbox.deliver(tracked) == []
     assert aliases(tracked, "patient") == {"champion": 1}
+
+
+# ---- signed ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def logged(tracked: Settings, tmp_path: Path) -> tuple[str, str]:
+    """A packaged model in MLflow that nobody has registered: address of its files, and their digest."""
+    files = tmp_path / "package"
+    files.mkdir()
+    (files / "MLmodel").write_text("flavors: {}\n")
+    (files / "artifacts").mkdir()
+    (files / "packaged_model.py").touch()
+    for name in ("model.ubj", "features.json", "profile.json"):
+        (files / "artifacts" / name).write_text("{}")
+    return files.as_uri(), artifact_digest(files)
+
+
+def enter(settings: Settings, run_id: str, fingerprint: str, model: str, logged: tuple[str, str]) -> int:
+    uri, digest = logged
+    return versions.register_version(
+        settings, model, fingerprint=fingerprint, run_id=run_id, as_of=AS_OF, artifact_digest=digest, model_uri=uri,
+        decision={"zero": -0.0, "large": 1e22, "threshold": 1.0}, windows={"é": [1.0]},
+    ).version.version  # fmt: skip
+
+
+def test_what_is_registered_with_a_key_is_signed_as_the_database_keeps_it(
+    tracked: Settings, run_id: str, tmp_path: Path, logged: tuple[str, str]
+) -> None:
+    keyed = signing(tracked, tmp_path / "keys")
+    number = enter(keyed, run_id, "f1", "signed", logged)
+    check(checking(keyed), versions.get_version(tracked, "signed", number))
+    check(checking(keyed), versions.list_versions(tracked, "signed")[0])
+    assert enter(checking(keyed), run_id, "f1", "signed", logged) == number, "what is known needs no key"
+
+
+def test_without_the_key_nothing_is_registered_where_signatures_are_asked_for(
+    tracked: Settings, run_id: str, tmp_path: Path, logged: tuple[str, str]
+) -> None:
+    keyed = signing(tracked, tmp_path / "keys")
+    theirs = signing(tracked, tmp_path / "theirs")
+    for settings, error in (
+        (checking(keyed), SigningKeyMissing),
+        (replace(keyed, signing_key=theirs.signing_key), SigningKeyUntrusted),
+        (replace(keyed, trusted_keys=str(tmp_path / "none.pem")), KeyUnusable),
+    ):
+        with pytest.raises(error):
+            enter(settings, run_id, "f1", "keyless", logged)
+    assert versions.list_versions(tracked, "keyless") == []
+    assert list(connect(tracked).search_model_versions("name = 'keyless'")) == []
+
+
+def test_earlier_versions_are_signed_if_their_files_are_what_was_registered(
+    tracked: Settings,
+    run_id: str,
+    tmp_path: Path,
+    logged: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = enter(tracked, run_id, "f1", "earlier", logged)
+    bad = enter(tracked, run_id, "f2", "earlier", (logged[0], "0" * 64))
+    changed = enter(signing(tracked, tmp_path / "keys"), run_id, "f3", "earlier", logged)
+    tamper(tracked, "run_id = 'another'", "earlier", changed)
+    for name, value in {
+        "NORIA_HOME": str(tracked.home),
+        "NORIA_DATABASE_URL": tracked.database_url,
+        "NORIA_TRACKING_URL": tracked.tracking_url,
+        "NORIA_SIGNING_KEY": str(tmp_path / "keys" / "signing.pem"),
+        "NORIA_TRUSTED_KEYS": str(tmp_path / "keys" / "trusted.pem"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    for command, word in (("verify", "refused"), ("sign", "signed"), ("verify", "trusted"), ("sign", "trusted")):
+        assert command_line.main([command]) == 10
+        said = capsys.readouterr()
+        lines = {int(line.split()[1]): line for line in said.out.splitlines()}
+        assert word in lines[good]
+        assert "0" * 64 in lines[bad] or "not signed" in lines[bad]
+        assert "changed since" in lines[changed]
+        assert f"earlier version {bad}, earlier version {changed}" in said.err
+    assert versions.get_version(tracked, "earlier", bad).signature is None
+    keyed = Settings.from_environment()
+    check(keyed, versions.get_version(tracked, "earlier", good))
+
+
+def test_before_a_key_is_taken_away_its_versions_are_signed_with_the_next(
+    tracked: Settings, run_id: str, tmp_path: Path, logged: tuple[str, str]
+) -> None:
+    old, new = signing(tracked, tmp_path / "old"), signing(tracked, tmp_path / "new")
+    number = enter(old, run_id, "f1", "rotated", logged)
+    both = tmp_path / "both.pem"
+    both.write_text("".join((tmp_path / name / "trusted.pem").read_text() for name in ("old", "new")))
+    rotating = replace(new, trusted_keys=str(both))
+    assert [one.state for one in sign_versions(rotating, "rotated")] == ["trusted"]
+    check(checking(old), versions.get_version(tracked, "rotated", number))
+    assert [one.state for one in sign_versions(new, "rotated", again=True)] == ["refused"], "an unknown key's stay so"
+    assert [one.state for one in sign_versions(rotating, "rotated", again=True)] == ["signed"]
+    check(checking(new), versions.get_version(tracked, "rotated", number))

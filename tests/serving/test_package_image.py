@@ -100,7 +100,7 @@ def test_folder_of_which_a_byte_has_changed_is_not_served(settled: Settings, tmp
     content = bytearray(model.read_bytes())
     content[-1] ^= 1
     model.write_bytes(content)
-    source = FixedSource(made.folder / FOLDER)
+    source = FixedSource(made.folder / FOLDER, settled)
     with pytest.raises(ArtifactCorrupt, match=r"m version 1 is not served.*Package it again"):
         source.load(source.states()["m"].roles["champion"])
     with alone(made.folder / FOLDER, tmp_path / "home") as client:
@@ -115,7 +115,7 @@ def test_read_only_folder_is_enough(settled: Settings, tmp_path: Path, monkeypat
     before = {path: path.stat().st_mtime_ns for path in made.folder.rglob("*")}
     for path in (made.folder, *made.folder.rglob("*")):
         assert path.stat().st_mode & 0o004, f"{path} cannot be read by every user"
-    source = FixedSource(made.folder / FOLDER)
+    source = FixedSource(made.folder / FOLDER, settled)
     source.load(source.states()["m"].roles["champion"])
     source.prune("m", set())
     assert {path: path.stat().st_mtime_ns for path in made.folder.rglob("*")} == before
@@ -188,7 +188,7 @@ def test_folder_that_is_no_deployment_is_refused(tmp_path: Path, content: str | 
     if content is not None:
         (tmp_path / STATE).write_text(content)
     with pytest.raises(FixedDeploymentUnusable, match="package_image"):
-        FixedSource(tmp_path)
+        FixedSource(tmp_path, Settings.from_environment({}))
 
 
 def test_server_says_at_once_that_the_folder_is_no_deployment(settings: Settings, tmp_path: Path) -> None:

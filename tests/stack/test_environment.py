@@ -10,6 +10,7 @@ import pytest
 from include.settings import Settings
 from include.stack.environment import Stack
 from include.stack.instance import new_instance
+from include.stack.keys import ensure_keys
 from include.stack.services import services
 
 CLUSTER = {
@@ -62,6 +63,25 @@ def test_with_a_cluster_it_runs_airflow_and_leads_to_the_clusters_services(
     assert (server["schema"], server["host"], server["port"]) == ("https", "serving.example", 443)
     assert server["password"] == "bearer-word"
     assert made.postgres.url("airflow") == environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
+
+def test_of_its_services_only_the_one_that_runs_tasks_is_told_where_the_signing_key_is(tmp_path: Path) -> None:
+    made = stack(tmp_path)
+    found = {service.name: service.environment for service in services(made)}
+    assert [name for name, environment in found.items() if "NORIA_SIGNING_KEY" in environment] == ["scheduler"]
+    trusted = str(tmp_path / "signing" / "trusted.pem")
+    assert {environment["NORIA_TRUSTED_KEYS"] for environment in found.values()} == {trusted}
+
+
+def test_keys_that_are_named_are_taken_and_a_clusters_are_never_made_here(tmp_path: Path) -> None:
+    named = stack(tmp_path, NORIA_TRUSTED_KEYS="/etc/noria/trusted.pem")
+    assert (named.settings.signing_key, named.settings.trusted_keys) == (None, "/etc/noria/trusted.pem")
+    in_cluster = stack(tmp_path, **CLUSTER)
+    for made in (named, in_cluster):
+        ensure_keys(made.settings)
+        assert "NORIA_SIGNING_KEY" not in made.environment()
+    assert "NORIA_TRUSTED_KEYS" not in in_cluster.environment()
+    assert not (tmp_path / "signing").exists()
 
 
 @pytest.mark.parametrize("mode", ["local", "kubernetes"])

@@ -16,12 +16,14 @@ import pytest
 
 from include.errors import NothingToDo, TryAgain
 from include.registry import versions
+from include.registry.signing import SignatureMissing, SignatureWrong
 from include.serving.scoring import rows as scoring_rows
 from include.serving.scoring.packaged import VersionAway, VersionBroken
 from include.serving.scoring.version import NobodyToScore, VersionNotUsable
-from include.settings import PROJECT
+from include.settings import PROJECT, Settings
 from include.steps import choose, score
 from include.steps.choose import VersionMalformed
+from tests.signing import signing, tamper
 from tests.steps.scoring_world import (
     AS_OF,
     COLUMNS,
@@ -171,6 +173,27 @@ def test_files_that_are_not_the_registered_ones_do_not_score(lake: World) -> Non
     with pytest.raises(VersionBroken, match="digest"):
         lake.score(version=corrupt)
     assert not lake.table.exists()
+
+
+def test_a_version_that_is_not_signed_as_it_stands_does_not_score(lake: World, tmp_path: Path) -> None:
+    keyed = lake.with_settings(**keys_of(signing(lake.settings, tmp_path / "keys")))
+    version = keyed.crown(keyed.register(0))
+    strict = lake.with_settings(trusted_keys=keyed.settings.trusted_keys)
+    assert strict.score(last=DAYS[0], first=DAYS[0])["model_version"] == version
+    before = strict.state()
+    tamper(lake.settings, "decision = '{\"threshold\": 0.9}'", MODEL, version)
+    for inputs in ({}, {"version": version}, {"version": version, "force": True}):
+        with pytest.raises(SignatureWrong, match="changed since") as caught:
+            strict.score(**inputs)
+        assert caught.value.exit_code == 10
+    unsigned = lake.register(1)
+    with pytest.raises(SignatureMissing):
+        choose.run(strict.call(version=unsigned))
+    assert strict.state() == before, "nothing was published"
+
+
+def keys_of(settings: Settings) -> dict[str, Any]:
+    return {"signing_key": settings.signing_key, "trusted_keys": settings.trusted_keys}
 
 
 def test_mlflow_away_is_try_again(crowned: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,9 +62,9 @@ def opened_model(settings: Settings, model: str, chosen: ChosenVersion) -> Itera
 
 
 def _load(model: str, version: int, directory: Path) -> Any:
-    import mlflow.pyfunc
+    from include.training.package import open_package
 
     try:
-        return mlflow.pyfunc.load_model(str(directory)).unwrap_python_model()
+        return open_package(directory)
     except Exception as error:
         raise VersionBroken(model, version, f"it does not load ({type(error).__name__}: {error})") from error

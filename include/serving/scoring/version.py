@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from include.errors import Refused
-from include.registry import deployed, versions
+from include.registry import deployed, signing, versions
 from include.settings import Settings
 
 _USABLE = "registered"
@@ -68,6 +68,7 @@ def choose_version(settings: Settings, model: str, version: int | None, *, force
     :raises NobodyToScore: if none is named and there is no champion.
     :raises VersionUnknown: if there is no such version.
     :raises VersionNotUsable: if it is barred or retired.
+    :raises VersionUntrusted: if it is not signed as it should be; force is no help.
     :raises DatabaseAway: if the database cannot be reached.
     """
     number = version
@@ -79,6 +80,7 @@ def choose_version(settings: Settings, model: str, version: int | None, *, force
     found = versions.get_version(settings, model, number)
     if found.status != _USABLE and not force:
         raise VersionNotUsable(model, number, found.status)
+    signing.check(settings, found)
     return ChosenVersion(
         version=number,
         named=version is not None,
