@@ -252,6 +252,8 @@ def fork_for(listener: socket.socket, retired: int, program: str, *, bare: bool 
     _die_with_the_parent()
     _control(_PR_SET_NAME, f"noria-{''.join(request.arguments[:1])}".encode()[:15])
     _use_threads(int(request.environment.get(THREADS[0], "1")))
+    if request.program is not None:
+        main = importlib.import_module(request.program).main
     return _live(main, request.arguments)
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+WAITING: Final = "include.steps.waiting"
+"""The one program besides a step's that a request may ask for: a look at what a run waits for."""
 READY: Final = b"ready"
 STALE: Final = b"stale"
 MESSAGE: Final = struct.Struct("=q")
@@ -33,19 +35,26 @@ class Request:
     :param environment: its whole environment; may hold secrets.
     :param folder: its working folder.
     :param descriptors: what becomes its stdin, and its stdout and stderr.
+    :param program: :data:`WAITING` instead of a step.
     """
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
     folder: str
     descriptors: tuple[int, int]
+    program: str | None = None
 
     def send(self, connection: socket.socket) -> None:
         """Send it, descriptors included; the caller closes its own.
 
         :raises OSError: the other side is gone.
         """
-        document = {"arguments": list(self.arguments), "environment": dict(self.environment), "folder": self.folder}
+        document = {
+            "arguments": list(self.arguments),
+            "environment": dict(self.environment),
+            "folder": self.folder,
+            "program": self.program,
+        }
         body = json.dumps(document).encode()
         socket.send_fds(connection, [_LENGTH.pack(len(body))], list(self.descriptors))
         connection.sendall(body)
@@ -64,8 +73,14 @@ class Request:
             if len(descriptors) != 2 or length > _MOST_BYTES:
                 raise ValueError(f"{len(descriptors)} descriptors, {length} bytes")
             document = json.loads(receive_exactly(connection, length))
+            if document.get("program") not in (None, WAITING):
+                raise ValueError("there is no program of that name")
             return cls(
-                document["arguments"], document["environment"], document["folder"], (descriptors[0], descriptors[1])
+                document["arguments"],
+                document["environment"],
+                document["folder"],
+                (descriptors[0], descriptors[1]),
+                document.get("program"),
             )
         except BaseException:
             for descriptor in descriptors:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -51,6 +54,29 @@ class WarmProcess:
         code = self.poll()
         return _KILLED if code is None else code
 
+    def communicate(self, timeout: float) -> bytes:
+        """All that it says until it ends.
+
+        :param timeout: seconds.
+        :raises subprocess.TimeoutExpired: it was not at its end by then, and was killed with all that it started.
+        """
+        deadline, said = time.monotonic() + timeout, bytearray()
+        try:
+            while select.select([self.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                part = os.read(self.stdout.fileno(), 65536)
+                if not part:
+                    self.wait(max(0.0, deadline - time.monotonic()))
+                    return bytes(said)
+                said += part
+            raise subprocess.TimeoutExpired("a step", timeout)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            raise
+        finally:
+            self.stdin.close()
+            self.stdout.close()
+
     def _said(self) -> int:
         try:
             [code] = MESSAGE.unpack(receive_exactly(self._connection, MESSAGE.size))
@@ -59,13 +85,16 @@ class WarmProcess:
             return _KILLED
 
 
-def fork_step(home: Path, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> WarmProcess | None:
+def fork_step(
+    home: Path, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, program: str | None = None
+) -> WarmProcess | None:
     """Let the warm parent fork a step; None if there is no parent, and then nothing was started.
 
     :param home: the installation's home, where the parent listens.
     :param arguments: of ``python -m include.steps``.
     :param environment: the step's whole environment.
     :param folder: its working folder.
+    :param program: ``WAITING`` of the protocol, for a look at what a run waits for instead of a step.
     """
     connection = connect(socket_path(home), PATIENCE_SECONDS)
     if connection is None:
@@ -73,7 +102,7 @@ def fork_step(home: Path, arguments: Sequence[str], environment: Mapping[str, st
     (stdin, to_step), (from_step, stdout) = os.pipe(), os.pipe()
     ours = os.fdopen(to_step, "wb", buffering=0), os.fdopen(from_step, "rb", buffering=0)
     try:
-        Request(arguments, environment, str(folder), (stdin, stdout)).send(connection)
+        Request(arguments, environment, str(folder), (stdin, stdout), program).send(connection)
         [pid] = MESSAGE.unpack(receive_exactly(connection, MESSAGE.size))
     except OSError:
         # The parent died: with it whatever it may have forked for us.

@@ -19,8 +19,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from include.errors import NoriaError
 from include.settings import PROJECT, Settings
+from include.steps.warm_protocol import WAITING
 from plugins.definitions import arrangement_of
 from plugins.operators.environment import child_environment, connection_variables, source_variables
+from plugins.operators.warm import fork_step
 
 _CHECK_SECONDS = 120.0
 
@@ -160,26 +162,38 @@ def _source_variables(model: str) -> dict[str, str]:
 
 
 def _look(model: str, question: Sequence[str], doing: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "include.steps.waiting", "--model", model, *question]
     environment = child_environment()
     if "://" in environment.get("NORIA_STORE", ""):
         environment |= connection_variables()  # how to reach a bucket is a secret that Airflow keeps
     if "--absent" in question:
         environment |= _source_variables(model)
     try:
-        done = subprocess.run(
-            command,
-            cwd=PROJECT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_CHECK_SECONDS,
-            check=False,
-        )
+        code, said, complaint = _run(["--model", model, *question], environment)
     except subprocess.TimeoutExpired as error:
         raise CheckFailed(f"{doing} took over {_CHECK_SECONDS:.0f} s.") from error
-    if done.returncode != 0:
-        raise CheckFailed(f"{doing} failed: {done.stderr.strip()[-2000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout)
+    if code != 0:
+        raise CheckFailed(f"{doing} failed: {complaint.strip()[-2000:]}")
+    answer: dict[str, Any] = json.loads(said.splitlines()[-1])
     return answer
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Exit code, output and errors of the look: forked by the warm parent if there is one, else started cold.
+
+    :raises subprocess.TimeoutExpired: if it takes too long.
+    """
+    forked = fork_step(Settings.from_environment().home, arguments, environment, PROJECT, WAITING)
+    if forked is not None:
+        said = forked.communicate(_CHECK_SECONDS).decode(errors="replace")
+        return forked.wait(_CHECK_SECONDS), said, said
+    done = subprocess.run(
+        [sys.executable, "-m", WAITING, *arguments],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_CHECK_SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr

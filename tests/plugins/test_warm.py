@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from include.settings import PROJECT
-from include.steps.warm_protocol import READY, connect, receive_exactly, socket_path
+from include.steps.warm_protocol import READY, WAITING, connect, receive_exactly, socket_path
 from plugins.operators.environment import child_environment
 from plugins.operators.warm import WarmProcess, fork_step
 from tests.plugins.probe_program import started, wait_until_ready, warm_parent
@@ -110,6 +110,35 @@ def test_waiting_has_an_end_and_the_step_runs_on(home: Path) -> None:
     assert step.poll() is None
     os.killpg(step.pid, signal.SIGTERM)
     assert step.wait(60) == -signal.SIGTERM
+
+
+def look(home: Path, program: str, model: str) -> WarmProcess | None:
+    words = ["--model", model, "--as-of", "2013-10-01T00:00:00-04:00"]
+    environment = {**child_environment(1, {"PATH": os.environ["PATH"]}), "NORIA_HOME": str(home)}
+    return fork_step(home, words, environment, PROJECT, program)
+
+
+def test_a_look_at_what_a_run_waits_for_is_forked_too(home: Path) -> None:
+    process = look(home, WAITING, "tumor_malignant")
+    assert process is not None
+    assert json.loads(process.communicate(60)) == {"missing": ["all"]}
+    assert process.wait(60) == 0
+    process = look(home, WAITING, "no_such_model")
+    assert process is not None
+    assert b"no_such_model" in process.communicate(60)
+    assert process.wait(60) == 10
+
+
+def test_no_other_program_is_forked(home: Path) -> None:
+    assert look(home, "this", "flight_delay") is None
+    assert forked(home).wait(60) == 0
+
+
+def test_what_takes_too_long_is_ended(home: Path) -> None:
+    step = forked(home, sleep=60)
+    with pytest.raises(subprocess.TimeoutExpired):
+        step.communicate(0.2)
+    assert eventually(lambda: step.poll() == -signal.SIGKILL)
 
 
 def test_a_caller_that_goes_away_or_talks_nonsense_starts_nothing_and_harms_nobody(home: Path) -> None:
