@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source chaos reference images new-model backtest
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing chaos reference images new-model backtest
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,7 +75,7 @@ format: setup ## Put the code into the project's style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup bench-serving bench-drift ## Measure speed, as ratios: the server beside its peers, drift, then the steps
+bench: setup bench-serving bench-drift bench-parsing ## Measure speed, as ratios: the server beside its peers, drift, parsing, then the steps
 	@$(BIN)/python -m tests.bench
 
 bench-serving: setup ## Only the server, beside its peers and a bare floor
@@ -89,6 +89,9 @@ bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resu
 
 chaos: setup ## Kill and break everything at seeded instants, then check what must always hold (ARGS="--seed 7 --only 'kill/train/*' --instants 3")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+bench-parsing: setup ## DAG files of 500 models beside the same DAGs written by hand
+	@$(BIN)/python -W ignore -m tests.bench.parsing $(ARGS)
 
 # An address in FROM may hold a password: the environment keeps it from the arguments of any command.
 new-model: export NORIA_DRAFT_FROM = $(value FROM)
