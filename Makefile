@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing chaos reference images new-model backtest
+.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -100,6 +100,9 @@ new-model: setup ## Draft a definition and suites from a file or a database (NAM
 
 backtest: setup ## What the loop would have done on a model's history (MODEL=flight_delay SINCE=2013-04-01 EVERY=month SET="key=value …")
 	@$(BIN)/python -m include.backtest --model $(MODEL) $(if $(SINCE),--since $(SINCE)) $(if $(UNTIL),--until $(UNTIL)) $(if $(EVERY),--every $(EVERY)) $(foreach change,$(SET),--set '$(change)')
+
+fuzz: setup ## Feed mutated input to the parsers of outside input (ARGS="--seconds 60 --only tensor")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg2
 import psycopg2.extensions
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from include.registry.database import ensure_schema
 from include.settings import Settings
@@ -23,6 +24,8 @@ def pytest_runtest_setup() -> None:
     """MLflow leaves a mock of Databricks' utilities among the modules, over which hypothesis trips."""
     sys.modules.pop("dbutils", None)
 
+
+hypothesis_settings.register_profile("long", max_examples=5000, deadline=None)
 
 _collected: set[str] = set()
 _reported: set[str] = set()

@@ -142,6 +142,12 @@ def _read_document(path: Path) -> dict[str, Any]:
         raise SuiteError(path, "", f"the file cannot be read: {error}.", "Write it as UTF-8 JSON.") from error
     try:
         document = json.loads(text, object_pairs_hook=_without_twin_keys, parse_constant=_refuse_constant)
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        problem = "a text in it has half of a surrogate pair (\\ud800 to \\udfff), which is no character."
+        raise SuiteError(path, "", problem, "Write the character itself.") from None
+    except RecursionError:
+        raise SuiteError(path, "", "it is nested too deep.", "Lists and objects go some levels deep.") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise SuiteError(path, where, f"this is not JSON: {error.msg}.", "Correct the file.") from None

@@ -136,9 +136,9 @@ class BucketStore:
         """See :class:`Store`."""
         if not folder.is_relative_to(self._root):
             return self._machine.find(folder, pattern)
-        matches = path_pattern(pattern)
+        wanted = path_pattern(pattern)
         below = folder / fixed_part(pattern)
-        return [path for path in self._files(below) if matches.fullmatch(path.relative_to(folder).as_posix())]
+        return [path for path in self._files(below) if wanted.matches(path.relative_to(folder).as_posix())]
 
     def folders(self, folder: Path) -> list[Path]:
         """See :class:`Store`."""

@@ -116,6 +116,8 @@ def from_store(settings: Settings, relative: str) -> Path:
 
     :raises UnsafeName: if the path leaves the store.
     """
+    if "\0" in relative:
+        raise UnsafeName("path in the store", relative, "a path without null characters")
     path = (settings.store / relative).resolve()
     if not path.is_relative_to(settings.store.resolve()):
         raise UnsafeName("path in the store", relative, "a path relative to the store, without ..")

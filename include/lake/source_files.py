@@ -103,7 +103,9 @@ def _parquet_columns(path: Path) -> tuple[tuple[str, str], ...]:
 
     try:
         schema = pq.read_schema(path)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the machine: what is wrong in the file has none
+            raise
         raise UnreadableFile(f"is not a complete Parquet file ({_first_line(error)})") from error
     return tuple((field.name, str(field.type)) for field in schema)
 

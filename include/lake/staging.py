@@ -167,7 +167,7 @@ def read_manifest(settings: Settings, staged: Mapping[str, Any]) -> StagedManife
             for entry in document.pop("partitions")
         )
         return StagedManifest(**document, partitions=partitions)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ManifestUnreadable(store.shown(path), f"{type(error).__name__}: {error}") from error
 
 

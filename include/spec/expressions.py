@@ -122,7 +122,7 @@ def check_expression(sql: str) -> Expression:
         check_node(sql, node)
         if type(node).__name__ == "Column":
             columns.add(node.name)
-    return Expression(tree.sql(dialect="duckdb", identify=True, comments=False), frozenset(columns))
+    return Expression(written_anew(sql, tree), frozenset(columns))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -170,6 +170,8 @@ def parse_sql(sql: str) -> exp.Expr:
         raise ExpressionError(sql, f"it is longer than {LONGEST} characters", "Split it into several features.")
     if "\0" in sql:
         raise ExpressionError(sql, "it contains a null character", "Remove it.")
+    if any("\ud800" <= letter <= "\udfff" for letter in sql):
+        raise ExpressionError(sql, "it contains half of a surrogate pair", "Write the character itself.")
     try:
         trees = sqlglot.parse(sql, read="duckdb", error_message_context=0)
     except SqlglotError as error:
@@ -184,6 +186,20 @@ def parse_sql(sql: str) -> exp.Expr:
     if trees[0] is None:
         raise ExpressionError(sql, "it is empty", "Write an SQL expression, such as the name of a column.")
     return trees[0]
+
+
+def written_anew(sql: str, tree: exp.Expr) -> str:
+    """The canonical text of a checked tree, for DuckDB.
+
+    :raises ExpressionError: if that text cannot be read, such as that of a function without what it needs.
+    """
+    text: str = tree.sql(dialect="duckdb", identify=True, comments=False)
+    try:
+        parse_sql(text)
+    except ExpressionError:
+        shown = text if len(text) <= 60 else f"{text[:60]}…"
+        raise ExpressionError(sql, f"it would be `{shown}`, which is no SQL", _SYNTAX_CURE) from None
+    return text
 
 
 def check_node(sql: str, node: exp.Expr) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from include.spec.expressions import ExpressionError, check_node, names, parse_sql
+from include.spec.expressions import ExpressionError, check_node, names, parse_sql, written_anew
 from include.spec.problems import choose
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def check_query(sql: str, tables: frozenset[str]) -> Query:
             raise ExpressionError(sql, f"it has more than {MOST_NODES} parts", "Prepare the tables before.")
         _check(sql, node, tree)
     read = frozenset(_tables(sql, tree, tables))
-    return Query(tree.sql(dialect="duckdb", identify=True, comments=False), read)
+    return Query(written_anew(sql, tree), read)
 
 
 def _check(sql: str, node: exp.Expr, tree: exp.Expr) -> None:

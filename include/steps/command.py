@@ -196,19 +196,18 @@ def read_inputs(text: str, *, lifeline: bool = False) -> Document:
     :raises Refused: if the text is not a JSON object or the file cannot be read.
     """
     where = "--inputs"
-    if text == "-":
-        if lifeline:
-            raise Refused("--inputs - and --lifeline both need stdin; give the inputs as @file.")
-        where, text = "stdin", sys.stdin.read()
-    elif text.startswith("@"):
-        where = text[1:]
-        try:
-            text = Path(where).read_text(encoding="utf-8")
-        except OSError as error:
-            raise Refused(f"The inputs file {where} cannot be read: {error.strerror}.") from error
     try:
+        if text == "-":
+            if lifeline:
+                raise Refused("--inputs - and --lifeline both need stdin; give the inputs as @file.")
+            where, text = "stdin", sys.stdin.read()
+        elif text.startswith("@"):
+            where = text[1:]
+            text = Path(where).read_text(encoding="utf-8")
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise Refused(f"The inputs file {where} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of thousands of digits, too deep
         raise Refused(f"The inputs in {where} are not JSON: {error}.") from error
     if not isinstance(document, dict):
         raise Refused(f"The inputs in {where} are a JSON {type(document).__name__}; a step takes an object {{...}}.")

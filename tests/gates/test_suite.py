@@ -93,6 +93,21 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         read_suite(path, "raw")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "nested too deep"),
+        ('{"name": "\\ud800"}', "surrogate"),
+        ("9" * 5000, "integer string conversion"),
+    ],
+    ids=["deep", "surrogate", "many digits"],
+)
+def test_json_that_python_cannot_hold_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "raw.json").write_text(text)
+    with pytest.raises(SuiteError, match=words):
+        read_suite(tmp_path / "raw.json", "raw")
+
+
 def test_saying_the_same_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="same as expectation 1"):
         read_suite(write(tmp_path, expectation(), expectation()), "raw")

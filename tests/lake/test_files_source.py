@@ -64,6 +64,19 @@ def test_a_malformed_file_is_refused(settings: Settings) -> None:
     assert "not a complete Parquet file" in (stage_beside_a_good_one(settings).problem or "")
 
 
+def test_a_file_with_a_damaged_end_is_refused(settings: Settings) -> None:
+    path = land(settings, DAY)
+    whole = path.read_bytes()
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    path.write_bytes(whole[:-footer] + b"\xff" * 20 + whole[20 - footer :])  # of which Arrow tells in an OSError
+    assert "not a complete Parquet file" in (stage_beside_a_good_one(settings).problem or "")
+
+
+def test_a_path_with_a_null_character_is_none_in_the_store(settings: Settings) -> None:
+    with pytest.raises(UnsafeName, match="null characters"):
+        from_store(settings, "staging/\0")
+
+
 def test_a_truncated_file_is_refused(settings: Settings) -> None:
     path = land(settings, DAY)
     path.write_bytes(path.read_bytes()[:-100])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -135,6 +136,63 @@ def test_torn_and_damaged_lines_are_counted_and_hold_nothing_up(here: Settings) 
     assert compactor.done.damaged == 3
     assert segment_files(here) == []
     assert [kept.name for kept in (log_folder(here.home) / DAMAGED).iterdir()] == [path.name]
+
+
+ODD = {"kind": "answer", "model": "m", "version": 1, "id": "odd", "at": NOW_US, "role": "champion", "deployment": None,
+       "revision": 3, "count": 1, "asked": False, "protocol": "rows", "predictions": [0.5], "latency": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"latency": "x"},
+        {"at": 10**30},
+        {"count": 10**15},
+        {"role": [1]},
+        {"version": []},
+        {"kind": []},
+        {"id": {"a": 1}},
+    ],
+    ids=str,
+)
+def test_a_record_with_values_of_another_kind_holds_no_other_up(here: Settings, damage: dict[str, Any]) -> None:
+    log = open_log(here)
+    answer(log, "a")
+    [path] = segment_files(here)
+    with path.open("ab") as file:
+        file.write(json.dumps({**ODD, "rows": [list(ROW.values())], **damage}).encode() + b"\n")
+    answer(log, "b")
+    log.close()
+    compactor = Compactor(here)
+    compactor.run()
+    assert logged(here, "request_id") == ["a", "b"]
+    assert (compactor.done.damaged, compactor.done.problems) == (1, {})
+
+
+def test_a_damaged_shape_or_label_holds_nothing_up(here: Settings) -> None:
+    log = open_log(here)
+    answer(log, "a")
+    log.feedback(model="m", request_id="l", received_us=NOW_US, labels=[Label(label=1.0, request_id="a", row=0)])
+    [path] = segment_files(here)
+    label = {"kind": "feedback", "model": "m", "at": NOW_US, "labels": [["a", "first", None, 1.0, None]]}
+    shape_of = {
+        "kind": "shape",
+        "model": "m",
+        "version": 1,
+        "columns": 7,
+        "entity": {},
+        "personal": [],
+        "time_zone": "UTC",
+    }
+    with path.open("ab") as file:
+        file.write(b"".join(json.dumps(one).encode() + b"\n" for one in (label, shape_of)))
+    answer(log, "b")
+    log.close()
+    compactor = Compactor(here)
+    compactor.run()
+    assert logged(here, "request_id") == ["a", "b"]
+    assert logged(here, "label", table="feedback") == [1.0]
+    assert (compactor.done.damaged, compactor.done.problems) == (2, {})
 
 
 def test_a_new_version_may_have_other_inputs_and_other_types(here: Settings) -> None:

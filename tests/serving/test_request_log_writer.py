@@ -138,6 +138,8 @@ def test_the_same_value_has_the_same_hash_in_every_writing() -> None:
     assert hashing.value(5) == hashing.value(5.0) != hashing.value("6")
     assert hashing.value(None) is hashing.value(float("nan")) is None
     assert Hashing(b"j" * 32).value(5) != hashing.value(5)
+    assert hashing.value(9.2e19) == hashing.value(92 * 10**18)  # numbers of more than 64 bits have a hash too
+    assert hashing.value(1e308) not in {None, hashing.value(-1e308)}
 
 
 def test_segments_are_closed_by_size_and_by_age_and_an_empty_one_leaves_nothing(here: Settings) -> None:

@@ -125,6 +125,8 @@ PHRASES = [
 ]  # fmt: skip
 
 REFUSED: dict[str, str] = {
+    "s |+@": "is no SQL",
+    "a + '\ud800'": "surrogate",
     "": "it is empty",
     "   -- nothing": "it is empty",
     "(SELECT 1)": "subquery",

@@ -128,7 +128,14 @@ def test_a_model_name_with_path_tricks_ends_with_the_exit_code_of_a_refusal(tmp_
 
 @pytest.mark.parametrize(
     ("inputs", "words"),
-    [("{", "not JSON"), ("[1]", "takes an object"), ("@/nowhere/x.json", "cannot be read")],
+    [
+        ("{", "not JSON"),
+        ("[1]", "takes an object"),
+        ("@/nowhere/x.json", "cannot be read"),
+        ("[" * 100_000, "not JSON"),
+        ('{"x": ' + "9" * 5000 + "}", "not JSON"),
+    ],
+    ids=["cut", "list", "no file", "deep", "many digits"],
 )
 def test_broken_inputs_are_refused_with_the_place(inputs: str, words: str) -> None:
     with pytest.raises(Refused, match=words):
@@ -138,6 +145,12 @@ def test_broken_inputs_are_refused_with_the_place(inputs: str, words: str) -> No
 def test_stdin_cannot_be_inputs_and_lifeline_at_once() -> None:
     with pytest.raises(Refused, match="@file"):
         read_inputs("-", lifeline=True)
+
+
+def test_a_file_of_inputs_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_bytes(b'{"x": "\xe9"}')
+    with pytest.raises(Refused, match="are not JSON"):
+        read_inputs(f"@{tmp_path / 'in.json'}")
 
 
 def test_inputs_come_from_a_file_too(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -12,12 +13,14 @@ import pyarrow as pa
 
 from include.serving.request_log import records
 from include.serving.request_log.hashing import Hashing
+from include.serving.request_log.oddities import tables_of
 from include.serving.request_log.records import Shape
 from include.serving.request_log.tables import CLASS_COLUMNS, DAY, FEEDBACK, INFERENCE, INPUT_TYPES, input_names
 from include.serving.routing import entity_key
 
 _BY_CLASS: Final = tuple(field.name for field in CLASS_COLUMNS)
 _DAY_US: Final = 86_400_000_000
+_MOST_ROWS: Final = 10_000_000
 Record = Mapping[str, Any]
 
 
@@ -62,21 +65,18 @@ def inference_tables(logged: Iterable[Logged], hashing: Hashing, types: Mapping[
     :param types: the columns that the Delta table has, with their types; an input whose type is another one now gets
         a column named after its type.
     """
-    groups: dict[tuple[int, tuple[tuple[str, str], ...]], tuple[Shape | None, _Rows]] = {}
-    odd = []
+    groups: dict[tuple[int, tuple[tuple[str, str], ...]], list[Logged]] = {}
     for item in logged:
         shape = item.shape if item.record["kind"] != records.SHADOW else None
         identity = (item.record.get("version", 0), tuple(shape.columns.items()) if shape else ())
-        _, gathered = groups.setdefault(identity, (shape, _Rows({name: [] for name in (*INFERENCE.names, *_BY_CLASS)})))
-        try:
-            _gather(gathered, item, hashing)
-        except ValueError as error:
-            odd.append((item, str(error)))
+        groups.setdefault(identity, []).append(item)
     tables: dict[int, list[pa.Table]] = {}
+    odd: list[tuple[Logged, str]] = []
     known = dict(types)
-    for (version, _), (shape, gathered) in groups.items():
-        if gathered.fixed["row"]:
-            made = _inference_table(gathered, shape, known)
+    for (version, columns), items in groups.items():
+        shape = items[0].shape if columns else None
+        make = partial(_gathered, shape=shape, hashing=hashing, types=known)
+        for made in tables_of(items, make, odd):
             known |= {column.name: column.type for column in made.schema}
             tables.setdefault(version, []).append(made)
     joined = {version: pa.concat_tables(parts, promote_options="default") for version, parts in tables.items()}
@@ -85,16 +85,16 @@ def inference_tables(logged: Iterable[Logged], hashing: Hashing, types: Mapping[
 
 def feedback_table(logged: Iterable[Logged]) -> Tables:
     """The labels of feedback records."""
-    rows: list[tuple[Any, ...]] = []
-    odd = []
-    for item in logged:
-        try:
-            rows.extend(_labels(item))
-        except (KeyError, TypeError, ValueError) as error:
-            odd.append((item, f"{type(error).__name__}: {error}"))
+    odd: list[tuple[Logged, str]] = []
+    made = list(tables_of(list(logged), _label_table, odd))
+    return Tables({0: pa.concat_tables(made)} if made else {}, odd)
+
+
+def _label_table(logged: Sequence[Logged]) -> pa.Table:
+    rows = [row for item in logged for row in _labels(item)]
     by_column = list(zip(*rows, strict=True)) or [()] * len(FEEDBACK)
     arrays = [pa.array(values, wanted.type) for values, wanted in zip(by_column, FEEDBACK, strict=True)]
-    return Tables({0: pa.table(arrays, schema=FEEDBACK)} if rows else {}, odd)
+    return pa.table(arrays, schema=FEEDBACK)
 
 
 def _labels(item: Logged) -> list[tuple[Any, ...]]:
@@ -110,6 +110,15 @@ def input_column(name: str, kind: str, types: Mapping[str, pa.DataType]) -> str:
     plain, typed = input_names(name, kind)
     known = types.get(plain)
     return plain if known is None or known == INPUT_TYPES[kind] else typed
+
+
+def _gathered(
+    logged: Sequence[Logged], shape: Shape | None, hashing: Hashing, types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    gathered = _Rows({name: [] for name in (*INFERENCE.names, *_BY_CLASS)})
+    for item in logged:
+        _gather(gathered, item, hashing)
+    return _inference_table(gathered, shape, types)
 
 
 def _inference_table(gathered: _Rows, shape: Shape | None, types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -130,8 +139,10 @@ def _answered_rows(item: Logged, hashing: Hashing) -> _Part:
     record, shape = item.record, item.shape
     if shape is None:
         raise ValueError("its version was never described")
-    rows = list(records.logged_rows(record))
     count = record["count"]
+    if not 0 <= count <= _MOST_ROWS:
+        raise ValueError(f"it says that it has {count} rows")
+    rows = list(records.logged_rows(record))
     answered = record["kind"] == records.ANSWER
     columns = {
         "row": range(count),
@@ -213,20 +224,17 @@ def _scored_rows(item: Logged, _: Hashing) -> _Part:
 
 
 def _gather(gathered: _Rows, item: Logged, hashing: Hashing) -> None:
-    """Add a record's rows: all of them, or none.
+    """Add a record's rows.
 
-    :raises ValueError: the record is not what it should be.
+    :raises ValueError, KeyError, TypeError, IndexError, ArithmeticError: the record is not what it should be.
     """
     record = item.record
-    try:
-        part = _PARTS[record["kind"]](item, hashing)
-        same = {
-            "request_id": record["id"], "at": record["at"], "version": record["version"], "role": record["role"],
-            "deployment": record["deployment"], "revision": record["revision"], "rows_in_request": record["count"],
-            "segment": item.segment, "position": item.end, DAY: _day(record["at"]),
-        }  # fmt: skip
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+    part = _PARTS[record["kind"]](item, hashing)
+    same = {
+        "request_id": record["id"], "at": record["at"], "version": record["version"], "role": record["role"],
+        "deployment": record["deployment"], "revision": record["revision"], "rows_in_request": record["count"],
+        "segment": item.segment, "position": item.end, DAY: _day(record["at"]),
+    }  # fmt: skip
     if any(len(values) != part.count for values in part.columns.values()) or len(part.inputs) not in {0, part.count}:
         raise ValueError("its columns differ in length")
     for name, values in part.columns.items():

@@ -80,8 +80,8 @@ class Hashing:
             return None
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
+        if type(value) is int or (isinstance(value, float) and value.is_integer()):
+            return self.text(str(int(value)))  # which may have more than 64 bits
         return self.text(orjson.dumps(value, default=str).decode())
 
 

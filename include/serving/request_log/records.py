@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -27,6 +28,7 @@ FAILURE: Final = "failure"
 SHADOW: Final = "shadow"
 FEEDBACK: Final = "feedback"
 _KINDS: Final = {SHAPE, ANSWER, FAILURE, SHADOW, FEEDBACK}
+_TYPES: Final = ("string", "integer", "number", "boolean", "timestamp")
 _OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
 _ERROR_LETTERS: Final = 500
 
@@ -145,10 +147,28 @@ def read(data: bytes) -> dict[str, Any] | None:
         record = orjson.loads(data)
     except orjson.JSONDecodeError:
         return None
-    whole = isinstance(record, dict) and record.get("kind") in _KINDS and isinstance(record.get("model"), str)
-    if whole and record["kind"] == SHAPE:
-        whole = record.keys() >= {"version", "columns", "entity", "personal", "time_zone"}
-    return record if whole else None
+    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("kind", "model")):
+        return None
+    whole = record["kind"] in _KINDS and type(record.get("version", 0)) is int
+    return record if whole and (record["kind"] != SHAPE or _is_shape(record)) else None
+
+
+def _is_shape(record: Mapping[str, Any]) -> bool:
+    typed = (record.get("columns"), record.get("entity"))
+    lists = (record.get("personal"), record.get("classes", []))
+    return (
+        "version" in record
+        and all(isinstance(one, dict) and all(kind in _TYPES for kind in one.values()) for one in typed)
+        and all(isinstance(one, list) and all(isinstance(name, str) for name in one) for one in lists)
+        and _is_zone(record.get("time_zone"))
+    )
+
+
+def _is_zone(name: object) -> bool:
+    try:
+        return isinstance(name, str) and bool(ZoneInfo(name).key)
+    except (KeyError, ValueError, IsADirectoryError):
+        return False
 
 
 def logged_rows(record: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
