@@ -27,7 +27,7 @@ def kill(line: Line, victim: str, goes_on: Callable[[], bool]) -> str:
     while victim == STEP and not running and goes_on():
         time.sleep(0.02)
         running = steps(line)
-    names = ", ".join(sorted(process.info["name"].removeprefix("noria-") for process in running)) or "no step"
+    names = ", ".join(sorted(map(_name, running))) or "no step"
     if victim == STEP:
         for process in running[:1]:
             _end(process)
@@ -39,16 +39,23 @@ def kill(line: Line, victim: str, goes_on: Callable[[], bool]) -> str:
 
 
 def steps(line: Line) -> list[psutil.Process]:
-    """Processes of steps, which the warm parent of this stack has forked."""
+    """Processes of this stack's steps: forks of its warm parent, and those that had to start cold."""
     home = str(line.settings.home)
     return [process for process in psutil.process_iter(["name"]) if _is_step(process, home)]
 
 
 def _is_step(process: psutil.Process, home: str) -> bool:
     try:
-        return process.info["name"] in _STEPS and process.environ().get("NORIA_HOME") == home
+        words = process.cmdline() if process.info["name"].startswith("python") else []
+        cold = words[1:3] == ["-m", "include.steps"] and "replay" not in words
+        return (cold or process.info["name"] in _STEPS) and process.environ().get("NORIA_HOME") == home
     except psutil.Error:
         return False
+
+
+def _name(process: psutil.Process) -> str:
+    name: str = process.info["name"]
+    return name.removeprefix("noria-") if name in _STEPS else "a cold step"
 
 
 def _end(process: psutil.Process) -> None:
