@@ -12,11 +12,12 @@ import requests
 
 from include.stack.airflow_api import FINISHED
 from tests.chaos.case import Broken, Case
-from tests.chaos.victims import STEP, VICTIMS, kill
+from tests.chaos.victims import NO_STEP, STEP, VICTIMS, kill
 from tests.chaos.works import WORKS, Conf, Work
 from tests.chaos.world import MODEL, World, finish_all
 
 _LIMIT = 900.0
+_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Kill:
 def run_cell(name: str, victim: str, world: World, chance: random.Random) -> str:
     """All instants of a cell; each with new work, each followed by the check."""
     work = WORKS[name]
-    length = _length(world, name, chance)
+    length = _length(world, name)
     kills: list[Kill] = []
     broken: list[Broken] = []
     for number in range(world.instants):
-        done = _interrupt(world, work, victim, chance.uniform(0, length), chance)
+        done = _interrupt_somebody(world, work, victim, length, chance)
         kills.append(done)
         world.say(f"  {name:<8}{victim:<14}{number + 1:>3}  {done}")
         try:
@@ -70,12 +71,24 @@ def _summary(length: float, kills: Sequence[Kill]) -> str:
     )
 
 
-def _length(world: World, name: str, chance: random.Random) -> float:
-    """How long the work takes when nobody is killed, measured once for each run of the matrix."""
+def _interrupt_somebody(world: World, work: Work, victim: str, length: float, chance: random.Random) -> Kill:
+    """One kill. An instant after the last step, when there was no step to be killed any more, is drawn again."""
+    for _ in range(_DRAWS):
+        done = _interrupt(world, work, victim, chance.uniform(0, length), chance)
+        if victim != STEP or done.hit != NO_STEP:
+            return done
+    raise AssertionError(f"{work.dag_id} had no step at any of {_DRAWS} instants, so nobody was killed")
+
+
+def _length(world: World, name: str) -> float:
+    """How long the work takes when nobody is killed, measured once for each run of the matrix.
+
+    It has a chance of its own: a cell's is the same whether or not it is the one that measures.
+    """
     assert world.callers, "nobody asks"
     if name not in world.lengths:
         work = WORKS[name]
-        conf = work.prepare(world, chance)
+        conf = work.prepare(world, random.Random(f"the length of {name}"))  # noqa: S311 - to be repeatable
         begin = time.monotonic()
         state, _ = _finish(world, work, _start(world, work, conf))
         assert state == "success", f"{work.dag_id} failed although nobody was killed"

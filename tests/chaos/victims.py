@@ -15,6 +15,7 @@ from tests.e2e.line import Line
 _STEPS = {f"noria-{step}"[:15] for step in SUMMARIES}
 SERVICES = ("warm-parent", "scheduler", "dag-processor", "triggerer", "api-server", "mlflow", "server")
 STEP, POSTGRES = "step", "postgres"
+NO_STEP = "no step"
 VICTIMS = (STEP, *SERVICES, POSTGRES)
 
 
@@ -27,7 +28,7 @@ def kill(line: Line, victim: str, goes_on: Callable[[], bool]) -> str:
     while victim == STEP and not running and goes_on():
         time.sleep(0.02)
         running = steps(line)
-    names = ", ".join(sorted(map(_name, running))) or "no step"
+    names = ", ".join(sorted(map(_name, running))) or NO_STEP
     if victim == STEP:
         for process in running[:1]:
             _end(process)
