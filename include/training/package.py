@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -38,6 +39,8 @@ ESTIMATORS = Path(__file__).with_name("estimators.py")
 _MODELS = (_MODEL, "model.json", "model")
 _REQUIRED = (_FEATURES, _PROFILE)
 _OPTIONAL = (_MODULE, _COMPILED, ESTIMATORS.name, "trainer_module.py", *(path.name for path in SHORT_WAY))
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class PackageIncomplete(NoriaError):
@@ -205,6 +208,7 @@ def open_package(model_directory: Path) -> Any:
     """The packaged model's object, from the files that :func:`artifact_digest` covers and from nothing else.
 
     MLflow would ask ``MLmodel`` which code to run with which files, and Python its ``__pycache__``; neither is covered.
+    One at a time: models parse source, and Python 3.11 counts the depth of syntax trees for all threads together.
 
     :param model_directory: as for the digest, which the caller has verified.
     :raises PackageIncomplete: if a file is missing.
@@ -213,11 +217,12 @@ def open_package(model_directory: Path) -> Any:
     code = files.pop(CODE.name)
     module = ModuleType(code.stem)
     module.__file__ = str(code)
-    exec(compile(code.read_text(encoding="utf-8"), str(code), "exec"), module.__dict__)  # noqa: S102 - see above
     folder = files[_FEATURES].parent
     names = {Path(name).parts[0] for name in files}
-    model = module.TabularModel()
-    model.load_context(SimpleNamespace(artifacts={Path(name).stem: str(folder / name) for name in names}))
+    with _ONE_AT_A_TIME:
+        exec(compile(code.read_text(encoding="utf-8"), str(code), "exec"), module.__dict__)  # noqa: S102 - see above
+        model = module.TabularModel()
+        model.load_context(SimpleNamespace(artifacts={Path(name).stem: str(folder / name) for name in names}))
     return model
 
 
