@@ -369,7 +369,7 @@ class Definition(Section):
     model: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Name of the model; also the file's name.")
     description: str = Field(description="What it predicts, in one sentence.")
     owner: str = Field(
-        description="The team that answers for it: the owner of its DAGs, and whoever may act on them where "
+        description="Who answers for it: the team that owns its DAGs, and may act on them where "
         "[access is by teams](../../README.md#who-may-do-what)."
     )
     readers: list[str] = Field(

@@ -24,6 +24,7 @@ WRONG: Final = [[]]
 FILES: Final = """
 format: 2
 tags: [late]
+readers: [auditors]
 source:
   format: parquet
   ends: 2013-12-31
