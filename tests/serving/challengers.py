@@ -41,7 +41,8 @@ class Doctored(TabularModel):
         return {value}
 
 
-mlflow.models.set_model(Doctored())
+TabularModel = Doctored
+mlflow.models.set_model(TabularModel())
 '''
 _NOISE = "value + {noise} * (int(hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest()[:8], 16) / 2**32 - 0.5)"
 

@@ -19,7 +19,7 @@ class Version:
 
     def __init__(self, version: int, says: Callable[[dict[str, Any]], Any], model: str = "m") -> None:
         self.shape = replace(SHAPE, model=model, version=version)
-        self.deployed = SimpleNamespace(model=model, version=version, artifact_digest=f"{version}")
+        self.deployed = SimpleNamespace(model=model, version=version, artifact_digest=f"{version}", mark=f"{version}")
         self.fields = {"x": "number", "who": "string"}
         self.history = ()
         self.classes = ()
