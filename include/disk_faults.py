@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from include.errors import TryAgain
+from include.errors import NoriaError, TryAgain
 from include.settings import Settings
 
 _KINDS: Final[dict[int, tuple[str, str]]] = {
@@ -23,6 +23,8 @@ _WORDS: Final = {
     errno.EROFS: re.compile(r"Read-only file system|\bos error 30\b|readonly database", re.IGNORECASE),
     errno.EIO: re.compile(r"Input/output error|\bos error 5\b|disk I/O error", re.IGNORECASE),
 }
+# Errors of these names are about values, which they quote, and so are refusals of ours: what they say is no evidence.
+_ABOUT_VALUES: Final = frozenset({"DataError", "ProgrammingError", ValueError.__name__, NoriaError.__name__})
 _MARKUP: Final = re.compile(r"\x1b\[[0-9;]*m|↳")
 _LONGEST: Final = 300
 
@@ -55,6 +57,8 @@ def kernels_number(error: BaseException) -> int | None:
     """``ENOSPC``, ``EDQUOT``, ``EROFS`` or ``EIO`` if the error says one of them, as a number or as text."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno if error.errno in _KINDS else None
+    if not _ABOUT_VALUES.isdisjoint(kind.__name__ for kind in type(error).__mro__):
+        return None
     said = str(error)
     return next((number for number, words in _WORDS.items() if words.search(said)), None)
 

@@ -11,6 +11,7 @@ from include.drafting.origin import TableOrigin
 from include.drafting.sample import Column, Sample
 from include.drafting.windows import WHOLE_PARTS, Cut
 from include.spec.duration import format_duration
+from include.spec.formats import NEWEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ def _head(draft: Draft) -> str:
     named = origin.shown if isinstance(origin, TableOrigin) else origin.path.name
     return f"""\
 # A draft from {draft.sample.rows:,} rows of {_one_line(named)}. Read every line, above all those with a ?.
+format: {NEWEST}
 model: {draft.model}
 description: "?"                    # What does it predict, in one sentence?
 owner: {_text(draft.owner)}

@@ -134,7 +134,7 @@ def lock_until_commit(connection: Connection, *names: str) -> None:
 def ensure_schema(database_url: str) -> None:
     """Make tables and triggers, or bring an older schema along; any number may race.
 
-    One query where there is nothing to do.
+    Two small queries, without a lock, where there is nothing to do.
 
     :raises DatabaseAway: the database cannot be reached.
     :raises DatabaseUnusable: the database holds a newer schema than this code knows.

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from include.spec.alerts import Alerts
 from include.spec.clean import Clean
 from include.spec.costs import Costs
+from include.spec.formats import NEWEST
 from include.spec.history import HistoryGroup
 from include.spec.objective import Objective
 from include.spec.pods import Pods
@@ -364,7 +365,7 @@ class Definition(Section):
     """One model: everything that Noria needs to run its whole life."""
 
     format: int = Field(
-        1, ge=1, description="Format that the file is written in. Newer releases read older formats; the newest is 2."
+        1, ge=1, description=f"Format of the file. Newer releases read older formats; the newest is {NEWEST}."
     )
     model: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Name of the model; also the file's name.")
     description: str = Field(description="What it predicts, in one sentence.")

@@ -82,3 +82,12 @@ def test_a_defect_or_a_file_that_is_not_there_is_no_disks_fault(settings: Settin
     with pytest.raises(Refused) as caught:
         refuse(ValueError("another cause"))
     assert disk_fault(caught.value, settings) is None
+
+
+def test_values_that_read_like_a_disks_fault_are_no_disks_fault(settings: Settings) -> None:
+    with pytest.raises(duckdb.ConversionException, match="Input/output error") as caught:
+        duckdb.sql("SELECT CAST('Input/output error' AS INTEGER)").fetchall()
+    errors = (caught.value, pa.ArrowInvalid("'No space left on device' is no number"), Refused("os error 28"))
+    for error in errors:
+        assert disk_fault(error, settings) is None
+        assert not is_ours(error)
