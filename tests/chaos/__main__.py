@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import importlib
+import logging
+import os
 import pkgutil
 import random
 import sys
@@ -37,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         for case in chosen:
             print(f"{case.name:<32}{case.what}")
         return 0
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     print(f"seed {options.seed}, {len(chosen)} cases, {options.instants} instants for each kill", flush=True)
     with opened(Path(tempfile.mkdtemp(prefix="noria-chaos-")), options.instants, _say) as world:
         held = {case.name: _holds(case, world, options.seed) for case in chosen}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import psutil
-import uvloop
 
 from include.registry import state
 from include.registry.database import ensure_schema
@@ -44,17 +42,9 @@ class ServingWorld:
         """Where requests go."""
         return Template(self.settings.server_url, PATH)
 
-    @contextmanager
-    def load(self, connections: int = CONNECTIONS) -> Iterator[ClosedLoop]:
+    def load(self) -> AbstractContextManager[ClosedLoop]:
         """Requests for as long as the block; at its end all are answered."""
-        loop = ClosedLoop(self.template, BODIES)
-        thread = threading.Thread(target=lambda: uvloop.run(loop.run(connections)))
-        thread.start()
-        try:
-            yield loop
-        finally:
-            loop.stop()
-            thread.join(timeout=120)
+        return ClosedLoop(self.template, BODIES).running(CONNECTIONS)
 
     def switch(self, version: int) -> None:
         """Another champion."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -107,6 +109,17 @@ class ClosedLoop:
     def stop(self) -> None:
         """Send nothing more."""
         self._stop = True
+
+    @contextmanager
+    def running(self, connections: int) -> Iterator[ClosedLoop]:
+        """Send in a thread for as long as the block; at its end all requests are answered."""
+        thread = threading.Thread(target=lambda: uvloop.run(self.run(connections)))
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.stop()
+            thread.join(timeout=120)
 
     async def run(self, connections: int, *, seconds: float = 3600.0, requests: int = 1 << 60) -> Load:
         """Send for so long, or so many."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +20,6 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import uvloop
 
 from include.registry import stages, state
 from include.registry.mlflow_client import connect
@@ -111,17 +109,9 @@ def _all_serve(found: Live, version: int) -> bool:
         return False
 
 
-@contextmanager
-def loaded(settings: Settings, connections: int = CONNECTIONS) -> Iterator[ClosedLoop]:
-    """Load in a thread for as long as the block; at its end all requests are answered."""
-    loop = ClosedLoop(Template(settings.server_url, "/models/m/predict"), BODIES)
-    thread = threading.Thread(target=lambda: uvloop.run(loop.run(connections)))
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.stop()
-        thread.join(timeout=60)
+def loaded(settings: Settings, connections: int = CONNECTIONS) -> AbstractContextManager[ClosedLoop]:
+    """Load for as long as the block."""
+    return ClosedLoop(Template(settings.server_url, "/models/m/predict"), BODIES).running(connections)
 
 
 def enter_canary(settings: Settings, version: int, share: float, deployment: str) -> None:
