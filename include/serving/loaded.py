@@ -16,7 +16,8 @@ from include.serving.validation import RequestRefused
 
 INLINE_ROWS = 16
 MOST_INLINE_ROWS = 256
-_INLINE_SECONDS = 0.002
+_INLINE_SECONDS = 0.004
+"""Below the time for which Python lets a thread hold its lock: beside the loop such a request holds it up as long."""
 _FIRST_ROW_SECONDS = 1e-5
 _SLOW_SECONDS = 0.005
 _PENALTY, _TOO_SLOW, _WORST = 5, 15, 50
@@ -76,18 +77,21 @@ class LoadedModel:
             found = self._heads[role] = [(b"x-noria-version", version), (b"x-noria-role", role.encode())]
         return found
 
-    def note(self, now: float, seconds: float, count: int) -> None:
+    def note(self, now: float, seconds: float, worked: float, count: int) -> None:
         """It answered; a version that is slow again and again is no longer asked on the event loop.
 
         How many rows it answers there follows from what a row of a larger request costs, moved by an eighth each time.
+        That is counted in processor time: beside the event loop a thread also waits for the others, and would be told
+        the longer, the more are kept from the loop.
 
         :param now: the monotonic clock.
         :param seconds: how long it took for ``count`` rows.
+        :param worked: processor seconds of its thread for them.
         """
         self.used_at = now
         if count > INLINE_ROWS:
             if self._is_compiled and count <= MOST_INLINE_ROWS:
-                self._row_seconds += (seconds / count - self._row_seconds) / 8
+                self._row_seconds += (worked / count - self._row_seconds) / 8
                 self.inline_rows = self._inline()
             return
         if seconds > _SLOW_SECONDS:

@@ -209,7 +209,7 @@ class Predictor:
 
     def _predict(self, ask: Ask, call: Call, loaded: LoadedModel, role: str) -> Answered:
         """Predictions of the version, or the champion's if a challenger fails on rows that the champion can read."""
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.thread_time()
         try:
             filled, headers = self.past.fill(call, loaded) if loaded.history else (call, [])
             predictions = loaded.predict(readable(ask.served, filled, loaded))
@@ -230,7 +230,7 @@ class Predictor:
             self._write_failure(ask, call, loaded, role, error)
             return answered
         now = time.monotonic()
-        loaded.note(now, now - began, call.count)
+        loaded.note(now, now - began, time.thread_time() - worked, call.count)
         metrics.series(loaded.deployed.model, loaded.deployed.version, role).answered(now - ask.began)
         return Answered(loaded, role, filled, predictions, now - ask.began, headers)
 

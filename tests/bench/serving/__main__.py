@@ -1,6 +1,6 @@
-"""``make bench-serving``: our server with everything on beside its peers and a bare floor; same model, one worker each.
+"""``make bench-serving``: our server with everything on beside its peers and bare floors; same model, one worker each.
 
-``python -m tests.bench.serving --only noria,floor --settings 1x1`` measures a part. Milliseconds depend on the machine;
+``python -m tests.bench.serving --only noria,bare --settings 1x1`` measures a part. Milliseconds depend on the machine;
 the ratios, taken within a round, are what to compare.
 """
 
@@ -72,7 +72,7 @@ def _contenders(
 
     absent: dict[str, str] = {}
     contenders = [with_challenger(served)]
-    others = [stack.enter_context(without_challenger(served)), field.floor(served)]
+    others = [stack.enter_context(without_challenger(served)), *field.floors(served)]
     contenders += [one for one in others if wanted(one.name)]
     for name, found in field.peers(served, folder, wanted).items():
         if isinstance(found, CannotRun):

@@ -18,7 +18,8 @@ from tests.bench.serving.world import Served
 OURS = "noria"
 ALONE = "noria, champion alone"
 MLFLOW = "mlflow models serve"
-FLOOR = "bare ASGI floor"
+FLOOR = "bare ASGI, rows as sent"
+NUMBERS = "bare ASGI, ready numbers"
 _TENSORS = {"string": "BYTES", "timestamp": "BYTES", "integer": "INT64", "number": "FP64", "boolean": "BOOL"}
 
 
@@ -37,15 +38,24 @@ def ours(bench: Bench, served: Served, name: str, how: str) -> Contender:
     )
 
 
-def floor(served: Served) -> Contender:
-    """The bare application."""
+def floors(served: Served) -> list[Contender]:
+    """The bare application: with the same rows and the same model, and with the booster and rows that are numbers."""
     booster = served.folder / "artifacts" / "model.ubj"
+    numbers = [[None if value != value else value for value in row] for row in served.matrix.tolist()]
+    bare = "uvicorn, uvloop, httptools, orjson"
+    return [
+        _bare(FLOOR, f"{bare}, the packaged model's predict_rows", served.folder, served.rows),
+        _bare(NUMBERS, f"{bare}, inplace_predict of rows that are numbers already", booster, numbers),
+    ]
+
+
+def _bare(name: str, how: str, model: Path, rows: Sequence[Any]) -> Contender:
     return Contender(
-        name=FLOOR,
-        how="uvicorn, uvloop, httptools, orjson, inplace_predict of rows that are numbers already",
-        command=lambda port: [sys.executable, str(SCRIPTS / "floor.py"), str(port), str(booster)],
+        name=name,
+        how=how,
+        command=lambda port: [sys.executable, str(SCRIPTS / "floor.py"), str(port), str(model)],
         path="/",
-        rows=[[None if value != value else value for value in row] for row in served.matrix.tolist()],
+        rows=rows,
         encode=_rows,
         decode=_predictions,
         environment={"OMP_WAIT_POLICY": "PASSIVE"},
