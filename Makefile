@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing chaos reference images new-model backtest fuzz
+.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,7 @@ lint: setup ## Style, types, secrets, arrows between rooms, reference page
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m include.spec check
 	@$(BIN)/python -m include.spec reference --check
+	@$(BIN)/python -m include.supply_chain licences --check
 
 format: setup ## Put the code into the project's style
 	@$(BIN)/ruff check --fix .
@@ -111,6 +112,15 @@ lock: setup ## Make requirements.lock anew from requirements.txt and the dev gro
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
 	@for name in installer steps serving airflow airflow-local; do $(BIN)/uv pip compile $(IMAGE_LOCK) docker/$$name.in -o docker/$$name.lock || exit 1; done
 	@sed "s/ ; sys_platform == 'never'//" docker/steps.lock > docker/steps-gpu.lock # with what pyproject.toml leaves out
+
+audit: setup ## Known vulnerabilities of all locked packages (docker/supply-chain.toml says what is accepted, and until when)
+	@$(BIN)/python -m include.supply_chain audit $(ARGS)
+
+sbom: setup ## Bills of materials (CycloneDX) of the project and of each image, below .noria/sbom
+	@$(BIN)/python -m include.supply_chain sbom $(ARGS)
+
+licences: setup ## Write the page of the packages' licences, docker/LICENSES.md
+	@$(BIN)/python -m include.supply_chain licences
 
 images: setup ## Build the images with docker, podman or buildah, whichever is there (ARGS="--tag test steps serving")
 	@$(BIN)/python -m include.stack images $(ARGS)

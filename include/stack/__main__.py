@@ -109,10 +109,16 @@ def _exec(options: argparse.Namespace, settings: Settings) -> int:
     os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - the words are the person's own
 
 
-def _images(options: argparse.Namespace, _: Settings) -> int:
+def _images(options: argparse.Namespace, settings: Settings) -> int:
     builder = find_builder(options.builder)
     names = build_images(
-        options.names, tag=options.tag, prefix=options.prefix, builder=builder, more=options.more, say=_say
+        options.names,
+        tag=options.tag,
+        prefix=options.prefix,
+        builder=builder,
+        more=options.more,
+        bills=settings.home / "sbom",
+        say=_say,
     )
     for name in names:
         print(name)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from include.errors import NoriaError, Refused
 from include.settings import PROJECT
+from include.supply_chain.bill_of_materials import write_bills
+from include.supply_chain.locks import project_version
+from include.supply_chain.policy import read_policy
 
 PREFIX: Final = "localhost/noria-"
 
@@ -133,12 +136,14 @@ def build_images(
     prefix: str,
     builder: Builder,
     more: Sequence[str],
+    bills: Path,
     say: Callable[[str], None],
 ) -> list[str]:
     """Build images one after the other and return their full names.
 
     :param names: keys of :data:`IMAGES`.
     :param tag: the project's version if None.
+    :param bills: folder in which each image's bill of materials is written.
     :raises Refused: if a name is none of ours.
     :raises BuildFailed: if a build fails.
     """
@@ -151,18 +156,13 @@ def build_images(
         build = Build(
             image=image, tag=tag or version, version=version, revision=revision, prefix=prefix, more=tuple(more)
         )
-        say(f"Building {build.name} with {builder.name}")
+        (bill,) = write_bills(bills, read_policy().licences, version, [image])
+        say(f"Building {build.name} with {builder.name}; its bill of materials: {bill}")
         code = subprocess.run(build.words(builder), cwd=PROJECT, check=False).returncode
         if code:
             raise BuildFailed(build.name, builder.name, code)
         built.append(build.name)
     return built
-
-
-def project_version() -> str:
-    """The version in pyproject.toml."""
-    document = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    return str(document["project"]["version"])
 
 
 def git_revision() -> str:

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from include.settings import PROJECT
+from include.supply_chain import locks
+from include.supply_chain.locks import DOCKER
 
-DOCKER = PROJECT / "docker"
-_PINNED = re.compile(r"^(?P<name>[a-z0-9.-]+)==(?P<version>[^ ;\\]+)(?: *; *(?P<marker>[^\\]+?))? *\\?$")
-_HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})")
+__all__ = ["DOCKER", "Hashes", "names", "read_lock"]
 
-Pinned = dict[tuple[str, str], frozenset[str]]
+Hashes = dict[tuple[str, str], frozenset[str]]
 
 
-def read_lock(path: Path) -> Pinned:
+def read_lock(path: Path) -> Hashes:
     """Hashes by name and version. Every line must be understood."""
-    pinned: dict[tuple[str, str], set[str]] = {}
-    current: set[str] = set()
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        if text.startswith("--hash="):
-            current.update(_HASH.findall(text))
-            continue
-        match = _PINNED.match(text)
-        assert match, f"{path.name} has a line that pins nothing: {line}"
-        current = pinned.setdefault((match["name"], match["version"]), set())
-    return {key: frozenset(hashes) for key, hashes in pinned.items()}
+    return {(package.name, package.version): frozenset(package.hashes) for package in locks.read_lock(path)}
 
 
-def names(lock: Pinned) -> set[str]:
+def names(lock: Hashes) -> set[str]:
     return {name for name, _ in lock}

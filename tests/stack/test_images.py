@@ -22,8 +22,8 @@ from include.stack.images import (
     build_images,
     find_builder,
     git_revision,
-    project_version,
 )
+from include.supply_chain.locks import project_version
 
 
 @pytest.fixture
@@ -65,11 +65,18 @@ def test_first_builder_that_works_is_taken(programs: Path) -> None:
 
 
 @pytest.mark.parametrize("builder", BUILDERS, ids=[builder.name for builder in BUILDERS])
-def test_every_builder_gets_file_tag_labels_and_context(builder: Builder, programs: Path) -> None:
+def test_every_builder_gets_file_tag_labels_and_context(builder: Builder, programs: Path, tmp_path: Path) -> None:
     calls = write_builder(programs, builder.name)
     (name,) = build_images(
-        ["steps-gpu"], tag="t", prefix="registry.example/noria-", builder=builder, more=["--no-cache"], say=print
+        ["steps-gpu"],
+        tag="t",
+        prefix="registry.example/noria-",
+        builder=builder,
+        more=["--no-cache"],
+        bills=tmp_path / "sbom",
+        say=print,
     )
+    assert '"nvidia-nccl-cu12"' in (tmp_path / "sbom" / "steps-gpu.cdx.json").read_text()
     assert name == "registry.example/noria-steps-gpu:t"
     words = calls.read_text().splitlines()
     assert words[0] == "build"
@@ -98,11 +105,20 @@ def test_images_are_those_of_the_folder() -> None:
     assert "VARIANT=" not in " ".join(build.words(BUILDERS[0]))
 
 
-def test_failed_build_ends_the_command_and_names_the_image(programs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_build_ends_the_command_and_names_the_image(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NORIA_HOME", str(tmp_path))
     calls = write_builder(programs, "buildah", code=3)
     with pytest.raises(BuildFailed, match=r"localhost/noria-steps:t was not built: buildah ended with code 3"):
         build_images(
-            ["steps", "serving"], tag="t", prefix="localhost/noria-", builder=find_builder(), more=(), say=print
+            ["steps", "serving"],
+            tag="t",
+            prefix="localhost/noria-",
+            builder=find_builder(),
+            more=(),
+            bills=tmp_path / "sbom",
+            say=print,
         )
     assert calls.read_text().splitlines().count("build") == 1
     assert main(["images", "--tag", "t"]) == BuildFailed.exit_code
@@ -110,10 +126,12 @@ def test_failed_build_ends_the_command_and_names_the_image(programs: Path, capsy
 
 
 def test_command_builds_what_a_cluster_needs_and_prints_the_names(
-    programs: Path, capsys: pytest.CaptureFixture[str]
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("NORIA_HOME", str(tmp_path))
     write_builder(programs, "buildah")
     assert main(["images", "--tag", "t"]) == 0
+    assert {path.name for path in (tmp_path / "sbom").iterdir()} == {f"{name}.cdx.json" for name in CLUSTER}
     printed = capsys.readouterr().out.splitlines()
     assert printed[-3:] == [f"localhost/noria-{name}:t" for name in CLUSTER]
     assert main(["images", "nonsense"]) == Refused.exit_code
