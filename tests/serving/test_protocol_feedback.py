@@ -153,7 +153,7 @@ labels = st.fixed_dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=1000, deadline=None, database=None)
+@hypothesis_settings(max_examples=300, deadline=None, database=None)
 @given(given_labels=st.lists(labels | junk, max_size=3))
 def test_junk_is_read_or_refused_and_nothing_else(given_labels: list[Any]) -> None:
     try:

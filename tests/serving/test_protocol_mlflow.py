@@ -237,7 +237,7 @@ documents = st.dictionaries(
 )
 
 
-@hypothesis_settings(max_examples=1000, deadline=None, database=None)
+@hypothesis_settings(max_examples=300, deadline=None, database=None)
 @given(document=documents | junk)
 def test_junk_is_read_or_refused_and_nothing_else(document: object) -> None:
     try:
@@ -249,7 +249,7 @@ def test_junk_is_read_or_refused_and_nothing_else(document: object) -> None:
     assert status in {200, 400, 413, 422}
 
 
-@hypothesis_settings(max_examples=500, deadline=None, database=None)
+@hypothesis_settings(max_examples=200, deadline=None, database=None)
 @given(text=st.text(alphabet='nx,"\n\r1.5\0ab', max_size=60))
 def test_any_csv_is_read_or_refused(text: str) -> None:
     try:
