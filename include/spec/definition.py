@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from include.spec.alerts import Alerts
+from include.spec.card import Card
 from include.spec.clean import Clean
 from include.spec.costs import Costs
 from include.spec.formats import NEWEST
@@ -378,6 +379,7 @@ class Definition(Section):
     )
     task: Task = Field(description="binary_classification, multiclass_classification or regression.")
     tags: list[str] = Field(default_factory=list, description="Tags of its DAGs.")
+    card: Card = Field(Card(), description="What people state of it on its model card.")
     source: Source = Field(description="Where the raw data comes from.")
     label: Label = Field(description="What is to be predicted.")
     history: dict[str, HistoryGroup] = Field(

@@ -85,6 +85,7 @@ def _body(call: StepCall, rollout: Rollout, version: ModelVersion, champion: int
     verified = call.inputs.get("verified") or {}
     if verified:
         yield f"- Verified on the live server: {verified.get('rows')} holdout rows, all answers equal"
+    yield from _card(call, version)
     yield from _gates(version.decision)
     yield from _judgement(rollout.judgement)
     yield ""
@@ -92,6 +93,16 @@ def _body(call: StepCall, rollout: Rollout, version: ModelVersion, champion: int
         "**Approve**: it goes on, and begins to answer requests. **Reject**: it is withdrawn and barred. Without an "
         f"answer in {PATIENCE.days} days it is withdrawn."
     )
+
+
+def _card(call: StepCall, version: ModelVersion) -> Iterator[str]:
+    """What its model card says first; nothing of a version that has none."""
+    from include.reports.model_card_life import find_card
+    from include.reports.model_card_page import summary_of
+
+    card = find_card(call.settings, version.model, version.version)
+    if card is not None:
+        yield summary_of(card)
 
 
 def _gates(decision: Mapping[str, Any]) -> Iterator[str]:

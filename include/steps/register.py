@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from include.errors import Refused
+from include.steps.model_cards import make_model_card
 from include.steps.protocol import Document, StepCall
 
 _NEEDED = ("fingerprint", "run_id", "model_uri", "artifact_digest")
@@ -16,7 +17,7 @@ class InputsIncomplete(Refused):
 
 
 def run(call: StepCall) -> Document:
-    """Register ``inputs["training"]`` (output of train) with ``inputs["decision"]`` (output of decide).
+    """Register ``inputs["training"]`` (output of train) with ``inputs["decision"]`` (output of decide); make its card.
 
     :returns: version, whether it was registered before, and its status (registered, barred, retired).
     """
@@ -37,6 +38,7 @@ def run(call: StepCall) -> Document:
         decision=call.inputs.get("decision"),
         tags=_tags(training_set, evaluation),
     )
+    make_model_card(call, outcome.version, training)
     return {"version": outcome.version.version, "reused": outcome.reused, "status": outcome.version.status}
 
 

@@ -15,6 +15,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
+from plugins.operators.card_link import card_page
 from plugins.sensors.stage_triggers import ApprovalTrigger
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ApproveChallengerOperator(ApprovalOperator):
     def execute(self, context: Context) -> Any:
         """Put the question and wait, without a worker slot, for the answer or the challenger's end."""
         asked: Mapping[str, Any] = self.asked
+        self.body = f"{self.body}\n\n[The whole model card]({card_page(self.model, asked['version'])})"
         try:
             super().execute(context)
         except TaskAwaitingInput:

@@ -10,9 +10,11 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import HTMLResponse
 
+from plugins.pages import cards
 from plugins.pages.pod import pod_page
 
 app = FastAPI(title="Noria", docs_url=None, redoc_url=None, openapi_url=None)
+app.include_router(cards.router)
 
 
 @app.get(

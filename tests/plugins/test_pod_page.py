@@ -16,7 +16,9 @@ PROGRAM = PROJECT / "tests" / "plugins" / "pod_page_program.py"
 
 
 @pytest.mark.database
-def test_the_page_of_a_pod_is_behind_airflows_login_and_shows_what_was_kept(database_url: str, tmp_path: Path) -> None:
+def test_pages_of_pods_and_model_cards_are_behind_airflows_login_and_show_what_was_kept(
+    database_url: str, tmp_path: Path
+) -> None:
     pools = tmp_path / "pools.yaml"
     pools.write_text("airflow: {pools: []}")
     environment = {
@@ -30,6 +32,7 @@ def test_the_page_of_a_pod_is_behind_airflows_login_and_shows_what_was_kept(data
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__API_AUTH__JWT_SECRET": "a-secret-that-is-long-enough-for-tests",
         "NORIA_HOME": str(tmp_path / "home"),
+        "NORIA_DATABASE_URL": database_url,
         "KUBECONFIG": str(tmp_path / "absent"),
     }
     output = ""
@@ -47,3 +50,11 @@ def test_the_page_of_a_pod_is_behind_airflows_login_and_shows_what_was_kept(data
     assert "no &lt;such&gt; image" in answers["page"], "events are shown, and escaped"
     assert "kubectl -n noria describe pod pod-1" in answers["page"]
     assert "The cluster cannot be asked from here" in answers["away"]
+    cards = answers["cards"]
+    assert (answers["card of nobody"], cards["none"], cards["odd"]) == (401, 404, [422, 422])
+    assert "registered before there were model cards" in cards["without"]["detail"]
+    assert "late version 4" in cards["page"]
+    assert "Version 4 was never the champion" in cards["page"]
+    assert "default-src 'none'" in cards["policy"]
+    assert cards["markdown"].startswith("# Model card: late version 4\n")
+    assert cards["json"]["life"]["standing"] == "Version 4 was never the champion"

@@ -25,6 +25,16 @@ FILES: Final = """
 format: 2
 tags: [late]
 readers: [auditors]
+card:
+  purpose: Tells passengers early.
+  users: [the desk]
+  uses: [sorting flights by risk]
+  out_of_scope: [pay]
+  ethics: [nobody is judged by it]
+  limits: [one city only]
+  contacts: [ops@example.com]
+  license: internal
+  references: [the handbook]
 source:
   format: parquet
   ends: 2013-12-31
