@@ -64,6 +64,7 @@ test-load: setup ## The server under a minute of load, with workers killed and d
 
 lint: setup ## Style, types, secrets, arrows between rooms, reference page
 	@.ci/secrets
+	@.ci/unsafe
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

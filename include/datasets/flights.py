@@ -83,7 +83,7 @@ def _load(connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
 
 def _write_day(connection: duckdb.DuckDBPyConnection, folder: Path, day: date) -> None:
     rows = (
-        f"SELECT * FROM flights WHERE scheduled_at >= DATE '{day}' AND scheduled_at < DATE '{day}' + INTERVAL 1 DAY "  # noqa: S608
+        f"SELECT * FROM flights WHERE scheduled_at >= DATE '{day}' AND scheduled_at < DATE '{day}' + INTERVAL 1 DAY "  # nosec B608
         "ORDER BY scheduled_at, carrier, flight, origin"
     )
     with replacing(folder / f"{day}.parquet") as path:

@@ -43,7 +43,7 @@ def land_tumors(store: Store, landing: Path, *, force: bool = False) -> Landed:
     source = sql_text(package_file(RECIPE.package, "datasets/data/breast_cancer.csv"))
     # The first line holds the numbers of rows and columns and the names of the classes.
     rows = (
-        f"SELECT row_number() OVER () AS sample, {', '.join(MEASUREMENTS)}, "  # noqa: S608 - names of our own
+        f"SELECT row_number() OVER () AS sample, {', '.join(MEASUREMENTS)}, "  # nosec B608 # names of our own
         "CASE benign WHEN '0' THEN 'malignant' WHEN '1' THEN 'benign' END AS diagnosis "
         f"FROM read_csv({source}, auto_detect=false, delim=',', header=false, skip=1, columns={{{names}}})"
     )

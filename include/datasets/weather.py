@@ -55,7 +55,7 @@ def _loaded_before(connection: Connection, recipe: str) -> int | None:
     query = text("SELECT obj_description(to_regclass(:table))")
     if connection.execute(query, {"table": TABLE}).scalar() != recipe:
         return None
-    return int(connection.exec_driver_sql(f"SELECT count(*) FROM {TABLE}").scalar_one())  # noqa: S608 - our own name
+    return int(connection.exec_driver_sql(f"SELECT count(*) FROM {TABLE}").scalar_one())  # nosec B608 # our own name
 
 
 def _load(connection: Connection, recipe: str) -> int:

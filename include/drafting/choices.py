@@ -105,7 +105,7 @@ def choose_entity(sample: Sample, time: str | None, label: str) -> list[str]:
 
 def _is_unique(sample: Sample, key: tuple[str, ...]) -> bool:
     listed = ", ".join(map(quote_name, key))
-    distinct = sample.ask(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM {TABLE})")[0][0]  # noqa: S608
+    distinct = sample.ask(f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM {TABLE})")[0][0]  # nosec B608
     return int(distinct) == sample.rows
 
 
@@ -179,7 +179,7 @@ def find_leaks(sample: Sample, time: str | None, label: Label) -> Iterator[LeftO
 
 def _later(sample: Sample, name: str, time: str) -> float:
     one, other = quote_name(name), quote_name(time)
-    query = f"SELECT count(*) FILTER (WHERE {one} > {other}) / greatest(count({one}), 1) FROM {TABLE}"  # noqa: S608
+    query = f"SELECT count(*) FILTER (WHERE {one} > {other}) / greatest(count({one}), 1) FROM {TABLE}"  # nosec B608
     return float(sample.ask(query)[0][0])
 
 
@@ -253,7 +253,7 @@ def _of_time(sample: Sample, time: Column) -> list[DraftFeature]:
     counted = ", ".join(
         f"count(DISTINCT {expression.replace(name, quote_name(time.name))})" for expression in parts.values()
     )
-    numbers = sample.ask(f"SELECT {counted} FROM {TABLE}")[0]  # noqa: S608
+    numbers = sample.ask(f"SELECT {counted} FROM {TABLE}")[0]  # nosec B608
     varying = [part for part, number in zip(parts, numbers, strict=True) if number > 1]
     return [DraftFeature(part, parts[part], "numeric", time.name) for part in varying]
 

@@ -101,8 +101,8 @@ class Sample:
 
     def values(self, name: str) -> pd.Series[Any]:
         """A column's values in at most :data:`MOST_ROWS` rows, the same ones for each column."""
-        numbered = f"SELECT {quote_name(name)} AS value, row_number() OVER () AS number FROM {TABLE}"  # noqa: S608
-        query = f"SELECT value FROM ({numbered}) ORDER BY hash(number) LIMIT {MOST_ROWS}"  # noqa: S608
+        numbered = f"SELECT {quote_name(name)} AS value, row_number() OVER () AS number FROM {TABLE}"  # nosec B608
+        query = f"SELECT value FROM ({numbered}) ORDER BY hash(number) LIMIT {MOST_ROWS}"  # nosec B608
         found: pd.Series[Any] = self.connection.execute(query).df()["value"]
         return found
 
@@ -145,10 +145,10 @@ def read_rows(
             raise SampleUnusable(origin.shown, "no type of a definition fits any of its columns", "Give another one.")
         items = ", ".join(reading.selected for _, reading in read)
         order = "" if kinds is None else " ORDER BY ALL"  # a database gives its rows in any order
-        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {items} FROM {scan_sql([file])}{order}")  # noqa: S608
+        connection.execute(f"CREATE TABLE {TABLE} AS SELECT {items} FROM {scan_sql([file])}{order}")  # nosec B608
     except duckdb.Error as error:
         raise SampleUnusable(origin.shown, f"it cannot be read ({cause(error)})", "Give a complete file.") from error
-    rows = int(connection.execute(f"SELECT count(*) FROM {TABLE}").fetchall()[0][0])  # noqa: S608
+    rows = int(connection.execute(f"SELECT count(*) FROM {TABLE}").fetchall()[0][0])  # nosec B608
     if not rows:
         raise SampleUnusable(origin.shown, "it has no rows", "Give some weeks of rows.")
     columns = {reading.name: _column(connection, reading.name, kind, rows) for kind, reading in read}
@@ -164,7 +164,7 @@ def _readings(
 ) -> list[tuple[ColumnType, Conversion]]:
     """For each column that can be read the first type that fits all of its values, and how it becomes that."""
     scan = scan_sql([file])
-    types = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()}  # noqa: S608
+    types = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()}  # nosec B608
     tried = []
     for name in file.names:
         natural = natural_type(types[name])
@@ -174,7 +174,7 @@ def _readings(
     if not tried:
         return []
     counted = ", ".join(f"count(*) FILTER (WHERE {reading.bad})" for _, reading in tried)
-    bad = connection.execute(f"SELECT {counted} FROM {scan}").fetchall()[0]  # noqa: S608
+    bad = connection.execute(f"SELECT {counted} FROM {scan}").fetchall()[0]  # nosec B608
     found: dict[str, tuple[ColumnType, Conversion]] = {}
     for (kind, reading), faults in zip(tried, bad, strict=True):
         if not faults:
@@ -184,12 +184,12 @@ def _readings(
 
 def _column(connection: duckdb.DuckDBPyConnection, name: str, kind: ColumnType, rows: int) -> Column:
     quoted = quote_name(name)
-    asked = f"SELECT count({quoted}), count(DISTINCT {quoted}), min({quoted}), max({quoted}) FROM {TABLE}"  # noqa: S608
+    asked = f"SELECT count({quoted}), count(DISTINCT {quoted}), min({quoted}), max({quoted}) FROM {TABLE}"  # nosec B608
     count, distinct, low, high = connection.execute(asked).fetchall()[0]
     values = None
     if kind == "string":
         frequent = (
-            f"SELECT {quoted} AS value, count(*) AS rows FROM {TABLE} WHERE {quoted} IS NOT NULL "  # noqa: S608
+            f"SELECT {quoted} AS value, count(*) AS rows FROM {TABLE} WHERE {quoted} IS NOT NULL "  # nosec B608
             f"GROUP BY 1 ORDER BY rows DESC, value LIMIT {MOST_VALUES}"
         )
         values = {str(value): int(number) for value, number in connection.execute(frequent).fetchall()}

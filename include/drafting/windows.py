@@ -105,7 +105,7 @@ def _size(sample: Sample, span: timedelta) -> PartitionSize:
 def _partitions(sample: Sample, time: Column, size: PartitionSize) -> list[int]:
     """Rows of each partition that has any, oldest first."""
     label = f"date_trunc({quote_text(size)}, {quote_name(time.name)})"
-    found = sample.ask(f"SELECT count(*) FROM {TABLE} GROUP BY {label} ORDER BY {label}")  # noqa: S608
+    found = sample.ask(f"SELECT count(*) FROM {TABLE} GROUP BY {label} ORDER BY {label}")  # nosec B608
     return [int(rows) for (rows,) in found]
 
 

@@ -91,7 +91,7 @@ class RowObjective:
         with duckdb.connect(":memory:", config=config) as connection:
             connection.register("judged", table)
             try:
-                found = connection.execute(f"SELECT {items} FROM judged ORDER BY {_POSITION}").fetchnumpy()  # noqa: S608
+                found = connection.execute(f"SELECT {items} FROM judged ORDER BY {_POSITION}").fetchnumpy()  # nosec B608
             except duckdb.Error as error:
                 raise ObjectiveFailed(self.objective, str(error).strip().splitlines()[0]) from error
         return floats(found["expression"]), floats(found["per"])

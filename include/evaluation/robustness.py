@@ -39,8 +39,8 @@ def judge_robustness(
     found = []
     for number, disturbance in enumerate(definition.evaluation.robustness):
         columns = disturbed_columns(disturbance, types)
-        random = np.random.default_rng([definition.training.seed, number])
-        rows = disturb(disturbance, holdout.inputs, {name: types[name] for name in columns}, random)
+        generator = np.random.default_rng([definition.training.seed, number])
+        rows = disturb(disturbance, holdout.inputs, {name: types[name] for name in columns}, generator)
         metric = disturbance.metric or definition.evaluation.metrics[0]
         references = {_UNDISTURBED: holdout.predictions}
         measured = compare(judging, holdout.labels, predict(rows), references, holdout.partitions)
@@ -83,7 +83,7 @@ def describe(disturbance: Disturbance, columns: list[str]) -> str:
 
 
 def disturb(
-    disturbance: Disturbance, rows: pd.DataFrame, columns: dict[str, ColumnType], random: np.random.Generator
+    disturbance: Disturbance, rows: pd.DataFrame, columns: dict[str, ColumnType], generator: np.random.Generator
 ) -> pd.DataFrame:
     """A disturbed copy of raw rows.
 
@@ -93,24 +93,24 @@ def disturb(
     for name, kind in columns.items():
         column = rows[name]
         changed[name] = pd.Series(
-            _CHANGES[disturbance.kind](column, kind, disturbance.amount, random), index=rows.index
+            _CHANGES[disturbance.kind](column, kind, disturbance.amount, generator), index=rows.index
         )
     return changed
 
 
-def _with_noise(column: pd.Series[Any], kind: ColumnType, amount: float, random: np.random.Generator) -> Any:
+def _with_noise(column: pd.Series[Any], kind: ColumnType, amount: float, generator: np.random.Generator) -> Any:
     values = _numbers(column)
     known = values[np.isfinite(values)]
     spread = float(known.std()) if known.size else 0.0
-    return _typed(values + random.normal(0.0, amount * spread, len(values)), kind)
+    return _typed(values + generator.normal(0.0, amount * spread, len(values)), kind)
 
 
 def _scaled(column: pd.Series[Any], kind: ColumnType, amount: float, _: np.random.Generator) -> Any:
     return _typed(_numbers(column) * amount, kind)
 
 
-def _with_gaps(column: pd.Series[Any], kind: ColumnType, amount: float, random: np.random.Generator) -> Any:
-    gaps = random.random(len(column)) < amount
+def _with_gaps(column: pd.Series[Any], kind: ColumnType, amount: float, generator: np.random.Generator) -> Any:
+    gaps = generator.random(len(column)) < amount
     if kind == "number":
         return np.where(gaps, np.nan, _numbers(column))
     values = column.to_numpy(dtype=object, copy=True)
@@ -118,9 +118,9 @@ def _with_gaps(column: pd.Series[Any], kind: ColumnType, amount: float, random: 
     return values
 
 
-def _with_strangers(column: pd.Series[Any], _kind: ColumnType, amount: float, random: np.random.Generator) -> Any:
+def _with_strangers(column: pd.Series[Any], _kind: ColumnType, amount: float, generator: np.random.Generator) -> Any:
     values = column.to_numpy(dtype=object, copy=True)
-    values[random.random(len(column)) < amount] = UNSEEN
+    values[generator.random(len(column)) < amount] = UNSEEN
     return values
 
 

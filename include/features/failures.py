@@ -27,7 +27,7 @@ def explain_failure(
         checked = cleaned(definition, text)
         sql = label_sql(definition) if name == LABEL else checked.sql
         typed = replace(checked, sql=f"CAST({sql} AS {kind})")
-        problem = _failure(connection, f"SELECT {typed.sql} FROM {quote_name(view)}")  # noqa: S608
+        problem = _failure(connection, f"SELECT {typed.sql} FROM {quote_name(view)}")  # nosec B608
         if problem is not None:
             what = f"the expression {text!r} as {kind} fails: {_first_line(problem)}{_row(connection, view, typed)}"
             return FeatureFailed(definition.model, name, f"{what}. Correct the expression or the data.")
@@ -58,13 +58,13 @@ def _row(connection: duckdb.DuckDBPyConnection, view: str, expression: Expressio
     items = "".join(f", {quote_name(name)}" for name in columns)
     try:
         rows = connection.execute(
-            f"SELECT partition, _row{items} FROM {quote_name(view)} WHERE TRY({expression.sql}) IS NULL "  # noqa: S608
+            f"SELECT partition, _row{items} FROM {quote_name(view)} WHERE TRY({expression.sql}) IS NULL "  # nosec B608
             f"ORDER BY partition, _row LIMIT {_CANDIDATES}"
         ).fetchall()
     except duckdb.Error:
         return f" (it reads {', '.join(columns)})"
     for key, number, *values in rows:
-        one = f"SELECT {expression.sql} FROM {quote_name(view)} WHERE partition = {quote_text(key)} AND _row = {number}"  # noqa: S608
+        one = f"SELECT {expression.sql} FROM {quote_name(view)} WHERE partition = {quote_text(key)} AND _row = {number}"  # nosec B608
         if _failure(connection, one) is not None:
             shown = ", ".join(f"{name} = {value!r}" for name, value in zip(columns, values, strict=True))
             return f" (partition {key}, row {number}: {shown})"

@@ -112,7 +112,7 @@ class Past:
         keys = "".join(f", t.{quote_name(one)}" for one in self.history.by)
         items = "".join(f", {item}" for item in _window_items(self.history, self.columns))
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {quote_name(name)} AS SELECT w._key{keys}{items} "  # noqa: S608
+            f"CREATE OR REPLACE TEMP TABLE {quote_name(name)} AS SELECT w._key{keys}{items} "  # nosec B608
             f"FROM {quote_name(pairs)} w JOIN ({tiled}) t ON t._tile = w._tile GROUP BY w._key{keys}"
         )
 
@@ -183,7 +183,7 @@ class Pasts:
             joins += f" LEFT JOIN {quote_name(table)} {alias} ON {' AND '.join(on)}"
             items += [_joined(alias, column, kind) for column, kind in past.columns.items()]
         connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS "  # noqa: S608 - names are quoted
+            f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS "  # nosec B608 # names are quoted
             f"SELECT {', '.join(items)} FROM {quote_name(rows)} r{joins}"
         )
 
@@ -219,10 +219,10 @@ def _tiles_sql(history: History, columns: Mapping[str, ColumnType], view: str) -
         }[aggregate]
     present = "".join(f" AND {key} IS NOT NULL" for key in keys)
     rows = (
-        f"SELECT {', '.join([f'partition AS _tile, {ROW}, {time} AS _time', *keys, *inner])} "  # noqa: S608 - checked
+        f"SELECT {', '.join([f'partition AS _tile, {ROW}, {time} AS _time', *keys, *inner])} "  # nosec B608 # checked
         f"FROM {quote_name(view)} WHERE true{present}"
     )
-    return f"SELECT {', '.join(['_tile', *keys, *parts])} FROM ({rows}) GROUP BY {', '.join(['_tile', *keys])}"  # noqa: S608
+    return f"SELECT {', '.join(['_tile', *keys, *parts])} FROM ({rows}) GROUP BY {', '.join(['_tile', *keys])}"  # nosec B608
 
 
 def _value(history: History, aggregate: str, sql: str) -> str:

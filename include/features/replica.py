@@ -100,7 +100,7 @@ def _write(settings: Settings, past: Past, partitions: Sequence[Partition], file
     try:
         past.compute(connection, "past", partitions)
         chosen = ", ".join(quote_name(name) for name in ("_key", *past.history.by, *past.columns))
-        batches = query_batches(connection, f"SELECT {chosen} FROM past")  # noqa: S608 - names are quoted
+        batches = query_batches(connection, f"SELECT {chosen} FROM past")  # nosec B608 # names are quoted
         _fill(partial, past.columns, _rows(batches, past, [one.key for one in partitions]))
         partial.replace(file)
     finally:
@@ -124,7 +124,7 @@ def _fill(path: Path, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]
         database.execute(
             f"CREATE TABLE {TABLE} (partition INTEGER, key TEXT, {items}, PRIMARY KEY (partition, key)) WITHOUT ROWID"
         )
-        database.executemany(f"INSERT INTO {TABLE} VALUES ({marks})", rows)  # noqa: S608 - only question marks
+        database.executemany(f"INSERT INTO {TABLE} VALUES ({marks})", rows)  # nosec B608 # only question marks
         database.commit()
     finally:
         database.close()

@@ -84,7 +84,7 @@ def features_sql(definition: Definition, source_view: str, *, extra: str = "") -
     items = [quote_name(name) for name in (*carried_columns(definition), *used_history_columns(definition))]
     items += feature_items(definition).values()
     items.append(label_item(definition))
-    return f"SELECT {extra}{', '.join(items)} FROM {quote_name(source_view)}"  # noqa: S608 - checked expressions
+    return f"SELECT {extra}{', '.join(items)} FROM {quote_name(source_view)}"  # nosec B608 # checked expressions
 
 
 def _item(definition: Definition, expression: str, kind: str, column: str) -> str:

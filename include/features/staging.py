@@ -145,10 +145,10 @@ class FeaturesStage:
             return self._writer.write(self._module_rows(connection, keys), keys)
         groups = pa.table({GROUP: pa.array(range(len(keys)), pa.int32()), "_key": pa.array(keys, pa.string())})
         connection.register("groups", groups)
-        chosen = f"(SELECT r.*, g.{GROUP} FROM {_VIEW} r JOIN groups g ON r.partition = g._key)"  # noqa: S608
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW grouped_rows AS SELECT * FROM {chosen}")  # noqa: S608
+        chosen = f"(SELECT r.*, g.{GROUP} FROM {_VIEW} r JOIN groups g ON r.partition = g._key)"  # nosec B608
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW grouped_rows AS SELECT * FROM {chosen}")  # nosec B608
         query = features_sql(self.definition, "grouped_rows", extra=f"{GROUP}, {ROW}, ")
-        rows = query_batches(connection, f"SELECT * FROM ({query}) ORDER BY {GROUP}, {ROW}")  # noqa: S608
+        rows = query_batches(connection, f"SELECT * FROM ({query}) ORDER BY {GROUP}, {ROW}")  # nosec B608
         return self._writer.write(rows, keys)
 
     def _module_rows(self, connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -165,7 +165,7 @@ class FeaturesStage:
         for group, key in enumerate(keys):
             where = f"WHERE partition = ? ORDER BY {ROW}"
             kept = query_table(connection, f"{query} {where}", [key])
-            raw = query_table(connection, f"SELECT {inputs} FROM {_VIEW} {where}", [key])  # noqa: S608
+            raw = query_table(connection, f"SELECT {inputs} FROM {_VIEW} {where}", [key])  # nosec B608
             computed = run_compute(compute, path, spec, raw.to_pandas())
             columns: dict[str, Any] = {name: kept[name] for name in kept.column_names}
             for name in feature_types(self.definition):

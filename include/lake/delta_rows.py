@@ -70,7 +70,7 @@ class DeltaRows:
             bounds = f"{time} >= {self._literal(spans[0].low)} AND {time} < {self._literal(spans[-1].high)}"
             conditions.append(bounds)
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"(SELECT {chosen} FROM {ROWS}{where})"  # noqa: S608 - names are quoted, the filter is checked
+        return f"(SELECT {chosen} FROM {ROWS}{where})"  # nosec B608 # names are quoted, the filter is checked
 
     @property
     def instant(self) -> str | None:
@@ -87,7 +87,7 @@ class DeltaRows:
         connection = open_duckdb(self._settings)
         try:
             self.snapshot.register(connection, ROWS, files)
-            query = f"SELECT 1 FROM {self.table([] if span is None else [span])} LIMIT 1"  # noqa: S608
+            query = f"SELECT 1 FROM {self.table([] if span is None else [span])} LIMIT 1"  # nosec B608
             return bool(connection.execute(query).fetchall())
         finally:
             connection.close()
@@ -106,7 +106,7 @@ class DeltaRows:
         try:
             connection.register(_VALUES, pa.table({"_index": list(range(len(files))), **values}))
             condition = " AND ".join(f"({part.sql})" for part in parts)
-            found = connection.execute(f"SELECT _index FROM {_VALUES} WHERE {condition} ORDER BY _index").fetchall()  # noqa: S608
+            found = connection.execute(f"SELECT _index FROM {_VALUES} WHERE {condition} ORDER BY _index").fetchall()  # nosec B608
         except duckdb.Error as error:
             raise self._unfit_filter(error) from None
         finally:
@@ -158,7 +158,7 @@ class DeltaRows:
         connection = open_duckdb(self._settings)
         try:
             connection.register(ROWS, self.snapshot.schema.empty_table())
-            connection.execute(f"SELECT 1 FROM {self.table([])}")  # noqa: S608 - the filter is checked
+            connection.execute(f"SELECT 1 FROM {self.table([])}")  # nosec B608 # the filter is checked
         except duckdb.Error as error:
             raise self._unfit_filter(error) from None
         finally:

@@ -136,7 +136,7 @@ class DeltaSource:
         try:
             read = self._conversions(connection)
             table = self._rows.table([], list(self._definition.source.columns))
-            relation = f"(SELECT *, 0 AS {GROUP}, NULL AS _label FROM {table})"  # noqa: S608 - names are quoted
+            relation = f"(SELECT *, 0 AS {GROUP}, NULL AS _label FROM {table})"  # nosec B608 # names are quoted
             return self._staging.judge_one(connection, relation, self._file, read, key, known.get(key))
         except FILE_FAULTS as error:
             if is_ours(error):
@@ -154,7 +154,7 @@ class DeltaSource:
     def _conversions(self, connection: duckdb.DuckDBPyConnection) -> list[Conversion]:
         source = self._definition.source
         columns = ", ".join(quote_name(name) for name in source.columns)
-        described = connection.execute(f"DESCRIBE SELECT {columns} FROM {ROWS}").fetchall()  # noqa: S608
+        described = connection.execute(f"DESCRIBE SELECT {columns} FROM {ROWS}").fetchall()  # nosec B608
         kinds = {row[0]: row[1] for row in described}
         return [conversion(name, kind, kinds[name], source.time_zone) for name, kind in source.columns.items()]
 

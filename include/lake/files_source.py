@@ -223,8 +223,8 @@ class FilesSource:
         read = conversions(connection, file, self.definition)
         time = next(item.value for item in read if item.name == self.definition.source.event_time)
         label = f"date_trunc({quote_text(self.definition.source.partition)}, {time})"
-        whole = f"(SELECT *, 0 AS {GROUP}, {label} AS _label FROM {scan_sql([file])})"  # noqa: S608
-        total = connection.execute(f"SELECT count(*) - count(_label), max(_label) FROM {whole}").fetchall()  # noqa: S608
+        whole = f"(SELECT *, 0 AS {GROUP}, {label} AS _label FROM {scan_sql([file])})"  # nosec B608
+        total = connection.execute(f"SELECT count(*) - count(_label), max(_label) FROM {whole}").fetchall()  # nosec B608
         without_time, newest = total[0]
         if without_time:
             counts = count_faults(connection, whole, read, self.definition)[0]
@@ -245,7 +245,7 @@ class FilesSource:
     ) -> list[StagedPartition]:
         def relation(chosen: Sequence[str]) -> str:
             register_groups(connection, {GROUP: list(range(len(chosen))), "_label": [labels[key] for key in chosen]})
-            return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan_sql([file])} s JOIN groups g ON g._label = {label})"  # noqa: S608
+            return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan_sql([file])} s JOIN groups g ON g._label = {label})"  # nosec B608
 
         keys = list(labels)
         counts = count_faults(connection, relation(keys), read, self.definition)
@@ -294,4 +294,4 @@ def _register_files(connection: duckdb.DuckDBPyConnection, batch: Sequence[_Arri
 
 def _relation(batch: Sequence[_Arrival]) -> str:
     scan = scan_sql([arrival.file for arrival in batch])
-    return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan} s JOIN groups g ON s.{FILE_NAME} = g._path)"  # noqa: S608
+    return f"(SELECT s.*, g.{GROUP}, g._label FROM {scan} s JOIN groups g ON s.{FILE_NAME} = g._path)"  # nosec B608

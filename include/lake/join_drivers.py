@@ -104,7 +104,7 @@ class _FileRows:
 
     def table(self, connection: duckdb.DuckDBPyConnection) -> str:
         table = self.file.table(connection, "_driver")
-        return table if self.condition is None else f"(SELECT * FROM {table} WHERE {self.condition})"  # noqa: S608
+        return table if self.condition is None else f"(SELECT * FROM {table} WHERE {self.condition})"  # nosec B608
 
     def changed(self) -> str | None:
         return self.file.changed()
@@ -175,13 +175,13 @@ class _FilesDriver:
 
     def _cut(self, connection: duckdb.DuckDBPyConnection, found: FilesInput) -> _Cut | str:
         source, table = self._definition.source, found.table(connection, "_driver")
-        kinds = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}  # noqa: S608
+        kinds = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()}  # nosec B608
         name = source.time_column
         if name not in kinds:
             return f"{found.shown} lacks the column {name}, by which it is cut into partitions; deliver it with it."
         time = conversion(name, "timestamp", kinds[name], source.time_zone).value
         label = f"date_trunc({quote_text(source.partition)}, {time})"
-        query = f"SELECT count(*) - count({label}), max({label}) FROM {table}"  # noqa: S608 - names are quoted
+        query = f"SELECT count(*) - count({label}), max({label}) FROM {table}"  # nosec B608 # names are quoted
         untimed, newest = connection.execute(query).fetchall()[0]
         if untimed:
             return (

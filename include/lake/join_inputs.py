@@ -50,7 +50,7 @@ class FilesInput:
 
     def table(self, connection: duckdb.DuckDBPyConnection, name: str) -> str:  # noqa: ARG002 - as other inputs
         """A table expression with the files' rows and columns."""
-        return f"(SELECT * EXCLUDE ({quote_name(FILE_NAME)}) FROM {scan_sql(self.files)})"  # noqa: S608
+        return f"(SELECT * EXCLUDE ({quote_name(FILE_NAME)}) FROM {scan_sql(self.files)})"  # nosec B608
 
     def changed(self) -> str | None:
         """The file that was written to since its checksum was taken; None if none was."""

@@ -140,7 +140,7 @@ class JoinedSource:
                 f"meant, or leave the others out, as in a.* EXCLUDE ({', '.join(doubled)})."
             )
         columns = ", ".join(quote_name(name) for name in wanted)
-        connection.execute(f"CREATE TEMP TABLE {_JOINED} AS SELECT {columns} FROM ({self._query.sql})")  # noqa: S608
+        connection.execute(f"CREATE TEMP TABLE {_JOINED} AS SELECT {columns} FROM ({self._query.sql})")  # nosec B608
         return None
 
     def _judge(
@@ -152,7 +152,7 @@ class JoinedSource:
         record: PartitionRecord | None,
     ) -> StagedPartition:
         label = "NULL" if key == WHOLE_KEY else f"TIMESTAMP {quote_text(str(partition_label(key)))}"
-        relation = f"(SELECT *, 0 AS {GROUP}, {label} AS _label FROM {_JOINED})"  # noqa: S608 - a label is a time
+        relation = f"(SELECT *, 0 AS {GROUP}, {label} AS _label FROM {_JOINED})"  # nosec B608 # a label is a time
         file = SourceFile(path=Path(), shown=f"what source.query makes of {driver.shown}", format="parquet", columns=())
         notes = self._multiplied(connection, key)
         read = self._conversions(connection)
@@ -191,7 +191,7 @@ class JoinedSource:
         }
         for name, place in shown.items():
             try:
-                connection.execute(f"SELECT count(COLUMNS(*)) FROM {quote_name(name)}")  # noqa: S608 - a checked name
+                connection.execute(f"SELECT count(COLUMNS(*)) FROM {quote_name(name)}")  # nosec B608 # a checked name
             except FILE_FAULTS as broken:
                 return f"{place} cannot be read: {cause(broken)}. Deliver it again and ingest the partition again."
         cure = "Correct the query (TRY_CAST gives null for what cannot be cast), or the values in the tables."
@@ -199,8 +199,8 @@ class JoinedSource:
 
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> None:
-    connection.execute(f"CREATE TEMP VIEW {quote_name(name)} AS SELECT * FROM {table}")  # noqa: S608 - a checked name
+    connection.execute(f"CREATE TEMP VIEW {quote_name(name)} AS SELECT * FROM {table}")  # nosec B608 # a checked name
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # noqa: S608
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # nosec B608

@@ -50,7 +50,7 @@ def row_places(definition: Definition, rows: pd.DataFrame) -> npt.NDArray[np.int
 
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("entities", pa.Table.from_pandas(rows[split_columns(definition)], preserve_index=False))
-        found = connection.execute(f"SELECT {place_sql(definition)} AS place FROM entities").fetchnumpy()  # noqa: S608
+        found = connection.execute(f"SELECT {place_sql(definition)} AS place FROM entities").fetchnumpy()  # nosec B608
     return np.asarray(found["place"], dtype=np.int64)
 
 

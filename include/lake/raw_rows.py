@@ -58,10 +58,10 @@ def write_sorted(
     first = _order(definition)
     order = [*first, *(name for name in source.columns if name not in first)]
     sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
-    query = f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation})"  # noqa: S608 - names are quoted
+    query = f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation})"  # nosec B608 # names are quoted
     if definition.clean.duplicates is None:
         return writer.write(query_batches(connection, f"{query} ORDER BY {GROUP}, {sorting}"), keys)
-    counted = connection.execute(f"SELECT {GROUP}, count(*) FROM {relation} GROUP BY {GROUP}").fetchall()  # noqa: S608
+    counted = connection.execute(f"SELECT {GROUP}, count(*) FROM {relation} GROUP BY {GROUP}").fetchall()  # nosec B608
     kept = f"{query} QUALIFY {kept_condition(definition)} ORDER BY {GROUP}, {sorting}"
     written = writer.write(query_batches(connection, kept), keys)
     for group, delivered in counted:

@@ -227,7 +227,7 @@ class DeliveredSource:
         schema = arrow_schema({name: DUCKDB_TYPES[kind] for name, kind in columns.items()})
         writer = StagingWriter(self._settings, self._definition.model, TABLE, self._attempt, schema, shared=False)
         items = ", ".join(item.selected for item in read)
-        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM {scan_sql([file])}"  # noqa: S608 - names are quoted
+        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM {scan_sql([file])}"  # nosec B608 # names are quoted
         written = writer.write(query_batches(connection, query), [part.key])[part.key]
         snapshot = self._settings.store / written.path
         self._snapshots[part.key] = snapshot
@@ -240,7 +240,7 @@ def _refuse_faults(
     connection: duckdb.DuckDBPyConnection, file: SourceFile, read: Sequence[Conversion], scoped: Definition
 ) -> None:
     # A file belongs to no partition: without a label no row can lie outside of one.
-    relation = f"(SELECT *, 0 AS {GROUP}, NULL::TIMESTAMP AS _label FROM {scan_sql([file])})"  # noqa: S608
+    relation = f"(SELECT *, 0 AS {GROUP}, NULL::TIMESTAMP AS _label FROM {scan_sql([file])})"  # nosec B608
     counts = count_faults(connection, relation, read, scoped)
     problem = fault_problem(connection, file, relation, read, scoped, counts[0], again=_AGAIN) if counts else None
     if problem:

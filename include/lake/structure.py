@@ -38,7 +38,7 @@ def column_notes(file: SourceFile, definition: Definition) -> tuple[str, ...]:
 
 def conversions(connection: duckdb.DuckDBPyConnection, file: SourceFile, definition: Definition) -> list[Conversion]:
     """How each declared column is read from files with these columns."""
-    described = connection.execute(f"DESCRIBE SELECT * FROM {scan_sql([file])}").fetchall()  # noqa: S608
+    described = connection.execute(f"DESCRIBE SELECT * FROM {scan_sql([file])}").fetchall()  # nosec B608
     types = {row[0]: row[1] for row in described}
     zone = definition.source.time_zone
     return [conversion(name, kind, types[name], zone) for name, kind in definition.source.columns.items()]
@@ -68,7 +68,7 @@ def count_faults(
         outside = f"date_trunc({quote_text(definition.source.partition)}, {time}) <> _label"
         filters[:2] = [f"({time}) IS NULL", outside]
     counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in filters)
-    rows = connection.execute(f"SELECT _group, count(*), {counts} FROM {relation} GROUP BY _group").fetchall()  # noqa: S608
+    rows = connection.execute(f"SELECT _group, count(*), {counts} FROM {relation} GROUP BY _group").fetchall()  # nosec B608
     return {
         row[0]: Counts(row[1], row[2], row[3], {c.name: n for c, n in zip(read, row[4:], strict=True) if n})
         for row in rows
@@ -141,7 +141,7 @@ def _examples(
     connection: duckdb.DuckDBPyConnection, relation: str, condition: str, value: str
 ) -> list[tuple[int, str]]:
     found = connection.execute(
-        f"SELECT _number, CAST({value} AS VARCHAR) FROM (SELECT *, row_number() OVER () AS _number FROM {relation}) "  # noqa: S608
+        f"SELECT _number, CAST({value} AS VARCHAR) FROM (SELECT *, row_number() OVER () AS _number FROM {relation}) "  # nosec B608
         f"WHERE {condition} ORDER BY _number LIMIT {_EXAMPLES}"
     ).fetchall()
     return [(row, str(text)[:_TRUNCATED_AT]) for row, text in found]

@@ -221,7 +221,7 @@ class LakeTable:
         connection.register(hidden, dataset)
         chosen = "*" if columns is None else ", ".join(quote_name(column) for column in columns)
         connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS SELECT {chosen} FROM {quote_name(hidden)}"  # noqa: S608
+            f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS SELECT {chosen} FROM {quote_name(hidden)}"  # nosec B608
         )
 
     def version_at(self, instant: datetime) -> int:

@@ -47,7 +47,7 @@ class WindowScan:
 
     def rows(self) -> int:
         """All its rows."""
-        counted = self.connection.execute(f"SELECT count(*) FROM {self._table}").fetchall()  # noqa: S608
+        counted = self.connection.execute(f"SELECT count(*) FROM {self._table}").fetchall()  # nosec B608
         return int(counted[0][0])
 
     def of(self, keys: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ class WindowScan:
             columns |= {"_low": [span.low for span in spans], "_high": [span.high for span in spans]}
             condition += f" AND {self._instant} >= g._low AND {self._instant} < g._high"
         register_groups(self.connection, columns)
-        return f"(SELECT s.*, g.{GROUP}, g._label FROM {self._table} s JOIN groups g ON {condition})"  # noqa: S608
+        return f"(SELECT s.*, g.{GROUP}, g._label FROM {self._table} s JOIN groups g ON {condition})"  # nosec B608
 
     def problem(self, key: str, counts: Counts, thing: str) -> str:
         """The sentence for a partition's faults.

@@ -76,7 +76,7 @@ def count_rows(
         parts = _aggregates(profile, code, value)
         owners += [name] * len(parts)
         selected += parts
-    query = f"SELECT {group}, {', '.join(selected)} FROM {relation} {' '.join(joins)} GROUP BY 1"  # noqa: S608
+    query = f"SELECT {group}, {', '.join(selected)} FROM {relation} {' '.join(joins)} GROUP BY 1"  # nosec B608
     return {
         str(row[0]): _read(row, owners, reference) for row in connection.execute(query, list(parameters)).fetchall()
     }

@@ -70,7 +70,7 @@ def sample_window(
     with open_duckdb(settings) as connection:
         table.scan(connection, "rows", version=version, keys=keys, columns=["partition", "_row", *columns])
         chosen = ", ".join(quote_name(name) for name in columns)
-        query = f"SELECT {chosen} FROM rows ORDER BY hash(partition, _row), partition, _row LIMIT {rows:d}"  # noqa: S608
+        query = f"SELECT {chosen} FROM rows ORDER BY hash(partition, _row), partition, _row LIMIT {rows:d}"  # nosec B608
         found = query_table(connection, query)
     kinds = {name: profile["features"][name]["type"] for name in wanted}
     return {

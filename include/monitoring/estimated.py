@@ -240,11 +240,11 @@ def _classes_of(confidence: Mapping[str, Any], predictions: Floats) -> Any:
     del confidence
     logarithms = by_class(predictions)
 
-    def make(parameters: Floats, random: np.random.Generator) -> Floats:
+    def make(parameters: Floats, generator: np.random.Generator) -> Floats:
         # A slope below nothing would turn the order around, which no covariance of a usable model means.
         kept = np.concatenate(([max(parameters[0], 0.0)], parameters[1:]))
         upto = np.cumsum(calibrated(logarithms, kept), axis=1)
-        places: Floats = (random.random((len(upto), 1)) > upto[:, :-1]).sum(axis=1).astype(np.float64)
+        places: Floats = (generator.random((len(upto), 1)) > upto[:, :-1]).sum(axis=1).astype(np.float64)
         return places
 
     return make

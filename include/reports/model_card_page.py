@@ -78,7 +78,7 @@ def escape_markdown(value: object) -> str:
 def _markdown() -> Environment:
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=False,  # noqa: S701 - every value goes through finalize
+        autoescape=False,  # nosec B701 # every value goes through finalize
         finalize=escape_markdown,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -108,7 +108,7 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
             {event_sql} AS event, "at" >= $entered AS in_stage{columns}
         FROM {logged}
         WHERE version IN ($challenger, $champion) AND NOT coalesce(asked, false)
-        """,  # noqa: S608
+        """,  # nosec B608
         {"challenger": span.challenger, "champion": span.champion, "entered": span.entered},
     )
     connection.execute(
@@ -120,7 +120,7 @@ def _collect(connection: duckdb.DuckDBPyConnection, span: Span) -> None:
             max(said) FILTER (mine AND NOT failed) AS mine_said,
             max(said) FILTER (NOT mine AND NOT failed) AS other_said{carried}
         FROM seen GROUP BY request_id, "row", "at" HAVING bool_or(mine)
-        """  # noqa: S608
+        """  # nosec B608
     )
 
 
@@ -188,7 +188,7 @@ def _labelled(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequ
         FROM pairs p JOIN {_VIEW} l USING (request_id, "row")
         WHERE l.label IS NOT NULL AND p.mine_said IS NOT NULL AND p.other_said IS NOT NULL
         ORDER BY greatest(l.received_at, p."at"), request_id, "row"
-        """  # noqa: S608
+        """  # nosec B608
     ).fetchnumpy()
     return Labelled(
         labels=floats(found["label"]),
@@ -207,7 +207,7 @@ def _arms(connection: duckdb.DuckDBPyConnection, classes: int, columns: Sequence
         FROM seen s JOIN {_VIEW} l USING (request_id, "row")
         WHERE s.in_stage AND s.answered AND s.said IS NOT NULL AND l.label IS NOT NULL
         ORDER BY s."at", request_id, "row"
-        """  # noqa: S608
+        """  # nosec B608
     ).fetchnumpy()
     mine = flags(found["mine"])
     labels, predictions = floats(found["label"]), answers_of(found["said"], classes)

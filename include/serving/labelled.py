@@ -58,7 +58,7 @@ def request_answers(
             ) i LEFT JOIN {_VIEW} l USING (request_id, "row")
             WHERE i.said IS NOT NULL AND i.event >= $start AND i.event < $end
             ORDER BY i.event, request_id, "row"
-            """,  # noqa: S608
+            """,  # nosec B608
             {"version": version, "start": clock(start), "end": clock(end)},
         ).fetchnumpy()
     labels = floats(found["label"])

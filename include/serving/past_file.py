@@ -109,7 +109,7 @@ class PastFile:
             f"file:{quote(str(file))}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )
         self._database.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
-        self._database.execute(f"SELECT key FROM {TABLE} LIMIT 1").fetchone()  # noqa: S608 - a damaged file says so now
+        self._database.execute(f"SELECT key FROM {TABLE} LIMIT 1").fetchone()  # nosec B608 # a damaged file says so now
 
     def place(self, instant: datetime) -> tuple[int, Timing]:
         """Number of the partition that an instant lies in, or of the nearest, and which of the two it is."""
@@ -128,7 +128,7 @@ class PastFile:
         items = ", ".join(quote_name(name) for name in group.columns)
         with self._lock:
             found = self._database.execute(
-                f"SELECT {items} FROM {TABLE} WHERE partition = ? AND key = ?",  # noqa: S608 - names are quoted
+                f"SELECT {items} FROM {TABLE} WHERE partition = ? AND key = ?",  # nosec B608 # names are quoted
                 (place, key_text(typed)),
             ).fetchone()
         return group.nothing if found is None else dict(zip(group.columns, found, strict=True))

@@ -64,7 +64,7 @@ def table_findings(source: Source, *, expressions: bool) -> Iterator[Finding]:
             yield Finding((*keys, "path"), what, "Name the one file, or add source.event_time.")
     if source.query is None:
         if source.tables:
-            cure = f"Add `query`: one SELECT from `{DRIVER}` and these tables."
+            cure = f"Add `query`: one SELECT from `{DRIVER}` and these tables."  # nosec B608 # a sentence
             yield Finding(("source", "tables"), "no query joins these tables", cure)
     elif expressions:
         yield from _query(source, source.query)

@@ -106,7 +106,7 @@ def _exec(options: argparse.Namespace, settings: Settings) -> int:
         raise NothingToDo("No stack was ever started here; `make up` starts one.")
     environment = Stack.of(settings, instance).environment()
     environment["PATH"] = f"{BIN}:{environment.get('PATH', '')}"
-    os.execvpe(options.words[0], options.words, environment)  # noqa: S606 - the words are the person's own
+    os.execvpe(options.words[0], options.words, environment)  # nosec B606 # the words are the person's own
 
 
 def _images(options: argparse.Namespace, settings: Settings) -> int:

@@ -135,7 +135,7 @@ class Postgres:
 
     def create_database(self, name: str) -> None:
         """Create a database unless it exists."""
-        query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608 - names come from our own code
+        query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # nosec B608 # names come from our own code
         if self._psql(query).strip() != "1":
             self._psql(f'CREATE DATABASE "{name}"')
 
@@ -228,4 +228,4 @@ def _short_folder(folder: Path) -> Path:
     if len(str(folder)) <= 90:
         return folder
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-    return Path("/tmp") / f"noria-{digest}"  # noqa: S108 - created 0700 and owned by the user
+    return Path("/tmp") / f"noria-{digest}"  # nosec B108 # created 0700 and owned by the user

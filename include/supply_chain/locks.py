@@ -54,7 +54,7 @@ def read_lock(path: Path) -> tuple[Pinned, ...]:
 
     :raises BadLock: if a line is not understood.
     """
-    pinned = [_pinned(lines) for lines in _entries(path)]
+    pinned = [_pinned(first, lines) for first, lines in _entries(path)]
     return tuple(sorted(pinned, key=lambda package: (package.name, package.version)))
 
 
@@ -72,32 +72,29 @@ def all_pinned() -> dict[tuple[str, str], Pinned]:
     return dict(sorted(found.items()))
 
 
-def _entries(path: Path) -> Iterator[list[str]]:
-    """The lines of each package: the first names it, the others are its hashes and who asked for it."""
-    entry: list[str] = []
+def _entries(path: Path) -> Iterator[tuple[re.Match[str], list[str]]]:
+    """Each package: the line that pins it, and its hashes and who asked for it."""
+    first: re.Match[str] | None = None
+    more: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines():
-        if _PINNED.match(line):
-            if entry:
-                yield entry
-            entry = [line]
-        elif line.startswith("    ") and entry:
-            entry.append(line.strip())
+        if match := _PINNED.match(line):
+            if first:
+                yield first, more
+            first, more = match, []
+        elif line.startswith("    ") and first:
+            more.append(line.strip())
         elif line.strip() and not line.startswith("#"):
             raise BadLock(path, line)
-    if entry:
-        yield entry
+    if first:
+        yield first, more
 
 
-def _pinned(lines: list[str]) -> Pinned:
-    match = _PINNED.match(lines[0])
-    assert match is not None  # noqa: S101 - an entry begins with such a line
-    comments = [
-        line.removeprefix("#").removeprefix(" ").removeprefix("via").strip() for line in lines if line[0] == "#"
-    ]
+def _pinned(first: re.Match[str], lines: list[str]) -> Pinned:
+    comments = [line.removeprefix("#").strip().removeprefix("via").strip() for line in lines if line[0] == "#"]
     return Pinned(
-        match["name"],
-        match["version"],
-        match["marker"] or "",
+        first["name"],
+        first["version"],
+        first["marker"] or "",
         tuple(sorted({digest for line in lines for digest in _HASH.findall(line)})),
         tuple(sorted(comment for comment in comments if re.fullmatch(r"[a-z0-9.-]+", comment))),
     )

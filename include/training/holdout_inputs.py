@@ -70,7 +70,7 @@ def _join(
         connection.register("holdout_rows", rows)
         raw.scan(connection, "raw_rows", version=version, keys=keys)
         query = (
-            f"SELECT {chosen}, h.{_ORDER} FROM holdout_rows h JOIN raw_rows r ON {equal} "  # noqa: S608
+            f"SELECT {chosen}, h.{_ORDER} FROM holdout_rows h JOIN raw_rows r ON {equal} "  # nosec B608
             f"ORDER BY h.{_ORDER}"
         )
         table = query_table(connection, query)

@@ -220,7 +220,7 @@ def open_package(model_directory: Path) -> Any:
     folder = files[_FEATURES].parent
     names = {Path(name).parts[0] for name in files}
     with _ONE_AT_A_TIME:
-        exec(compile(code.read_text(encoding="utf-8"), str(code), "exec"), module.__dict__)  # noqa: S102 - see above
+        exec(compile(code.read_text(encoding="utf-8"), str(code), "exec"), module.__dict__)  # nosec B102 # see above
         model = module.TabularModel()
         model.load_context(SimpleNamespace(artifacts={Path(name).stem: str(folder / name) for name in names}))
     return model

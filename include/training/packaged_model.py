@@ -333,7 +333,7 @@ def _load_code(name: str, path: Path) -> Any:
     """A packaged source file as a module that nothing else can import, so that two versions do not mix."""
     module = types.ModuleType(f"noria_{name}")
     code = compile(path.read_text(encoding="utf-8"), path.name, "exec")
-    exec(code, module.__dict__)  # noqa: S102 - the model's own code, which its artifact digest covers
+    exec(code, module.__dict__)  # nosec B102 # the model's own code, which its artifact digest covers
     return module
 
 
@@ -380,7 +380,7 @@ class TabularModel(PythonModel):
         casts = (
             f"CAST({_quoted(name)} AS {SQL_TYPES[kind]}) AS {_quoted(name)}" for name, kind in self.columns.items()
         )
-        self._query = f"SELECT {self.description['select']} FROM (SELECT {', '.join(casts)} FROM raw_rows)"  # noqa: S608
+        self._query = f"SELECT {self.description['select']} FROM (SELECT {', '.join(casts)} FROM raw_rows)"  # nosec B608
 
     def _load_estimator(self, files: Mapping[str, Path]) -> None:
         """XGBoost's booster, or the estimator of another trainer."""

@@ -229,6 +229,6 @@ def _function(
     text += [f"        {line}" for line in (body or "pass").split("\n")]
     text.append(f"    return ({', '.join(results)},)")
     names = dict(vars(compiled))
-    exec("\n".join(text), names)  # noqa: S102 - the lines of the compiled features, which the artifact digest covers
+    exec("\n".join(text), names)  # nosec B102 # the lines of the compiled features, which the artifact digest covers
     function: Callable[..., tuple[Sequence[Any], ...]] = names["compute_columns"]
     return function

@@ -223,7 +223,7 @@ def _row_function(
             plain += f" and not limit{place}.outside({value})"
         lines += [f"    if {value} is not None and not ({plain}):", f"        {value} = {read}({value})"]
     lines.append(f"    return [{', '.join(f'v{place}' for place in range(len(columns)))}]")
-    exec("\n".join(lines), names)  # noqa: S102 - our own lines; a column's name is in them as a literal only
+    exec("\n".join(lines), names)  # nosec B102 # our own lines; a column's name is in them as a literal only
     function: Callable[[Mapping[str, Any]], list[Any]] = names["read_inputs"]
     return function
 

@@ -173,7 +173,7 @@ def _read_parts(
             # Partitions that overlap the edges are cut here; a label that is not known is null.
             condition, bounds = _within(definition, parts, part)
             query = (
-                f"SELECT * EXCLUDE (_digest, _inputs) FROM features WHERE label IS NOT NULL "  # noqa: S608
+                f"SELECT * EXCLUDE (_digest, _inputs) FROM features WHERE label IS NOT NULL "  # nosec B608
                 f"AND {condition} ORDER BY partition, _row"
             )
             tables[part] = _plain(query_table(connection, query, bounds))

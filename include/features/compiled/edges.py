@@ -90,7 +90,7 @@ def edge_rows(
     :param typical: a few ordinary rows.
     :param combined: number of rows in which all columns take edge values at once.
     """
-    draw = random.Random(_SEED)  # noqa: S311 - a fixed sequence is wanted
+    draw = random.Random(_SEED)  # noqa: S311 # nosec B311 # a fixed sequence is wanted
     edges = [edge_values(kind, literals) for kind in columns.values()]
     nothing = (None,) * len(edges)
     middle = tuple(values[0] for values in edges)

@@ -34,7 +34,7 @@ class Admission:
 def load_compiled(source: str) -> ModuleType:
     """Execute generated source as a module of its own."""
     module = ModuleType("compiled_features")
-    exec(compile(source, "compiled_features.py", "exec"), module.__dict__)  # noqa: S102 - our own generated code
+    exec(compile(source, "compiled_features.py", "exec"), module.__dict__)  # nosec B102 # our own generated code
     return module
 
 
@@ -54,7 +54,7 @@ def prove(source: str, columns: Mapping[str, str], select: str, rows: Sequence[R
     for row in [*rows, *edge_rows(columns, literals_of(select), rows)]:
         try:
             features = module.compute(*row)
-        except Exception:  # noqa: BLE001, S112 - however it fails, DuckDB answers then
+        except Exception:  # noqa: BLE001, S112 # nosec B112 # DuckDB answers then
             continue
         answered.append(row)
         computed.append(features)

@@ -125,7 +125,7 @@ class Oracle:
         if sql not in self._kinds:
             try:
                 described = self._connection.execute(
-                    f"DESCRIBE SELECT {sql} FROM raw_rows"  # noqa: S608 - written from a checked tree
+                    f"DESCRIBE SELECT {sql} FROM raw_rows"  # nosec B608 # written from a checked tree
                 ).fetchall()
             except duckdb.Error as error:
                 raise NotCompiled(sql, f"DuckDB gives it no type: {_first_line(error)}") from error

@@ -117,7 +117,7 @@ class LaterRows:
             LakeTable(self.settings, self.definition.model, "raw").scan(connection, view, keys=[key])
         if pasts.columns:
             connection.execute(
-                f"CREATE TEMP VIEW keyed_rows AS SELECT *, {quote_text(key)} AS _of FROM own_rows"  # noqa: S608
+                f"CREATE TEMP VIEW keyed_rows AS SELECT *, {quote_text(key)} AS _of FROM own_rows"  # nosec B608
             )
             pasts.join(connection, "keyed_rows", "rows", [key], partition="_of")
 
@@ -125,7 +125,7 @@ class LaterRows:
         names = request_columns(self.definition)
         items = [quote_name(name) for name in (ROW, *names)]
         items.append(label_item(self.definition) if self.labels else f"NULL AS {LABEL}")
-        table = query_table(connection, f"SELECT {', '.join(items)} FROM rows ORDER BY {ROW}")  # noqa: S608
+        table = query_table(connection, f"SELECT {', '.join(items)} FROM rows ORDER BY {ROW}")  # nosec B608
         columns = [table.column(index).to_pylist() for index in range(table.num_columns)]
         classes = self.definition.label.class_names
         return [

@@ -68,7 +68,7 @@ def feedback_counts(settings: Settings, model: str) -> FeedbackCounts:
 
 
 def _labels_sql(inference: str, feedback: str) -> str:
-    answered = f'SELECT DISTINCT request_id, "row", entity FROM {quote_name(inference)} WHERE answered'  # noqa: S608
+    answered = f'SELECT DISTINCT request_id, "row", entity FROM {quote_name(inference)} WHERE answered'  # nosec B608
     newest = f"ROW_NUMBER() OVER (PARTITION BY {{}} ORDER BY {', '.join(f'{c} DESC' for c in _ARRIVAL.split(', '))})"
     return f"""
         WITH answers AS ({answered}),
@@ -88,7 +88,7 @@ def _labels_sql(inference: str, feedback: str) -> str:
         LEFT JOIN of_row r ON r.request_id = a.request_id AND r."row" = a."row"
         LEFT JOIN of_entity e ON e.entity = a.entity
         WHERE r.request_id IS NOT NULL OR e.entity IS NOT NULL
-    """  # noqa: S608
+    """  # nosec B608
 
 
 def _counts_sql(inference: str, feedback: str) -> str:
@@ -108,4 +108,4 @@ def _counts_sql(inference: str, feedback: str) -> str:
             count(*) FILTER (known AND number > 1 AND label IS DISTINCT FROM before),
             count(*) FILTER (NOT known)
         FROM said
-    """  # noqa: S608
+    """  # nosec B608

@@ -160,5 +160,5 @@ def _scan(
     chosen = "*" if columns is None else ", ".join(quote_name(column) for column in columns)
     wanted = "" if since is None else f" WHERE {quote_name(instant)} >= TIMESTAMPTZ '{since.isoformat()}'"
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS SELECT {chosen} FROM {quote_name(hidden)}{wanted}"  # noqa: S608
+        f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS SELECT {chosen} FROM {quote_name(hidden)}{wanted}"  # nosec B608
     )

@@ -109,7 +109,7 @@ class PastSource:
         """Make the view ``keyed_rows``, which says of each row in whose partition it lies; returns those partitions."""
         time = quote_name(self._definition.source.time_column)
         moment = f"time_bucket(INTERVAL 15 MINUTE, {time})"  # no zone's clock has finer steps
-        found = query_table(connection, f"SELECT DISTINCT {moment} AS moment FROM own_rows WHERE {time} IS NOT NULL")  # noqa: S608
+        found = query_table(connection, f"SELECT DISTINCT {moment} AS moment FROM own_rows WHERE {time} IS NOT NULL")  # nosec B608
         moments: list[datetime] = found["moment"].to_pylist()
         if part.data_source == RAW:
             keys = [part.key] * len(moments)
@@ -118,7 +118,7 @@ class PastSource:
         of = pa.table({"moment": pa.array(moments, pa.timestamp("us")), _OF: pa.array(keys, pa.string())})
         connection.register("moments", of)
         connection.execute(
-            f"CREATE TEMP VIEW keyed_rows AS SELECT o.*, m.{_OF} FROM own_rows o "  # noqa: S608
+            f"CREATE TEMP VIEW keyed_rows AS SELECT o.*, m.{_OF} FROM own_rows o "  # nosec B608
             f"LEFT JOIN moments m ON m.moment = {moment.replace(time, f'o.{time}')}"
         )
         return set(keys)
@@ -127,6 +127,6 @@ class PastSource:
         schema = arrow_schema({name: DUCKDB_TYPES[kind] for name, kind in columns.items()})
         writer = StagingWriter(self._settings, self._definition.model, TABLE, self._attempt, schema, shared=False)
         items = ", ".join(quote_name(name) for name in columns)
-        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM joined_rows ORDER BY {ROW}"  # noqa: S608
+        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM joined_rows ORDER BY {ROW}"  # nosec B608
         written = writer.write(query_batches(connection, query), [part.key])[part.key]
         return self._settings.store / written.path
