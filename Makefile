@@ -4,12 +4,13 @@ MODEL ?= flight_delay
 BIN := .venv/bin
 NEW_MODEL := Name the model and where a sample of its data is: make new-model NAME=late_parcels FROM=parcels.csv, or a database in FROM and its TABLE
 IMAGE_LOCK := --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock
+PEER_LOCK := --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-config
 # Children of the stack and of tests keep compiled bytecode: without it every process pays the compilation of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing chaos reference images new-model backtest fuzz
+.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,11 +78,14 @@ format: setup ## Put the code into the project's style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup bench-serving bench-drift bench-parsing ## Measure speed, as ratios: the server beside its peers, drift, parsing, then the steps
+bench: setup bench-serving bench-drift bench-parsing bench-line ## Measure speed, as ratios: the server beside its peers, drift, parsing, a training through Airflow, then the steps
 	@$(BIN)/python -m tests.bench
 
 bench-serving: setup ## Only the server, beside its peers and a bare floor
 	@$(BIN)/python -m tests.bench.serving
+
+bench-line: setup ## A training through Airflow beside the same steps in plain Python (ARGS="--peers": and other orchestrators)
+	@$(BIN)/python -m tests.bench.line $(ARGS)
 
 bench-drift: setup ## Only the drift check: false alarms, power, speed and memory, beside evidently
 	@$(BIN)/python -m tests.bench.drift
@@ -113,6 +117,8 @@ lock: setup ## Make requirements.lock anew from requirements.txt and the dev gro
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
 	@for name in installer steps serving airflow airflow-local; do $(BIN)/uv pip compile $(IMAGE_LOCK) docker/$$name.in -o docker/$$name.lock || exit 1; done
 	@sed "s/ ; sys_platform == 'never'//" docker/steps.lock > docker/steps-gpu.lock # with what pyproject.toml leaves out
+	@# The peers of bench-line: from a copy, so that they get the project's versions where they can.
+	@for name in metaflow prefect dagster zenml; do cp requirements.lock tests/bench/line/peers/$$name.lock; $(BIN)/uv pip compile $(PEER_LOCK) tests/bench/line/peers/$$name.in -o tests/bench/line/peers/$$name.lock || exit 1; done
 
 audit: setup ## Known vulnerabilities of all locked packages (docker/supply-chain.toml says what is accepted, and until when)
 	@$(BIN)/python -m include.supply_chain audit $(ARGS)
