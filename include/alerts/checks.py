@@ -23,6 +23,8 @@ _MONITORED: Final[dict[str, tuple[Event, str]]] = {
     "drift": ("drift", "The newest data of {model} has drifted"),
     "prediction drift": ("drift", "The predictions of {model} have drifted ({stage})"),
     "decay": ("decay", "The answers of {model} have become worse"),
+    "fairness gap": ("fairness_gap", "The answers of {model} treat groups differently ({stage})"),
+    "importance jump": ("importance_jump", "A new version of {model} rests on other inputs than the champion"),
 }
 """Event and title by the kind of check."""
 _FAMILIES: Final = {"raw": "data", "features": "data", "training": "train", "predictions": "train", "audit": "data"}
@@ -142,6 +144,7 @@ def _monitored(row: Row[Any], model: str, places: Places, run: str | None) -> Al
     names = ("share", "window", "champion_version", "retrain", "start_id")
     event, words = _MONITORED[row.kind]
     title = words.format(model=model, stage=row.stage)
+    family = "train" if row.stage == "evaluate" else "monitor"
     return Alert(
         model=model,
         event=event,
@@ -152,8 +155,8 @@ def _monitored(row: Row[Any], model: str, places: Places, run: str | None) -> Al
         reason=str(found.get("reason") or ""),
         at=row.at,
         as_of=row.as_of,
-        run=_own(run, model, "monitor"),
-        links=_links(places, model, "monitor", run, row.page),
+        run=_own(run, model, family),
+        links=_links(places, model, family, run, row.page),
         details={name: found[name] for name in names if name in found},
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,40 @@ def roc_curve(labels: Floats, predictions: Floats) -> list[list[float]] | None:
         keep = np.union1d(keep, [0, x.size - 1])
         x, y = x[keep], y[keep]
     return [[round(float(a), 5), round(float(b), 5)] for a, b in zip(x, y, strict=True)]
+
+
+def precision_recall_curve(labels: Floats, predictions: Floats) -> list[list[float]] | None:
+    """Points ``[recall, precision]`` from the strictest threshold to the loosest; None without a positive label.
+
+    Some sixty at equal steps of recall, each as it was measured: nothing is smoothed between them.
+    """
+    positive = labels == 1
+    if not positive.any():
+        return None
+    order = np.argsort(-predictions, kind="stable")
+    ranked = predictions[order]
+    last = np.flatnonzero(np.concatenate((ranked[1:] != ranked[:-1], [True])))
+    found = np.cumsum(positive[order])[last]
+    recall, precision = found / positive.sum(), found / (last + 1)
+    if recall.size > _POINTS:
+        keep = np.unique(np.searchsorted(recall, np.linspace(0, 1, _POINTS)).clip(0, recall.size - 1))
+        recall, precision = recall[keep], precision[keep]
+    return [[round(float(a), 5), round(float(b), 5)] for a, b in zip(recall, precision, strict=True)]
+
+
+def class_curves(labels: Floats, probabilities: Floats, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The curves of each class against all others: ``class``, ``roc``, ``pr`` (None where the rows have one side only).
+
+    :param labels: the place of each row's class.
+    :param probabilities: shape (rows, classes).
+    """
+    sides = (
+        (name, (labels == place).astype(np.float64), probabilities[:, place]) for place, name in enumerate(classes)
+    )
+    return [
+        {"class": name, "roc": roc_curve(one, scores), "pr": precision_recall_curve(one, scores)}
+        for name, one, scores in sides
+    ]
 
 
 def cost_curve(labels: Floats, predictions: Floats, costs: Costs) -> list[list[float]]:

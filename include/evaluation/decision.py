@@ -163,15 +163,17 @@ def _obstacle(evaluation: Mapping[str, Any], standing: Standing, as_of: datetime
 def apply_gates(
     task: Task, gates: Sequence[Gate], evaluation: Mapping[str, Any], objective: Objective | None = None
 ) -> list[GateOutcome]:
-    """The outcomes of all gates, those on disturbed inputs last.
+    """The outcomes of all gates, those on disturbed inputs and on fairness last.
 
     :raises UnknownMetric: if one names no metric of the task.
     :raises GateWithoutCondition: if one asks for nothing.
     """
+    rules = [found for found in evaluation.get("fairness", ()) if found["limit"] is not None]
     disturbed = [found for found in evaluation.get("robustness", ()) if found["tolerance"] is not None]
     return [
         *(outcome for gate in gates for outcome in apply_gate(task, gate, evaluation, objective)),
         *(_robust(task, found, objective) for found in disturbed),
+        *(_fair(found) for found in rules),
     ]
 
 
@@ -237,6 +239,19 @@ def _robust(task: Task, found: Mapping[str, Any], objective: Objective | None) -
     return GateOutcome(
         words, metric.name, by >= 0, change.low, -tolerance, by, change.low, change.high, change.value,
         note=f"change {change.value:.4g}, interval {change.low:.4g} to {change.high:.4g}",
+    )  # fmt: skip
+
+
+def _fair(found: Mapping[str, Any]) -> GateOutcome:
+    """The outcome of a rule of fairness that has a limit."""
+    words = f"{found['title']} between the groups of {found['column']} {found['bound']}"
+    estimate, limit = Estimate.from_document(found["estimate"]), found["limit"]
+    if estimate.value is None:
+        return GateOutcome(words, found["measure"], False, None, None, None, note=f"not judged: {found['note']}")
+    by = estimate.value - limit if found["bound"].startswith("at least") else limit - estimate.value
+    return GateOutcome(
+        words, found["measure"], bool(found["passed"]), estimate.value, limit, by, estimate.low, estimate.high,
+        estimate.value,
     )  # fmt: skip
 
 

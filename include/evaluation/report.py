@@ -12,8 +12,16 @@ import pandas as pd
 from include.evaluation.baselines import Baseline, linear_baseline, naive_baseline
 from include.evaluation.class_scoring import MulticlassScorer
 from include.evaluation.comparison import Comparison, Judging, MetricEstimates, compare
-from include.evaluation.curves import calibration, cost_curve, residuals, roc_curve
+from include.evaluation.curves import (
+    calibration,
+    class_curves,
+    cost_curve,
+    precision_recall_curve,
+    residuals,
+    roc_curve,
+)
 from include.evaluation.fairness import Fairness
+from include.evaluation.group_fairness import Answered, judge_groups, short
 from include.evaluation.holdout import Holdout, TrainingSetIncomplete
 from include.evaluation.metrics import display_order
 from include.evaluation.objective import RowObjective
@@ -119,6 +127,7 @@ def evaluate(definition: Definition, holdout: Holdout, rival: Rival, threshold: 
         "improvements": _improvements(measured, met, order),
         **_meeting(rival, met, order),
         "slices": _slices(definition, judging, holdout, rival),
+        "fairness": _fairness(definition, judging, holdout),
         "curves": _curves(judging, holdout),
     }
 
@@ -177,7 +186,7 @@ def _document(estimates: MetricEstimates, order: list[str]) -> dict[str, Any]:
 
 def _slices(definition: Definition, judging: Judging, holdout: Holdout, rival: Rival) -> list[dict[str, Any]]:
     """Slices on all rows, or on the common ones where there is a champion to compare with."""
-    names = definition.evaluation.slices
+    names = [name for name in definition.evaluation.slices if name not in definition.serving.personal]
     if not names:
         return []
     usable = rival.fairness.usable if rival.predictions is not None else np.ones(len(holdout.frame), dtype=bool)
@@ -194,12 +203,22 @@ def _slices(definition: Definition, judging: Judging, holdout: Holdout, rival: R
     return [one.to_document(judging) for one in found]
 
 
+def _fairness(definition: Definition, judging: Judging, holdout: Holdout) -> list[dict[str, Any]]:
+    """The definition's rules of fairness on all holdout rows."""
+    rules = definition.evaluation.fairness
+    if not rules:
+        return []
+    answered = Answered.of(judging.task, holdout.labels, holdout.predictions, holdout.partitions, judging.threshold)
+    columns = {rule.column: _column(holdout, rule.column) for rule in rules}
+    return judge_groups(judging.task, rules, columns, answered, confidence=judging.confidence, seed=judging.seed)
+
+
 def _column(holdout: Holdout, name: str) -> pd.Series[Any]:
     for frame in (holdout.frame, holdout.inputs, holdout.others):
         if name in frame:
             return frame[name].reset_index(drop=True)
     raise TrainingSetIncomplete(
-        holdout.directory, f"has no column {name!r}, which the definition's slices or objective read"
+        holdout.directory, f"has no column {name!r}, which the definition's slices, fairness or objective read"
     )
 
 
@@ -211,11 +230,14 @@ def _curves(judging: Judging, holdout: Holdout) -> dict[str, Any]:
         return {
             "confusion_matrix": {"classes": list(judging.classes), "counts": scorer.confusion().tolist()},
             "by_class": scorer.by_class(judging.classes),
+            "by_class_curves": class_curves(holdout.labels, holdout.predictions, judging.classes),
             "calibration": calibration(scorer.right(), holdout.predictions.max(axis=1)),
         }
     return {
         "confusion": BinaryScorer(holdout.labels, holdout.predictions, judging.threshold).confusion(),
         "roc": roc_curve(holdout.labels, holdout.predictions),
+        "pr": precision_recall_curve(holdout.labels, holdout.predictions),
+        "positives": float(holdout.labels.mean()),
         "calibration": calibration(holdout.labels, holdout.predictions),
         "costs": cost_curve(holdout.labels, holdout.predictions, judging.costs) if judging.costs else None,
     }
@@ -234,4 +256,5 @@ def step_output(report: Mapping[str, Any], *, path: str, page: str) -> dict[str,
     comparison = {key: value for key, value in report["comparison"].items() if key != "challenger"}
     resampling = report["judging"]["resampling"]
     kept_report = {key: report[key] for key in kept} | {"threshold": report["judging"]["threshold"]}
+    kept_report["fairness"] = [short(found) for found in report["fairness"]]
     return {"report": path, "page": page, **kept_report, "comparison": comparison, "resampling": resampling}

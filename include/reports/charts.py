@@ -7,21 +7,26 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-_LINE = "stroke:var(--line);stroke-width:1;fill:none"
-_SOFT = "fill:var(--soft);font:11px system-ui,sans-serif"
+LINE = "stroke:var(--line);stroke-width:1;fill:none"
+SOFT = "fill:var(--soft);font:11px system-ui,sans-serif"
 
 
-def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> Markup:
+def svg(width: int, height: int, label: str, parts: Sequence[str]) -> Markup:
+    """A drawing of these parts, which are numbers and escaped text only.
+
+    :param label: what it shows, for who does not see it.
+    """
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     head = f'<svg {size} role="img" aria-label="{escape(label)}">'
     return Markup(head + "".join(parts) + "</svg>")  # nosec B704 # made of numbers and escaped text only
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="{_SOFT}">{escape(text)}</text>'
+def text_at(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    """Small grey text, escaped."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="{SOFT}">{escape(text)}</text>'
 
 
-class _Plane:
+class Plane:
     """A square plot area with the same range on both axes or ranges of their own."""
 
     SIZE, LEFT, TOP, BELOW = 240, 48, 10, 34
@@ -30,39 +35,43 @@ class _Plane:
         self.x, self.y = x, y
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        return self.LEFT + self.SIZE * _share(x, self.x), self.TOP + self.SIZE * (1 - _share(y, self.y))
+        """Where a point is in the drawing."""
+        return self.LEFT + self.SIZE * share_of(x, self.x), self.TOP + self.SIZE * (1 - share_of(y, self.y))
 
     def frame(self, x_title: str, y_title: str, *, diagonal: bool = True) -> list[str]:
+        """The frame with its ends and titles."""
         right, bottom = self.LEFT + self.SIZE, self.TOP + self.SIZE
         start, end = self.at(self.x[0], self.y[0]), self.at(self.x[1], self.y[1])
         middle = self.TOP + self.SIZE / 2
         dashed = (
             f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" '
-            f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>'
+            f'style="{LINE};stroke:var(--soft);stroke-dasharray:4 4"/>'
         )
         return [
-            f'<rect x="{self.LEFT}" y="{self.TOP}" width="{self.SIZE}" height="{self.SIZE}" style="{_LINE}"/>',
+            f'<rect x="{self.LEFT}" y="{self.TOP}" width="{self.SIZE}" height="{self.SIZE}" style="{LINE}"/>',
             *([dashed] if diagonal else []),
-            _text(self.LEFT, bottom + 14, f"{self.x[0]:.3g}", "start"),
-            _text(right, bottom + 14, f"{self.x[1]:.3g}", "end"),
-            _text(self.LEFT - 5, bottom, f"{self.y[0]:.3g}", "end"),
-            _text(self.LEFT - 5, self.TOP + 9, f"{self.y[1]:.3g}", "end"),
-            _text(self.LEFT + self.SIZE / 2, bottom + 28, x_title),
+            text_at(self.LEFT, bottom + 14, f"{self.x[0]:.3g}", "start"),
+            text_at(right, bottom + 14, f"{self.x[1]:.3g}", "end"),
+            text_at(self.LEFT - 5, bottom, f"{self.y[0]:.3g}", "end"),
+            text_at(self.LEFT - 5, self.TOP + 9, f"{self.y[1]:.3g}", "end"),
+            text_at(self.LEFT + self.SIZE / 2, bottom + 28, x_title),
             f'<text transform="translate(12 {middle:.1f}) rotate(-90)" text-anchor="middle" '
-            f'style="{_SOFT}">{escape(y_title)}</text>',
+            f'style="{SOFT}">{escape(y_title)}</text>',
         ]
 
     def draw(self, label: str, parts: Sequence[str]) -> Markup:
-        return _svg(self.LEFT + self.SIZE + 14, self.TOP + self.SIZE + self.BELOW, label, parts)
+        """The drawing of these parts, with room for the frame's texts."""
+        return svg(self.LEFT + self.SIZE + 14, self.TOP + self.SIZE + self.BELOW, label, parts)
 
 
-def _share(value: float, ends: tuple[float, float]) -> float:
+def share_of(value: float, ends: tuple[float, float]) -> float:
+    """Where a value lies between two ends, 0 to 1."""
     return 0.5 if ends[1] <= ends[0] else (value - ends[0]) / (ends[1] - ends[0])
 
 
 def roc_chart(points: Sequence[Sequence[float]]) -> Markup:
     """The ROC curve; points are (false positive rate, true positive rate)."""
-    plane = _Plane((0, 1), (0, 1))
+    plane = Plane((0, 1), (0, 1))
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (plane.at(*point) for point in points))
     line = f'<polyline points="{path}" style="fill:none;stroke:var(--accent);stroke-width:2"/>'
     return plane.draw("ROC curve", [*plane.frame("false positive rate", "true positive rate"), line])
@@ -73,7 +82,7 @@ def calibration_chart(groups: Sequence[Mapping[str, float]], *, probability: boo
     values = [group[key] for group in groups for key in ("predicted", "observed")]
     top = max(values) * 1.05 if max(values) > 0 else 1.0
     ends = (0.0, min(1.0, top)) if probability else (min(values), max(values))
-    plane = _Plane(ends, ends)
+    plane = Plane(ends, ends)
     places = [plane.at(group["predicted"], group["observed"]) for group in groups]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     parts = [f'<polyline points="{path}" style="fill:none;stroke:var(--accent);stroke-width:1.5"/>']
@@ -84,14 +93,14 @@ def calibration_chart(groups: Sequence[Mapping[str, float]], *, probability: boo
 def cost_chart(points: Sequence[Sequence[float]], threshold: float) -> Markup:
     """Mean cost of a row by threshold, with a dashed line at the one in use and a dot at the smallest cost."""
     costs = [cost for _, cost in points]
-    plane = _Plane((0, 1), (min(0.0, *costs), max(0.0, *costs)))
+    plane = Plane((0, 1), (min(0.0, *costs), max(0.0, *costs)))
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (plane.at(*point) for point in points))
     (x, top), (_, bottom) = plane.at(threshold, plane.y[1]), plane.at(threshold, plane.y[0])
     least = plane.at(*min(points, key=lambda point: point[1]))
     parts = [
         f'<polyline points="{path}" style="fill:none;stroke:var(--accent);stroke-width:2"/>',
         f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{bottom:.1f}" '
-        f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>',
+        f'style="{LINE};stroke:var(--soft);stroke-dasharray:4 4"/>',
         f'<circle cx="{least[0]:.1f}" cy="{least[1]:.1f}" r="3.5" style="fill:var(--accent)"/>',
     ]
     return plane.draw("Cost by threshold", [*plane.frame("threshold", "cost", diagonal=False), *parts])
@@ -102,7 +111,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, title: str = "")
 
     :param title: what is counted, with its unit.
     """
-    width, height = 320, _Plane.TOP + _Plane.SIZE
+    width, height = 320, Plane.TOP + Plane.SIZE
     most = max([*counts, 1])
     step = width / max(len(counts), 1)
     bars = [
@@ -110,16 +119,16 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, title: str = "")
         f'height="{height * count / most:.1f}" style="fill:var(--accent)"/>'
         for index, count in enumerate(counts)
     ]
-    ends = [_text(0, height + 14, f"{edges[0]:.3g}", "start"), _text(width, height + 14, f"{edges[-1]:.3g}", "end")]
+    ends = [text_at(0, height + 14, f"{edges[0]:.3g}", "start"), text_at(width, height + 14, f"{edges[-1]:.3g}", "end")]
     zero = []
     if edges[0] < 0 < edges[-1]:
-        x = width * _share(0, (edges[0], edges[-1]))
+        x = width * share_of(0, (edges[0], edges[-1]))
         zero = [
-            f'<line x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height}" style="{_LINE};stroke:var(--soft)"/>',
-            _text(x, height + 14, "0"),
+            f'<line x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height}" style="{LINE};stroke:var(--soft)"/>',
+            text_at(x, height + 14, "0"),
         ]
-    named = [_text(width / 2, height + 28, title)] if title else []
-    return _svg(width, height + _Plane.BELOW, "Histogram", [*bars, *zero, *ends, *named])
+    named = [text_at(width / 2, height + 28, title)] if title else []
+    return svg(width, height + Plane.BELOW, "Histogram", [*bars, *zero, *ends, *named])
 
 
 def paired_bars(bins: Sequence[Mapping[str, Any]]) -> Markup:
@@ -139,8 +148,8 @@ def paired_bars(bins: Sequence[Mapping[str, Any]]) -> Markup:
             for place, share, colour in ((0, first, "--soft"), (1, second, "--accent"))
         )
         parts.append(f"<g>{title}{sides}</g>")
-    base = f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" style="{_LINE}"/>'
-    return _svg(width, height + 2, "Shares before and now", [*parts, base])
+    base = f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" style="{LINE}"/>'
+    return svg(width, height + 2, "Shares before and now", [*parts, base])
 
 
 def overlaid_histograms(edges: Sequence[float], first: Sequence[int], second: Sequence[int], *, title: str) -> Markup:
@@ -164,20 +173,20 @@ def overlaid_histograms(edges: Sequence[float], first: Sequence[int], second: Se
         corners += [f"{index * step:.1f},{y:.1f}", f"{(index + 1) * step:.1f},{y:.1f}"]
     corners.append(f"{width},{height}")
     outline = f'<polyline points="{" ".join(corners)}" style="fill:none;stroke:var(--accent);stroke-width:2"/>'
-    base = f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" style="{_LINE}"/>'
+    base = f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" style="{LINE}"/>'
     below = [
-        _text(0, height + 14, f"{edges[0]:.3g}", "start"),
-        _text(width, height + 14, f"{edges[-1]:.3g}", "end"),
-        _text(width / 2, height + 14, title),
+        text_at(0, height + 14, f"{edges[0]:.3g}", "start"),
+        text_at(width, height + 14, f"{edges[-1]:.3g}", "end"),
+        text_at(width / 2, height + 14, title),
     ]
-    return _svg(width, height + 20, title, [*bars, base, outline, *below])
+    return svg(width, height + 20, title, [*bars, base, outline, *below])
 
 
 def interval_bar(low: float, value: float, high: float, bound: float, *, good: bool) -> Markup:
     """An interval with its value, and the bound that it is held against as an upright line."""
     width, height, pad = 180, 22, 8
     ends = (min(low, bound), max(high, bound))
-    places = {name: pad + (width - 2 * pad) * _share(x, ends) for name, x in
+    places = {name: pad + (width - 2 * pad) * share_of(x, ends) for name, x in
               (("low", low), ("value", value), ("high", high), ("bound", bound))}  # fmt: skip
     colour = "--good" if good else "--bad"
     parts = [
@@ -187,7 +196,7 @@ def interval_bar(low: float, value: float, high: float, bound: float, *, good: b
         f'style="stroke:var({colour});stroke-width:3"/>',
         f'<circle cx="{places["value"]:.1f}" cy="11" r="4.5" style="fill:var({colour})"/>',
     ]
-    return _svg(width, height, "Interval and bound", parts)
+    return svg(width, height, "Interval and bound", parts)
 
 
 def interval_trend(windows: Sequence[Mapping[str, Any]], *, before: Mapping[str, Any], title: str) -> Markup:
@@ -207,7 +216,7 @@ def interval_trend(windows: Sequence[Mapping[str, Any]], *, before: Mapping[str,
     span = (min(ends), max(ends))
 
     def y(value: float) -> float:
-        return pad + (height - 2 * pad) * (1 - _share(value, span))
+        return pad + (height - 2 * pad) * (1 - share_of(value, span))
 
     step = (width - left) / len(windows)
     parts = [f"<title>{escape(title)}</title>"]
@@ -219,7 +228,7 @@ def interval_trend(windows: Sequence[Mapping[str, Any]], *, before: Mapping[str,
         at = f"{y(before['value']):.1f}"
         parts.append(
             f'<line x1="{left}" y1="{at}" x2="{width}" y2="{at}" '
-            f'style="{_LINE};stroke:var(--soft);stroke-dasharray:4 4"/>'
+            f'style="{LINE};stroke:var(--soft);stroke-dasharray:4 4"/>'
         )
     for index, window in enumerate(windows):
         middle = left + (index + 0.5) * step
@@ -227,8 +236,8 @@ def interval_trend(windows: Sequence[Mapping[str, Any]], *, before: Mapping[str,
         parts += _whisker(middle - aside, window, y, "--bad" if window["decayed"] else "--accent", hollow=False)
         if window["estimate"] is not None:
             parts += _whisker(middle + aside, window["estimate"], y, "--soft", hollow=True)
-    parts += [_text(left - 6, y(end) + 4, f"{end:.4g}", "end") for end in dict.fromkeys(span)]
-    return _svg(width, height, title, parts)
+    parts += [text_at(left - 6, y(end) + 4, f"{end:.4g}", "end") for end in dict.fromkeys(span)]
+    return svg(width, height, title, parts)
 
 
 def _whisker(x: float, said: Mapping[str, Any], y: Callable[[float], float], colour: str, *, hollow: bool) -> list[str]:
@@ -265,14 +274,14 @@ def trend_chart(points: Sequence[float | None], *, title: str) -> Markup:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
     parts = [
         f"<title>{escape(title)}</title>",
-        f'<line x1="0" y1="{limit:.1f}" x2="{width}" y2="{limit:.1f}" style="{_LINE};stroke-dasharray:3 3"/>',
+        f'<line x1="0" y1="{limit:.1f}" x2="{width}" y2="{limit:.1f}" style="{LINE};stroke-dasharray:3 3"/>',
         f'<polyline points="{path}" style="fill:none;stroke:var(--soft);stroke-width:1.2"/>',
     ]
     parts += [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" style="fill:var({"--bad" if beyond else "--accent"})"/>'
         for x, y, beyond in places
     ]
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def lines_chart(names: Sequence[str], lines: Mapping[str, Sequence[float | None]], *, title: str) -> Markup:
@@ -288,15 +297,15 @@ def lines_chart(names: Sequence[str], lines: Mapping[str, Sequence[float | None]
     step = (width - left - right) / max(len(names) - 1, 1)
     shown = range(0, len(names), max(1, len(names) // 9))
     parts = [
-        f'<rect x="{left}" y="{top}" width="{width - left - right}" height="{height}" style="{_LINE}"/>',
-        _text(left - 5, top + 9, f"{high:.3g}", "end"),
-        _text(left - 5, top + height, f"{low:.3g}", "end"),
-        *(_text(left + place * step, top + height + 16, names[place]) for place in shown),
+        f'<rect x="{left}" y="{top}" width="{width - left - right}" height="{height}" style="{LINE}"/>',
+        text_at(left - 5, top + 9, f"{high:.3g}", "end"),
+        text_at(left - 5, top + height, f"{low:.3g}", "end"),
+        *(text_at(left + place * step, top + height + 16, names[place]) for place in shown),
     ]
     styles = ("var(--accent);stroke-width:2.5", "var(--bad);stroke-dasharray:5 4", "var(--soft);stroke-dasharray:2 3")
     for number, ((name, line), style) in enumerate(zip(lines.items(), styles, strict=False)):
         points = [
-            f"{left + place * step:.1f},{top + height * (1 - _share(value, (low, high))):.1f}"
+            f"{left + place * step:.1f},{top + height * (1 - share_of(value, (low, high))):.1f}"
             for place, value in enumerate(line)
             if value is not None
         ]
@@ -305,6 +314,6 @@ def lines_chart(names: Sequence[str], lines: Mapping[str, Sequence[float | None]
         parts += [
             f'<polyline points="{" ".join(points)}" style="{stroke}"><title>{escape(name)}</title></polyline>',
             f'<line x1="{width - right + 8}" y1="{y - 4}" x2="{width - right + 28}" y2="{y - 4}" style="{stroke}"/>',
-            _text(width - right + 32, y, name, "start"),
+            text_at(width - right + 32, y, name, "start"),
         ]
-    return _svg(width, height + 34, title, parts)
+    return svg(width, height + 34, title, parts)

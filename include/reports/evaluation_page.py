@@ -9,9 +9,9 @@ from typing import Any
 from markupsafe import Markup
 
 from include.evaluation.metrics import Metric, find_metric
-from include.reports.charts import calibration_chart, cost_chart, histogram, interval_bar, roc_chart
+from include.reports.charts import interval_bar
+from include.reports.evaluation_charts import confusion, importance_of, quality_charts
 from include.reports.layout import format_percent, format_value, write_page
-from include.spec.costs import Costs
 from include.spec.objective import Objective
 
 Document = Mapping[str, Any]
@@ -42,8 +42,11 @@ def write_evaluation_page(path: Path, report: Document) -> Path:
         drawn=_drawn(report["judging"]["resampling"]),
         cautions=_intervals(report),
         gates=[_gate(gate) for gate in report["gates"]],
-        charts=_charts(report),
-        confusion=_confusion(report),
+        charts=quality_charts(report),
+        errors=_errors(report),
+        confusion=confusion(report),
+        importance=importance_of(report),
+        fairness=report.get("fairness") or [],
         robustness=_robustness(report),
         slices=_slices(report),
         slice_columns=_slice_columns(report),
@@ -186,48 +189,15 @@ def _interval(gate: Document) -> Markup | None:
     return interval_bar(gate["low"], gate["estimate"], gate["high"], gate["bound"], good=gate["passed"])
 
 
-def _charts(report: Document) -> list[tuple[str, str, Markup]]:
-    """Title, explanation, chart."""
-    curves = report["curves"]
-    if report["task"] == "regression":
-        left = curves["residuals"]
-        return [
-            (
-                "Residuals",
-                "Prediction − label; right of 0 is too high.",
-                histogram(**left["histogram"], title="prediction − label"),
-            ),
-            (
-                "Calibration",
-                "Tenths of the rows by prediction.",
-                calibration_chart(left["by_prediction"], probability=False),
-            ),
-        ]
-    charts = []
-    if report["task"] == "multiclass_classification":
-        bins = calibration_chart(curves["calibration"], probability=True)
-        return [("Calibration", "Share of right answers, by tenths of the likeliest class's probability.", bins)]
-    if curves["roc"]:
-        charts.append(("ROC curve", "How well the ranking separates.", roc_chart(curves["roc"])))
-    bins = calibration_chart(curves["calibration"], probability=True)
-    charts.append(("Calibration", "Tenths of the rows by predicted probability.", bins))
-    if curves.get("costs"):
-        threshold = report["judging"]["threshold"]
-        at, least = min(curves["costs"], key=lambda point: point[1])
-        best = Costs.model_validate(report["judging"]["costs"]).best_threshold
-        words = f"Line: {threshold:g}. Least: {format_value(least)} at {at:g}; in theory at {best:.2g}."
-        charts.append(("Cost by threshold", words, cost_chart(curves["costs"], threshold)))
-    return charts
-
-
-def _confusion(report: Document) -> list[tuple[str, object]] | None:
-    if report["task"] == "regression":
-        left = report["curves"]["residuals"]
-        return [
-            ("Mean error", left["mean"]),
-            *((f"{float(q):.0%} of errors below", v) for q, v in left["quantiles"].items()),
-        ]
-    return None
+def _errors(report: Document) -> list[tuple[str, object]]:
+    """Of a regression: the mean error and its quantiles."""
+    if report["task"] != "regression":
+        return []
+    left = report["curves"]["residuals"]
+    return [
+        ("Mean error", left["mean"]),
+        *((f"{float(q):.0%} of errors below", v) for q, v in left["quantiles"].items()),
+    ]
 
 
 def _slice_columns(report: Document) -> list[str]:

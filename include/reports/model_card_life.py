@@ -27,7 +27,6 @@ _WATCHED: Final = {
     "drift": "Drift",
     "decay": "Quality by labels",
     "fairness gap": "Fairness",
-    "importance jump": "What it rests on",
 }
 """Checks whose newest word on the version is shown; each verdict that ends its kind's name is an alarm."""
 

@@ -76,6 +76,7 @@ def make_card(
         gates=tuple(_condition(gate) for gate in decision.get("gates") or ()),
         rules=tuple(rules_of(definition)),
         factors=tuple(_public(definition, definition.evaluation.slices)),
+        sensitive=tuple(dict.fromkeys(rule.column for rule in definition.evaluation.fairness)),
         derived_limits=tuple(_limits(definition, training, report, quality)),
     )
 
@@ -161,9 +162,16 @@ def _quality(definition: Definition, report: Document, page: str | None) -> Qual
         slices=tuple(_slice(report, one) for one in report["slices"] if one["column"] in shown)[:_MOST_SLICES],
         robustness=tuple(_disturbed(report, one) for one in report.get("robustness") or ()),
         fairness=tuple(report.get("fairness") or ()),
-        importance=report.get("importance"),
+        importance=_importance(report.get("importance")),
         page=page,
     )
+
+
+def _importance(found: Document | None) -> dict[str, Any] | None:
+    """Without what is only drawn on the evaluation page."""
+    if not found:
+        return None
+    return {key: found.get(key) for key in ("method", "reason", "features", "jump")}
 
 
 def _meeting(comparison: Document) -> str:

@@ -32,6 +32,7 @@ def describe_quality(said: Document) -> dict[str, Any]:
         "slices": [_slice(one) for one in said["slices"][:_MOST_SLICES]],
         "slices_left": max(len(said["slices"]) - _MOST_SLICES, 0),
         "calibration": [(*_row(one)[:-1], _chance(one["p"]), _mark(one["worse"])) for one in said["calibration"]],
+        "fairness": said.get("fairness") or [],
         "trends": _trends(said),
         "estimate": _estimate(said["estimate"]),
     }

@@ -14,6 +14,8 @@ Event = Literal[
     "missed_partition",
     "drift",
     "decay",
+    "fairness_gap",
+    "importance_jump",
     "retrain_lost",
     "promotion",
     "rollback",

@@ -15,6 +15,7 @@ from include.spec.alerts import Alerts
 from include.spec.card import Card
 from include.spec.clean import Clean
 from include.spec.costs import Costs
+from include.spec.fairness import FairnessRule
 from include.spec.formats import NEWEST
 from include.spec.history import HistoryGroup
 from include.spec.objective import Objective
@@ -230,6 +231,19 @@ class Gate(Section):
     margin: float = Field(0.0, description="By how much the lower bound of the paired interval must win.")
 
 
+class Importance(Section):
+    """What a version's answers rest on, beside the champion's on the same holdout rows."""
+
+    rows: int = Field(1000, ge=100, le=20_000, description="Holdout rows whose answers are explained.")
+    jump: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="An alarm: from which part of the importance on that lies on other inputs than in the champion. "
+        "It keeps no version back.",
+    )
+
+
 class Evaluation(Section):
     """How a challenger is judged."""
 
@@ -250,6 +264,10 @@ class Evaluation(Section):
     robustness: list[Disturbance] = Field(
         default_factory=list, description="How the model is judged on worse inputs than it was trained on."
     )
+    fairness: list[FairnessRule] = Field(
+        default_factory=list, description="Between which groups its answers are compared, and how much they may differ."
+    )
+    importance: Importance = Field(Importance(), description="What its answers rest on, and when that has jumped.")
     bootstrap_rounds: int = Field(1000, ge=100, description="Resamples behind each interval.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals.")
 

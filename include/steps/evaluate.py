@@ -7,10 +7,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from include.steps.champion_files import champion_files, in_words
+from include.steps.evaluate_models import ask_challenger, ask_champion, describe_importance, record_importance
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
+    from include.evaluation.explanation import Explained
     from include.evaluation.fairness import Fairness
     from include.evaluation.holdout import Holdout
     from include.evaluation.report import Rival
@@ -43,11 +44,12 @@ def run(call: StepCall) -> Document:
     store.fetch_folder(root / training["training_set"]["directory"])
     store.fetch(root / training["predictions"])
     holdout = with_objective_columns(call.settings, call.definition, read_holdout(root, training), training)
-    rival = _meet(call, training, holdout, champion(call.settings, call.definition.model))
+    rival, theirs = _meet(call, training, holdout, champion(call.settings, call.definition.model))
     started = time.monotonic()
     threshold = find_threshold(call.settings, call.definition, training)
     report = reports.evaluate(call.definition, holdout, rival, threshold) | _provenance(call, training)
-    report["robustness"] = _disturb(call, training, holdout, threshold)
+    report["robustness"], mine = ask_challenger(call, training, holdout, threshold)
+    report["importance"] = describe_importance(call, mine, theirs, rival.version if theirs is not None else None)
     wanted = call.definition.evaluation
     gates = apply_gates(call.definition.task, wanted.gates, report, wanted.objective)
     report["gates"] = [gate.to_document() for gate in gates]
@@ -68,26 +70,27 @@ def run(call: StepCall) -> Document:
         details=output,
         page=output["page"],
     )
+    record_importance(call, training, report["importance"], output["page"])
     return output
 
 
-def _meet(call: StepCall, training: Document, holdout: Holdout, champion: DeployedVersion | None) -> Rival:
-    """The champion's predictions on the holdout rows, unless there is none or it has seen them."""
-    from include.evaluation.logged_models import load_model
+def _meet(
+    call: StepCall, training: Document, holdout: Holdout, champion: DeployedVersion | None
+) -> tuple[Rival, Explained | str | None]:
+    """The champion's predictions on the holdout rows and what they rest on, unless it is not there or has seen them."""
     from include.evaluation.report import Rival
 
     rows = len(holdout.frame)
     if champion is None:
-        return Rival.nobody(rows)
+        return Rival.nobody(rows), None
     if training["fingerprint"] == champion.fingerprint or training["artifact_digest"] == champion.artifact_digest:
-        return Rival.itself(champion.version, rows)
+        return Rival.itself(champion.version, rows), None
     fairness = _fairness(call, holdout, champion)
     if fairness.status == "unfair":
         log.warning("no comparison: %s", fairness.reason)
-        return Rival(champion.version, fairness, None)
-    with champion_files(call.settings, champion) as directory:
-        predict = load_model(directory, whose=in_words(champion), classes=call.definition.label.class_names)
-        return Rival(champion.version, fairness, predict(holdout.inputs), champion.threshold)
+        return Rival(champion.version, fairness, None), None
+    predictions, explained = ask_champion(call, champion, holdout)
+    return Rival(champion.version, fairness, predictions, champion.threshold), explained
 
 
 def _fairness(call: StepCall, holdout: Holdout, champion: DeployedVersion) -> Fairness:
@@ -109,28 +112,6 @@ def _fairness(call: StepCall, holdout: Holdout, champion: DeployedVersion) -> Fa
     ]
     times = holdout.event_times(definition.source.event_time)
     return judge_fairness(definition.task, times, holdout.labels, seen, version=version)
-
-
-def _disturb(call: StepCall, training: Document, holdout: Holdout, threshold: float | None) -> list[Document]:
-    """How the challenger takes worse inputs, if the definition asks for that."""
-    if not call.definition.evaluation.robustness:
-        return []
-    from include.evaluation.logged_models import open_model
-    from include.evaluation.report import judging_of
-    from include.evaluation.robustness import judge_robustness
-    from include.registry.mlflow_client import connect
-
-    connect(call.settings)
-    with open_model(
-        call.settings.tracking_url,
-        whose="the challenger",
-        model_uri=training["model_uri"],
-        expected_digest=training["artifact_digest"],
-        classes=call.definition.label.class_names,
-    ) as predict:
-        return judge_robustness(
-            call.definition, judging_of(call.definition, holdout, threshold=threshold), holdout, predict
-        )
 
 
 def _provenance(call: StepCall, training: Document) -> dict[str, Any]:

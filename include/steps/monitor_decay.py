@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("noria.steps.monitor")
 
 KIND = "decay"
+FAIRNESS = "fairness gap"
 ESTIMATE = "estimated quality"
 #: The most changed, which a row of a check keeps; the page's JSON has all.
 _SLICES_KEPT = 5
@@ -70,9 +71,32 @@ def _judge(
         "source": said.source,
         "window": said.window,
         **result.noted(said.note).to_document(),
+        "fairness": _fairness(call, champion, said),
         "estimates": _estimated_before(call, champion, profile, before, said) if result.changes else [],
         "estimate": {"window": said.newest_window, **_estimated(call, champion, profile, before, said.newest)},
     }
+
+
+def _fairness(call: StepCall, champion: DeployedVersion, said: Answered) -> list[Document]:
+    """The definition's rules of fairness, on the answers whose labels are in, as far as these carry the column."""
+    from include.evaluation.group_fairness import Answered as Grouped
+    from include.evaluation.group_fairness import judge_groups
+
+    evaluation, labelled = call.definition.evaluation, said.labelled
+    if not evaluation.fairness or not labelled.rows:
+        return []
+    threshold = evaluation.threshold if champion.threshold is None else champion.threshold
+    grouped = Grouped.of(
+        call.definition.task, labelled.labels, labelled.predictions, labelled.partitions.astype(str), threshold
+    )
+    return judge_groups(
+        call.definition.task,
+        evaluation.fairness,
+        labelled.slices,
+        grouped,
+        confidence=evaluation.confidence,
+        seed=call.definition.training.seed,
+    )
 
 
 def _unreadable(said: Unreadable) -> Document:
@@ -83,7 +107,14 @@ def _unreadable(said: Unreadable) -> Document:
     why = str(said.problem)
     nothing = nothing_known(why).to_document()
     estimate = {"window": said.window, **no_estimate(why).to_document()}
-    return {"source": said.source, "window": said.window, **nothing, "estimates": [], "estimate": estimate}
+    return {
+        "source": said.source,
+        "window": said.window,
+        **nothing,
+        "fairness": [],
+        "estimates": [],
+        "estimate": estimate,
+    }
 
 
 def _estimated(
@@ -179,9 +210,33 @@ def record_quality(call: StepCall, report: Mapping[str, Any], page: str) -> list
         short |= {"slices": one["slices"][:_SLICES_KEPT], "champion_version": report["champion_version"]}
         record_verdict(call, KIND, one["source"], short, page)
         log.info("%s of %s: %s", one["verdict"], one["source"], one["reason"])
+        _record_fairness(call, one, report["champion_version"], page)
         names = ("source", "window", "verdict", "reason", "labels", "retrain", "start_id")
         kept.append({name: one[name] for name in (*names, "answered", "warning")})
     return kept
+
+
+def _record_fairness(call: StepCall, said: Mapping[str, Any], version: int, page: str) -> None:
+    """Keep whether the answers treat groups otherwise than the definition allows, which is told as an alert if so."""
+    rules = [one for one in said["fairness"] if one["limit"] is not None]
+    if not rules:
+        return
+    gaps = [one for one in rules if one["surely_failed"]]
+    known = [one for one in rules if one["estimate"]["low"] is not None]
+    verdict = FAIRNESS if gaps else "no gap" if known else "not enough data"
+    reason = "; ".join(_gap(one) for one in gaps or rules)
+    details = {"source": said["source"], "window": said["window"], "verdict": verdict, "reason": f"{reason}."}
+    record_verdict(call, FAIRNESS, said["source"], {**details, "rules": rules, "champion_version": version}, page)
+    log.info("%s of %s: %s", verdict, said["source"], reason)
+
+
+def _gap(found: Mapping[str, Any]) -> str:
+    estimate = found["estimate"]
+    words = f"{found['title']} between the groups of {found['column']}"
+    if estimate["value"] is None:
+        return f"{words}: {found['note']}"
+    between = "" if estimate["low"] is None else f" [{estimate['low']:.3g}, {estimate['high']:.3g}]"
+    return f"{words} is {estimate['value']:.3g}{between}, allowed is {found['bound']}"
 
 
 def record_estimates(call: StepCall, report: Mapping[str, Any], page: str) -> list[Document]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from include.evaluation.comparison import Judging
-from include.evaluation.curves import calibration, residuals, roc_curve
+from include.evaluation.curves import calibration, precision_recall_curve, residuals, roc_curve
 from include.evaluation.slices import MISSING, judge_slices
 
 JUDGING = Judging(task="binary_classification", threshold=0.3, rounds=100, confidence=0.95, seed=7)
@@ -75,3 +75,18 @@ def test_residuals_of_a_perfect_model_do_not_break_the_histogram() -> None:
 
     assert sum(found["histogram"]["counts"]) == 50
     assert found["mean"] == 0
+
+
+def test_precision_and_recall_are_scikit_learns_with_few_points() -> None:
+    from sklearn.metrics import precision_recall_curve as expected
+
+    labels, scores = sample(5000)
+    points = precision_recall_curve(labels, scores)
+    precision, recall, _ = expected(labels, scores)
+    every = set(zip(recall.round(5), precision.round(5), strict=True))
+
+    assert points is not None
+    assert len(points) <= 60
+    assert {tuple(point) for point in points} <= every
+    assert points[-1][0] == 1.0
+    assert precision_recall_curve(np.zeros(3), np.array([0.1, 0.2, 0.3])) is None

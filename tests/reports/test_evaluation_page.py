@@ -9,12 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from include.evaluation.curves import class_curves
 from include.evaluation.decision import apply_gate
+from include.evaluation.explanation import Explained, describe, judge_jump
 from include.evaluation.fairness import Fairness
 from include.evaluation.holdout import Holdout
 from include.evaluation.report import Rival, evaluate
+from include.reports.curve_charts import class_curves_chart, confusion_chart
 from include.reports.evaluation_page import write_evaluation_page
 from include.spec.definition import Definition
+from include.spec.fairness import FairnessRule
 
 GATES = [
     {"metric": "roc_auc", "at_least": 0.6},
@@ -124,7 +128,16 @@ def test_the_page_is_self_contained_and_escapes_what_the_data_says(tmp_path: Pat
 def test_metrics_gates_confusion_curves_slices_and_origin_are_there(tmp_path: Path) -> None:
     page = written(tmp_path, make_report())
 
-    for part in ("Naive baseline", "Linear baseline", "Champion", "Truly yes", "ROC curve", "Calibration", "Slices"):
+    for part in (
+        "Naive baseline",
+        "Linear baseline",
+        "Champion",
+        "Confusion matrix",
+        "ROC curve",
+        "Precision and recall",
+        "Calibration",
+        "Slices",
+    ):
         assert part in page
     assert "at least 30 are needed" in page
     assert "ROC AUC less than 0.02 worse than the linear baseline" in page
@@ -158,7 +171,7 @@ def test_regression_shows_residuals_instead_of_a_confusion_matrix(tmp_path: Path
     page = written(tmp_path, make_report("regression"))
 
     assert "Residuals" in page
-    assert "Truly yes" not in page
+    assert "Confusion matrix" not in page
 
 
 @pytest.mark.parametrize("rival", [Rival.nobody(1500), Rival.itself(3, 1500)])
@@ -179,3 +192,48 @@ def test_what_answers_cost_is_a_metric_and_a_curve(tmp_path: Path) -> None:
     assert "Line: 0.3. Least: " in page
     assert "in theory at 0.17." in page
     assert "Cost by threshold" not in written(tmp_path, report)
+
+
+def test_importance_shap_summary_and_fairness_are_drawn_and_escaped(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    names = ["x", "<i>carrier</i>"]
+    explained = Explained(
+        pd.DataFrame(random.normal(size=(200, 2)), columns=names), {"x": random.normal(size=200)}, "value"
+    )
+    other = Explained(explained.contributions * [4.0, 1.0], explained.values, "value")
+    importance = describe(explained, other, hidden=set())
+    importance["jump"] = judge_jump(importance, version=3, limit=0.1)
+    holdout, rule = make_holdout(), FairnessRule(column="carrier", measure="demographic_parity_difference", limit=0.01)
+    definition = make_definition(fairness=[rule.model_dump()])
+    report = make_report() | {
+        "importance": importance,
+        "fairness": evaluate(definition, holdout, Rival.nobody(1500))["fairness"],
+    }
+    page = written(tmp_path, report)
+
+    assert "What each input adds to the answers" in page
+    assert "(a jump from 10% on)" in page
+    assert "Demographic parity difference between the groups of carrier" in page
+    assert "at most 0.01" in page
+    assert "<i>carrier" not in page
+    assert "&lt;i&gt;carrier" in page
+
+
+def test_a_version_that_cannot_explain_itself_says_so(tmp_path: Path) -> None:
+    importance = describe("This model cannot explain its answers.", None, hidden=set()) | {"jump": None}
+    assert "This model cannot explain its answers." in written(tmp_path, make_report() | {"importance": importance})
+
+
+def test_several_classes_have_a_curve_each() -> None:
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 3, 300).astype(float)
+    scores = random.random((300, 3)) + np.eye(3)[labels.astype(int)]
+    curves = class_curves(labels, scores / scores.sum(axis=1, keepdims=True), ["a", "b", "<c>", "never"][:3])
+    for kind in ("roc", "pr"):
+        drawn = class_curves_chart(curves, kind)
+        assert drawn.count("<polyline") == 3
+        assert "&lt;c&gt;" in drawn
+        assert "<c>" not in drawn
+    matrix = confusion_chart(["a", "<c>"], [[3, 1], [0, 4]], truth="truly", answer="likeliest")
+    assert "75%" in matrix
+    assert "<c>" not in matrix

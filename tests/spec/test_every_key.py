@@ -99,6 +99,8 @@ evaluation:
     - {metric: log_loss, at_most: 0.9}
     - {metric: log_loss, against: champion, margin: 0.01}
   robustness: [{kind: noise, amount: 0.1, columns: [distance], metric: roc_auc, tolerance: 0.05}]
+  fairness: [{column: id, measure: demographic_parity_difference, limit: 0.3, fewest_rows: 50}]
+  importance: {rows: 500, jump: 0.4}
   bootstrap_rounds: 200
   confidence: 0.9
 deployment:

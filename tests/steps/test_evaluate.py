@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from include.alerts.news import find_news
 from include.evaluation.fairness import WindowsUnknown
 from include.evaluation.holdout import TrainingSetIncomplete
 from include.evaluation.logged_models import ModelAway, ModelBroken
@@ -17,7 +18,9 @@ from include.lake.table import LakeTable
 from include.registry.deployed import champion
 from include.registry.results import find_checks
 from include.registry.state import switch_champion
+from include.spec.alerts import Alerts
 from include.steps.protocol import Document
+from tests.alerts.conftest import PLACES
 from tests.steps.judging_world import World, judged_definition, report_of
 
 pytestmark = pytest.mark.database
@@ -247,3 +250,34 @@ def test_a_version_is_judged_at_the_threshold_that_is_best_on_its_validation_par
     again = world.run("train", 22, {"training_set": training["training_set"]}, definition)
     assert again["reused"]
     assert again["validation_predictions"] == training["validation_predictions"]
+
+
+def test_importance_is_compared_with_the_champions_and_fairness_is_a_gate(world: World) -> None:
+    world.crown(world.train(22), 22)
+    challenger = world.train(29, seed=8)
+    rule = {"column": "carrier", "measure": "demographic_parity_difference", "limit": 0.0}
+    wanted = judged_definition().evaluation.model_dump() | {
+        "importance": {"rows": 200, "jump": 1e-6},
+        "fairness": [rule],
+    }
+    definition = judged_definition(evaluation=wanted)
+    output = world.run("evaluate", 29, {"training": challenger}, definition)
+
+    report = json.loads((world.settings.store / output["report"]).read_text())
+    importance = report["importance"]
+    assert importance["rows"] == 200
+    assert sum(one["share"] for one in importance["features"]) == pytest.approx(1)
+    assert sum(one["before"] for one in importance["features"]) == pytest.approx(1)
+    [kept] = find_checks(world.settings, "late", kind="importance jump")
+    assert (kept.verdict, kept.details["champion_version"]) == ("importance jump", 1)
+    found = {one.event: one for one in find_news(world.settings, "late", Alerts(), PLACES)}
+    alert = found["importance_jump"]
+    assert alert.links["dag"] == PLACES.dag("late.train")
+    assert alert.reason == importance["jump"]["reason"]
+    page = report_of(world, output)
+    for words in ("SHAP summary", "jumped", "Demographic parity difference between the groups of carrier"):
+        assert words in page
+
+    decision = world.run("decide", 29, {"training": challenger, "evaluation": output}, definition)
+    assert not decision["promote"]
+    assert "Demographic parity difference between the groups of carrier at most 0: failed by" in decision["reason"]

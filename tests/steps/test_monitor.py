@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from include.alerts.news import find_news
 from include.errors import NothingToDo
 from include.evaluation.logged_models import ModelAway
 from include.lake.paths import table_folder
@@ -21,9 +22,11 @@ from include.lake.staging import read_manifest, write_manifest
 from include.registry.results import find_checks
 from include.serving.request_log.commits import OpenedTable
 from include.serving.request_log.tables import FEEDBACK, INFERENCE
+from include.spec.alerts import Alerts
 from include.spec.definition import Definition
 from include.steps import monitor as step
 from include.steps.protocol import Document
+from tests.alerts.conftest import PLACES
 from tests.steps.judging_world import DAYS, World, as_of, judged_definition, report_of
 
 pytestmark = pytest.mark.database
@@ -345,3 +348,26 @@ def test_without_the_holdouts_answers_quality_is_not_known(world: World) -> None
 
     assert quality["verdict"] == "not enough data"
     assert "holdout part are not published" in quality["reason"]
+
+
+def test_labels_that_show_a_gap_between_groups_are_an_alarm(world: World) -> None:
+    training = world.train(22)
+    publish_predictions(world, training)
+    world.crown(training, 22)
+    rules = [
+        {"column": "carrier", "measure": "demographic_parity_difference", "limit": 0.0},
+        {"column": "carrier", "measure": "equalized_odds_difference", "limit": 1.0},
+    ]
+    evaluation = judged_definition().evaluation.model_dump()
+    output = world.run("monitor", 30, {}, judged_definition(evaluation=evaluation | {"fairness": rules}))
+
+    [kept] = find_checks(world.settings, "late", kind="fairness gap")
+    assert (kept.stage, kept.verdict, kept.details["champion_version"]) == ("data", "fairness gap", 1)
+    assert "allowed is at most 0" in kept.details["reason"]
+    assert "Equalized" not in kept.details["reason"]
+    assert "fairness_gap" in {alert.event for alert in find_news(world.settings, "late", Alerts(), PLACES)}
+    assert "between the groups of carrier" in report_of(world, output)
+
+    world.run("monitor", 31, {}, judged_definition(evaluation=evaluation | {"fairness": rules[1:]}))
+    [later, _] = find_checks(world.settings, "late", kind="fairness gap")
+    assert later.verdict == "no gap"
