@@ -90,6 +90,11 @@ def history_folder(settings: Settings, model: str, group: str, digest: str) -> P
     return settings.store / "history" / checked_model(model) / group / digest
 
 
+def erased_file(settings: Settings, model: str) -> Path:
+    """The model's block list: HMACs of keys that were erased and must not come back."""
+    return settings.store / "erased" / f"{checked_model(model)}.json"
+
+
 def temporary_folder(settings: Settings) -> Path:
     """Folder where DuckDB may spill; always of this machine."""
     return settings.store / "tmp"

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,9 +21,10 @@ from deltalake.transaction import AddAction, RemoveAction, create_table_with_add
 from include.errors import Refused, TryAgain
 from include.lake.columns import DIGEST, INPUTS, PARTITION, PARTITION_COLUMNS
 from include.lake.digests import file_checksum
+from include.lake.erased import ErasedKeys, ErasedRowsStaged
 from include.lake.locks import HeldLock, advisory_lock
 from include.lake.paths import from_store
-from include.lake.staging import StagedManifest, StagedPartition, combined_digest
+from include.lake.staging import StagedManifest, StagedPartition, combined_digest, new_manifest
 from include.lake.table import LakeTable, PartitionRecord, published_partitions
 from include.settings import Settings
 
@@ -92,6 +95,7 @@ def publish(table: LakeTable, staged: StagedManifest, *, attempt: str, gate: Map
     :raises NotGated: if the gate's verdict does not allow it.
     :raises StagedFileChanged: if a staged file is not the one that the gate judged.
     :raises TableChanged: if another writer came in between.
+    :raises ErasedRowsStaged: if a staged file holds rows of a key that was erased since it was staged.
     """
     if gate.get("verdict") not in _PUBLISHABLE:
         raise NotGated(table, gate.get("verdict"))
@@ -100,6 +104,7 @@ def publish(table: LakeTable, staged: StagedManifest, *, attempt: str, gate: Map
         before = table.partitions()
         changes = [p for p in accepted if p.status == "staged" and not _is_published(p, before)]
         _check_unchanged(table, accepted, before)
+        _refuse_erased(table, changes)
         dropped = _commit(table, staged, changes, before, lock, attempt, gate) if changes else ()
         if not table.exists():
             raise NotGated(table, "nothing accepted")
@@ -113,6 +118,60 @@ def publish(table: LakeTable, staged: StagedManifest, *, attempt: str, gate: Map
         rows=sum(partition.rows for partition in accepted),
         dropped=dropped,
     )
+
+
+def rewrite(
+    table: LakeTable,
+    make: Callable[[Mapping[str, PartitionRecord], Mapping[str, Path]], Sequence[StagedPartition]],
+    *,
+    attempt: str,
+    reason: str,
+) -> int:
+    """Replace published partitions by what ``make`` stages of them, in one commit under the table's lock.
+
+    For what is no new data and passes no gate, such as the erasure of single rows. Columns stay what they are.
+
+    :param make: is given the published partitions and their files, by key; runs under the lock.
+    :param reason: takes the place of the gate's verdict in the commit's metadata.
+    :returns: the table's newest version.
+    :raises TableChanged: if another writer came in between.
+    """
+    with advisory_lock(table.settings.database_url, "lake", table.model, table.name) as lock:
+        before = table.partitions()
+        files = table.files()
+        table.store.fetch(*files.values(), fixed=True)
+        changes = list(make(before, files))
+        if changes:
+            # Data without time is known since the run that delivered it, whatever was taken out of it since.
+            newest = next(entry["noria"]["as_of"] for entry in table.history() if "noria" in entry)
+            staged = new_manifest(
+                model=table.model,
+                table=table.name,
+                attempt=attempt,
+                as_of=datetime.fromisoformat(newest),
+                partitions=changes,
+            )
+            _commit(table, staged, changes, before, lock, attempt, {"verdict": reason})
+    _remove_staged(table, changes)
+    return table.version()
+
+
+def _refuse_erased(table: LakeTable, changes: Sequence[StagedPartition]) -> None:
+    """Whoever staged rows before their key was erased must not bring them back."""
+    erased = ErasedKeys.of(table.settings, table.model)
+    if not erased:
+        return
+    held = []
+    for partition in changes:
+        path = from_store(table.settings, partition.path or "")
+        table.store.fetch(path)
+        if path.is_file():
+            with pq.ParquetFile(path) as file:
+                names = [name for name in erased.columns() if name in file.schema_arrow.names]
+                if erased.count(file.read(columns=names)):
+                    held.append(partition.key)
+    if held:
+        raise ErasedRowsStaged(table.label, held)
 
 
 def _is_published(partition: StagedPartition, published: Mapping[str, PartitionRecord]) -> bool:

@@ -14,6 +14,7 @@ from include.lake.connections import query_batches, quote_name
 from include.lake.conversion import Conversion
 from include.lake.digests import inputs_digest
 from include.lake.duplicates import duplicates_note, kept_condition
+from include.lake.erased import ErasedKeys
 from include.lake.writer import GROUP, StagingWriter, WrittenPartition
 from include.spec.definition import Definition
 
@@ -49,7 +50,8 @@ def write_sorted(
 ) -> dict[str, WrittenPartition]:
     """Write the rows of a relation, converted, in their total order, one staged file for each key.
 
-    Duplicates are left out if the definition says so, and counted in the partition's notes.
+    Rows of erased keys are left out, and so are duplicates if the definition says so; both are counted in the
+    partition's notes.
 
     :param relation: a table expression with the source's columns and ``_group``, an index into ``keys``.
     """
@@ -58,17 +60,33 @@ def write_sorted(
     first = _order(definition)
     order = [*first, *(name for name in source.columns if name not in first)]
     sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
-    query = f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation})"  # nosec B608 # names are quoted
-    if definition.clean.duplicates is None:
-        return writer.write(query_batches(connection, f"{query} ORDER BY {GROUP}, {sorting}"), keys)
-    counted = connection.execute(f"SELECT {GROUP}, count(*) FROM {relation} GROUP BY {GROUP}").fetchall()  # nosec B608
-    kept = f"{query} QUALIFY {kept_condition(definition)} ORDER BY {GROUP}, {sorting}"
-    written = writer.write(query_batches(connection, kept), keys)
-    for group, delivered in counted:
+    query = f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation})"  # noqa: S608 - names are quoted
+    erased = ErasedKeys.of(writer.settings, definition.model).condition(connection, order)
+    left_out = _count(connection, f"{query} WHERE {erased}") if erased else {}
+    if erased:
+        query = f"{query} WHERE NOT {erased}"
+    duplicates = definition.clean.duplicates is not None
+    counted = _count(connection, query) if duplicates else {}
+    kept = f" QUALIFY {kept_condition(definition)}" if duplicates else ""
+    written = writer.write(query_batches(connection, f"{query}{kept} ORDER BY {GROUP}, {sorting}"), keys)
+    for group, delivered in counted.items():
         one = written[keys[group]]
         if delivered > one.rows:
             written[keys[group]] = replace(one, notes=(duplicates_note(definition, delivered, one.rows),))
+    for group, count in left_out.items():
+        one = written[keys[group]]
+        written[keys[group]] = replace(one, notes=(*one.notes, erased_note(count)))
     return written
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str) -> dict[int, int]:
+    """Rows of a query by group."""
+    return dict(connection.execute(f"SELECT {GROUP}, count(*) FROM ({query}) GROUP BY {GROUP}").fetchall())  # noqa: S608
+
+
+def erased_note(count: int) -> str:
+    """What a reader is told of a partition of which rows were left out."""
+    return f"{count} row(s) of erased keys were left out; the source still holds them"
 
 
 def _order(definition: Definition) -> list[str]:

@@ -21,6 +21,7 @@ from include.lake.columns import arrow_schema
 from include.lake.connections import open_duckdb, query_batches
 from include.lake.conversion import Conversion
 from include.lake.digests import file_checksum
+from include.lake.erased import ErasedKeys
 from include.lake.faults import FILE_FAULTS, cause, file_stamp, is_ours
 from include.lake.score_columns import TABLE
 from include.lake.source_files import FileFormat, SourceFile, UnreadableFile, inspect_file, scan_sql
@@ -227,7 +228,10 @@ class DeliveredSource:
         schema = arrow_schema({name: DUCKDB_TYPES[kind] for name, kind in columns.items()})
         writer = StagingWriter(self._settings, self._definition.model, TABLE, self._attempt, schema, shared=False)
         items = ", ".join(item.selected for item in read)
-        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM {scan_sql([file])}"  # nosec B608 # names are quoted
+        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM {scan_sql([file])}"  # noqa: S608 - names are quoted
+        erased = ErasedKeys.of(self._settings, self._definition.model).condition(connection, list(columns))
+        if erased:
+            query = f"SELECT * FROM ({query}) WHERE NOT {erased}"  # noqa: S608
         written = writer.write(query_batches(connection, query), [part.key])[part.key]
         snapshot = self._settings.store / written.path
         self._snapshots[part.key] = snapshot

@@ -23,7 +23,7 @@ from deltalake import DeltaTable
 from include.errors import Refused
 from include.lake.columns import DIGEST, INPUTS, PARTITION
 from include.lake.connections import quote_name
-from include.lake.paths import table_folder
+from include.lake.paths import erased_file, table_folder
 from include.lake.staging import StagedManifest, StagedPartition, combined_digest
 from include.lake.store import Store, TableAddress, store_of
 from include.lake.store_faults import named_faults
@@ -47,6 +47,23 @@ class NoSuchVersion(Refused):
         super().__init__(
             f"The {table} table of {model} has no {wanted}. Run the DAG {model}.{family} first, or name a version "
             "that its history shows."
+        )
+
+
+class RowsErased(Refused):
+    """An older version of a table needs files that were removed, since they held rows of an erased key.
+
+    :param version: the version.
+    :param files: how many of its files are gone.
+    """
+
+    def __init__(self, table: LakeTable, version: int, files: int) -> None:
+        self.version = version
+        self.files = files
+        super().__init__(
+            f"Version {version} of the {table.label} can no longer be read: {files} of its files held rows of a key "
+            f"that was erased. `python -m include.privacy erasures {table.model}` says when and why; read a newer "
+            "version."
         )
 
 
@@ -180,10 +197,15 @@ class LakeTable:
         """The files of an opened version as a dataset of local files.
 
         :param chosen: which partitions, as ``deltalake`` takes it (None: all).
+        :raises RowsErased: if it is an older version, and files of it were removed when a key was erased.
         """
         files = pyarrow.fs.SubTreeFileSystem(str(self.folder), pyarrow.fs.LocalFileSystem())
         dataset = table.to_pyarrow_dataset(filesystem=files, file_pruning_predicate=chosen)
-        self.store.fetch(*(self.folder / name for name in dataset.files), fixed=True)
+        paths = [self.folder / name for name in dataset.files]
+        self.store.fetch(*paths, fixed=True)
+        gone = sum(not path.exists() for path in paths)
+        if gone and erased_file(self.settings, self.model).parent.is_dir():
+            raise RowsErased(self, table.version(), gone)
         return dataset
 
     def forget_copies(self, table: DeltaTable) -> None:

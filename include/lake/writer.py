@@ -99,7 +99,7 @@ class StagingWriter:
     def __init__(
         self, settings: Settings, model: str, table: str, attempt: str, schema: pa.Schema, *, shared: bool = True
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._shared = shared
         self._schema = schema
         self._folder = staging_folder(settings, model, table, attempt)
@@ -127,7 +127,7 @@ class StagingWriter:
             raise
         written = {key: finished[key].result() for key in keys}
         if self._shared:
-            store_of(self._settings).deliver(*(file.path for file in files))
+            store_of(self.settings).deliver(*(file.path for file in files))
         return written
 
     def _filled(
@@ -150,7 +150,7 @@ class StagingWriter:
     def _finish(self, file: _OpenFile) -> WrittenPartition:
         file.close()
         return WrittenPartition(
-            path=relative_to_store(self._settings, file.path),
+            path=relative_to_store(self.settings, file.path),
             rows=file.digest.rows,
             digest=file.digest.hexdigest(),
             checksum=file_checksum(file.path),

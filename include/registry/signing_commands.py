@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from include.errors import Refused
+from include.registry.erasures import irreproducible, irreproducible_versions
 from include.registry.signing_keys import PRIVATE_FILE, PUBLIC_FILE, make_pair
 from include.registry.signing_versions import Outcome, models_with_versions, sign_versions, verify_versions
 from include.settings import SIGNING_KEY, TRUSTED_KEYS, Settings
@@ -60,6 +61,8 @@ def run_signing(settings: Settings, options: argparse.Namespace) -> list[str]:
         for outcome in found:
             print(_line(outcome), flush=True)
             outcomes.append(outcome)
+    if options.command == "verify":
+        _print_irreproducible(settings, {outcome.version.model for outcome in outcomes})
     refused = [outcome for outcome in outcomes if outcome.state == "refused"]
     if refused:
         raise NotAllTrusted(refused)
@@ -72,3 +75,9 @@ def _line(outcome: Outcome) -> str:
     if outcome.problem is not None:
         return f"{name:32}  refused  {outcome.problem}"
     return f"{name:32}  {outcome.state:7}  by {version.signer}"
+
+
+def _print_irreproducible(settings: Settings, models: Iterable[str]) -> None:
+    for model in sorted(models):
+        for version, erasure in sorted(irreproducible_versions(settings, model).items()):
+            print(f"{model}: {irreproducible(version, erasure)}", flush=True)

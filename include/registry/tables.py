@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Number of the newest revision in ``revisions/``, which makes what is described here; a change here is a new one."""
 
 CHANNEL = "noria_deployment"
@@ -194,3 +194,30 @@ alert_delivery = Table(
 )
 """The outbox of alerts: one row for each alert and channel (the id of an Airflow connection). ``leased_until``: nobody
 else sends it before that."""
+
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("key_columns", JSONB, nullable=False),
+    Column("key_hmac", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("document", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Index("erasure_open", "model", "key_hmac", unique=True, postgresql_where=text("finished_at IS NULL")),
+)
+"""What was erased, without the key: its HMAC, with the installation's hashing key. ``document``: counts, and digests of
+partitions before and after. A row without an end is an erasure that was killed; the same command goes on with it."""
+
+version_erasure = Table(
+    "version_erasure",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("erasure_id", BigInteger, ForeignKey("erasure.id"), primary_key=True),
+    ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.version"]),
+)
+"""Versions that were trained on rows that an erasure took away: they cannot be made again."""

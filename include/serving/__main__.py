@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from include.errors import NoriaError
+from include.hashing import Hashing
 from include.registry.signing_keys import trusted_keys
 from include.serving.access import Access, Rate, Tokens
 from include.serving.limits import Limits
-from include.serving.request_log.hashing import Hashing
 from include.serving.source import FixedSource
 from include.serving.supervisor import Child, Supervisor, hold_signals, listen
 from include.settings import Settings

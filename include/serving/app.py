@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from include.hashing import Hashing
 from include.serving import answers, metrics, openapi, operations, routes
 from include.serving.access import Access
 from include.serving.follower import Follower
@@ -15,7 +16,6 @@ from include.serving.gateway import Gateway
 from include.serving.limits import Limits
 from include.serving.past import PastLookup
 from include.serving.prediction import Predictor
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import ShadowSender, socket_path

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from include.hashing import Hashing
 from include.serving import metrics
 from include.serving.board import Board
 from include.serving.limits import Limits
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import short_address, socket_path

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import orjson
 
+from include.hashing import Hashing
 from include.registry.deployed import DeployedVersion, ModelState
 from include.serving import metrics
 from include.serving.board import Board
@@ -27,7 +28,6 @@ from include.serving.loaded import LoadedModel
 from include.serving.models_cache import Key, key_of
 from include.serving.past import PastLookup
 from include.serving.protocols.calls import Call, Row, rows_of
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import problem
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog

@@ -31,6 +31,7 @@ from include.training.candidates import Chosen, train_candidates
 from include.training.cleaning import fold_cleaning, kept_rows, learn_cleaning
 from include.training.compiling import compile_package
 from include.training.describe import describe, feature_module_path, trainer_module_paths
+from include.training.example_rows import example_rows
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
 from include.training.folds import Fold, crossed_folds, older_folds
 from include.training.matrices import Encoded, encode_part, learn_categories
@@ -42,14 +43,13 @@ from include.training.profile import make_profile
 from include.training.reference_sample import take_sample
 from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
 from include.training.trainers.protocol import Trained
-from include.training.training_set import INPUTS_FILE, open_directory
+from include.training.training_set import INPUTS_FILE, TrainingSetGone, open_directory
 
 Predictions = npt.NDArray[np.float64]
 Document = dict[str, Any]
 
 _PREDICTIONS: Final = "predictions/holdout.parquet"
 _VALIDATION: Final = "predictions/validation.parquet"
-_EXAMPLE_ROWS: Final = 5
 _REASON: Final = "noria.candidate_reason"
 _log = logging.getLogger(__name__)
 
@@ -198,6 +198,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
                 "noria.compiled": compiled["reason"] or f"proven equal on {compiled['rows']} rows",
             }
             run.tags(tags)
+            _refuse_erased(job, run)
     finished = FinishedRun(run_id=run.run_id, experiment_id=run.experiment_id, tags=tags)
     return _outputs(job, tracker, finished, reused=False)
 
@@ -319,7 +320,7 @@ def _log_model(
     """Log model, predictions and verification rows; load the model back from MLflow and compare its answers."""
     import mlflow.pyfunc
 
-    logged = run.model(package, inputs.head(_EXAMPLE_ROWS), needs)
+    logged = run.model(package, example_rows(job.definition, inputs), needs)
     with tempfile.TemporaryDirectory(prefix="noria-logged-") as folder:
         back = tracker.download_model(logged.model_uri, Path(folder))
         if artifact_digest(back) != logged.artifact_digest:
@@ -336,6 +337,21 @@ def _log_model(
             copy.write_bytes(file.read_bytes())
             run.file(copy, str(Path(name).parent))
     return logged.model_uri
+
+
+def _refuse_erased(job: Job, run: RunLog) -> None:
+    """Look only now: whoever erases a key removes the training sets with it first, and then looks into the runs.
+
+    :raises TrainingSetGone: if rows of the training set were erased meanwhile; the run keeps none of them.
+    """
+    try:
+        open_directory(job.settings, job.reference)
+    except TrainingSetGone:
+        with tempfile.TemporaryDirectory(prefix="noria-logged-") as folder:
+            rows = Path(folder) / "rows.parquet"
+            pq.write_table(pa.table({"prediction": pa.array([], pa.float64())}), rows)
+            run.file(rows, "verification")
+        raise
 
 
 def _verification_rows(job: Job, predictions: Predictions) -> pa.Table:

@@ -21,10 +21,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.errors import NoriaError
+from include.errors import NoriaError, TryAgain
 from include.lake.connections import open_duckdb, query_table, quote_name
 from include.lake.deliveries import version_as_of
 from include.lake.digests import RowsDigest
+from include.lake.erased import ErasedKeys
 from include.lake.paths import checked_model, from_store, relative_to_store
 from include.lake.places import place_sql, split_columns
 from include.lake.store import store_of
@@ -50,6 +51,17 @@ class TrainingSetGone(NoriaError):
     def __init__(self, directory: str) -> None:
         super().__init__(f"The training set {directory} is not there or not complete. Run the step assemble again.")
         self.directory = directory
+
+
+class ErasedRowsRead(TryAgain):
+    """Rows were read that were erased meanwhile."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"The training set of {model} holds rows of a key that is being erased; it was removed again. Start the "
+            "training anew when the erasure has ended."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +142,10 @@ def assemble_training_set(settings: Settings, definition: Definition, as_of: dat
     check_parts(definition, tables, windows)
     inputs = holdout_inputs.read(settings, definition, source.raw_version, tables["holdout"])
     digest = _digest(tables, inputs)
+    directory = _write(settings, definition.model, digest, tables, inputs)
+    _refuse_erased(settings, definition, directory, tables)
     return TrainingSet(
-        directory=_write(settings, definition.model, digest, tables, inputs),
+        directory=directory,
         digest=digest,
         features_version=version,
         features_digest=features.digest(version, keys),
@@ -140,6 +154,16 @@ def assemble_training_set(settings: Settings, definition: Definition, as_of: dat
         windows=windows,
         missing=missing,
     )
+
+
+def _refuse_erased(settings: Settings, definition: Definition, directory: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Look only now: whoever erases a key names it first and then removes the training sets that are there."""
+    erased = ErasedKeys.of(settings, definition.model)
+    if erased:
+        names = erased.columns()
+        if any(erased.count(table.select(names)) for table in tables.values()):
+            store_of(settings).remove_folder(directory)
+            raise ErasedRowsRead(definition.model)
 
 
 def open_directory(settings: Settings, reference: Mapping[str, Any]) -> Path:

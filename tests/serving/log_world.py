@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from include.hashing import Hashing
 from include.lake.connections import open_duckdb
 from include.serving.protocols.calls import Call
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import Shape
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.tables import scan_feedback, scan_inference

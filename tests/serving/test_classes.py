@@ -15,6 +15,7 @@ import orjson
 import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
+from include.hashing import Hashing
 from include.registry.deployed import DeployedVersion
 from include.serving.evidence import read_evidence
 from include.serving.loaded import LoadedModel, ModelFailed
@@ -25,7 +26,6 @@ from include.serving.protocols.v2 import V2
 from include.serving.request_log.batches import Logged as LoggedRecord
 from include.serving.request_log.batches import inference_tables
 from include.serving.request_log.compaction import Compactor
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import ANSWER, SHADOW, Shape
 from include.serving.validation import RequestRefused
 from include.serving.verification import LiveServer

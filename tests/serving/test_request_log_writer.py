@@ -16,10 +16,10 @@ import numpy as np
 import orjson
 import pytest
 
+from include.hashing import KEY_FILE, Hashing, HashingKeyUnusable
 from include.serving.protocols.calls import Call
 from include.serving.request_log import records, segments
 from include.serving.request_log.compaction import Compactor
-from include.serving.request_log.hashing import KEY_FILE, Hashing, HashingKeyUnusable
 from include.serving.request_log.writer import Label, RequestLog
 from include.serving.routing import entity_key
 from include.settings import Settings

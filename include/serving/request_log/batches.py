@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from include.hashing import Hashing
 from include.serving.request_log import records
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.oddities import tables_of
 from include.serving.request_log.records import Shape
 from include.serving.request_log.tables import CLASS_COLUMNS, DAY, FEEDBACK, INFERENCE, INPUT_TYPES, input_names

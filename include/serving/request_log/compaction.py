@@ -19,12 +19,12 @@ from typing import Any, Final
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from include.hashing import Hashing
 from include.lake.paths import checked_model
 from include.lake.table import LakeTable
 from include.serving.request_log.batches import Logged, Tables, feedback_table, inference_tables
 from include.serving.request_log.commits import OpenedTable, repair, settle, written_alone
 from include.serving.request_log.gate import LogGate, batch_key, quarantine_batch, release_batch
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.reader import Reader
 from include.serving.request_log.retention import JOIN_COMMITS, join_small_files, keep_house
 from include.serving.request_log.segments import log_folder

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from include.hashing import Hashing
 from include.lake.connections import open_duckdb, query_table
 from include.serving.request_log import records, segments
 from include.serving.request_log.batches import Logged, inference_tables
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import Shape
 from include.serving.request_log.tables import INFERENCE, INPUT_PREFIX, INPUT_TYPES, dataset
 from include.settings import Settings

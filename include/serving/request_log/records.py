@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from include.serving.request_log.hashing import Hashing
+from include.hashing import Hashing
 from include.serving.routing import entity_key
 
 if TYPE_CHECKING:

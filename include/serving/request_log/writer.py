@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from include.hashing import Hashing
 from include.serving.request_log import records
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import Shape
 from include.serving.request_log.segments import SegmentWriter
 

@@ -13,6 +13,7 @@ import orjson
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from include.hashing import Hashing
 from include.serving.addresses import resolve, scope_of
 from include.serving.http_connection import HttpConnection
 from include.serving.limits import Limits
@@ -23,7 +24,6 @@ from include.serving.protocols.rows import ROWS
 from include.serving.protocols.v2 import V2
 from include.serving.request_log import records
 from include.serving.request_log.batches import Logged, feedback_table, inference_tables
-from include.serving.request_log.hashing import Hashing
 from include.serving.request_log.records import Shape
 from include.serving.server_connection import ServerConnection
 from include.serving.validation import SCALARS, RequestRefused, check_content_type, check_length

@@ -1,4 +1,4 @@
-"""Keyed hashes of what the request log must not show: personal columns and entity keys.
+"""Keyed hashes of what must not be shown: personal columns and entity keys in the request log, keys that were erased.
 
 The key is made once for an installation and never leaves its folder; servers that share a store are given one to
 share. Without it a hash cannot be compared with a guess; with it equal values have equal hashes, so that labels still
@@ -16,12 +16,12 @@ from typing import Any, Final
 import orjson
 
 from include.errors import NoriaError
-from include.serving.request_log.segments import to_disk
 from include.settings import Settings
 
 KEY_FILE: Final = "hashing.key"
 _KEY_BYTES: Final = 32
 _DIGEST_BYTES: Final = 16
+_BLOCK_BYTES: Final = 64  # of SHA-256
 
 
 class HashingKeyUnusable(NoriaError):
@@ -36,7 +36,7 @@ class HashingKeyUnusable(NoriaError):
         self.problem = problem
         super().__init__(
             f"The key of the request log's hashes, {path}, is not usable: {problem}. Restore it from a backup; with a "
-            "new key labels by entity no longer find rows that were logged before."
+            "new key labels by entity no longer find rows that were logged before, and erased keys are not known again."
         )
 
 
@@ -48,6 +48,7 @@ class Hashing:
 
     def __init__(self, key: bytes) -> None:
         self._keyed = hashlib.blake2b(key=key, digest_size=_DIGEST_BYTES)
+        self._erasure = hashlib.blake2b(b"erased keys", key=key, digest_size=_KEY_BYTES).digest()
 
     @classmethod
     def of(cls, settings: Settings) -> Hashing:
@@ -67,6 +68,16 @@ class Hashing:
         if len(key) != _KEY_BYTES:
             raise HashingKeyUnusable(path, f"it has {len(key)} bytes, not {_KEY_BYTES}")
         return cls(key)
+
+    @property
+    def name(self) -> str:
+        """A name of the key (16 hex digits) that says nothing of it: whether two processes have the same one."""
+        return hashlib.blake2b(b"name", key=self._erasure, digest_size=8).hexdigest()
+
+    def erasure_pads(self) -> tuple[bytes, bytes]:
+        """The inner and the outer pad of HMAC-SHA256 of erased keys, with a key of their own: for DuckDB."""
+        padded = self._erasure.ljust(_BLOCK_BYTES, b"\0")
+        return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
 
     def text(self, text: str) -> str:
         """The hash of a text: 32 hex digits."""
@@ -101,4 +112,8 @@ def _make(path: Path) -> None:
         pass
     finally:
         partial.unlink()
-        to_disk(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
