@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -29,11 +30,12 @@ def explain_failure(
         typed = replace(checked, sql=f"CAST({sql} AS {kind})")
         problem = _failure(connection, f"SELECT {typed.sql} FROM {quote_name(view)}")  # nosec B608
         if problem is not None:
-            what = f"the expression {text!r} as {kind} fails: {_first_line(problem)}{_row(connection, view, typed)}"
+            hidden = checked.columns & set(definition.serving.personal)
+            said = f"{type(problem).__name__} (it reads personal columns)" if hidden else _first_line(problem)
+            what = f"the expression {text!r} as {kind} fails: {said}{_row(connection, view, typed, hidden)}"
             return FeatureFailed(definition.model, name, f"{what}. Correct the expression or the data.")
-    return FeatureFailed(
-        definition.model, ", ".join(expressions), f"computing them failed: {_first_line(error)}. Run it again."
-    )
+    said = type(error).__name__ if definition.serving.personal else _first_line(error)
+    return FeatureFailed(definition.model, ", ".join(expressions), f"computing them failed: {said}. Run it again.")
 
 
 def _expressions(definition: Definition) -> dict[str, tuple[str, str]]:
@@ -52,7 +54,7 @@ def _failure(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Error 
     return None
 
 
-def _row(connection: duckdb.DuckDBPyConnection, view: str, expression: Expression) -> str:
+def _row(connection: duckdb.DuckDBPyConnection, view: str, expression: Expression, hidden: Collection[str] = ()) -> str:
     """Where it fails: the first row whose value cannot be computed, with the columns that the expression reads."""
     columns = sorted(expression.columns)
     items = "".join(f", {quote_name(name)}" for name in columns)
@@ -66,7 +68,8 @@ def _row(connection: duckdb.DuckDBPyConnection, view: str, expression: Expressio
     for key, number, *values in rows:
         one = f"SELECT {expression.sql} FROM {quote_name(view)} WHERE partition = {quote_text(key)} AND _row = {number}"  # nosec B608
         if _failure(connection, one) is not None:
-            shown = ", ".join(f"{name} = {value!r}" for name, value in zip(columns, values, strict=True))
+            pairs = zip(columns, values, strict=True)
+            shown = ", ".join(f"{name} = {'(personal)' if name in hidden else repr(value)}" for name, value in pairs)
             return f" (partition {key}, row {number}: {shown})"
     return f" (it reads {', '.join(columns)})"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,8 @@ from include.gates.suite import Suite
 if TYPE_CHECKING:
     import pandas as pd
 
+PERSONAL: Final = "(personal)"
+"""What stands for a value of a personal column."""
 _BATCH: Final = "frame"
 _NOTHING: Final[Mapping[int, Check]] = MappingProxyType({})
 _ROW_COUNT: Final = "table.row_count"
@@ -33,8 +35,10 @@ _QUICK: Final[dict[str, Any]] = {"result_format": {"result_format": "BOOLEAN_ONL
 class Evaluator:
     """One suite, ready to judge many frames."""
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Suite, *, personal: Collection[str] = ()) -> None:
         """Check the suite with Great Expectations itself.
+
+        :param personal: columns of whose values no result may say any.
 
         :raises SuiteError: if Great Expectations does not accept an expectation.
         """
@@ -42,6 +46,7 @@ class Evaluator:
         from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
 
         self.suite = self._suite = suite
+        self._personal = frozenset(personal)
         self._engine = PandasExecutionEngine()
         self._configurations = [_configuration(suite, number) for number in range(len(suite.expectations))]
         self._plans: dict[tuple[int, ...], _Plan] = {}
@@ -97,8 +102,20 @@ class Evaluator:
             stage=self._suite.stage,
             subject=subject,
             rows=rows,
-            checks=tuple(checks[number] for number in sorted(checks)),
+            checks=tuple(self._shown(number, checks[number]) for number in sorted(checks)),
         )
+
+    def _shown(self, number: int, check: Check) -> Check:
+        """A check without values of personal columns: pages, quarantine and results all show what is here."""
+        if not self._personal:
+            return check
+        is_personal = self._personal & set(self._suite.expectations[number].columns)
+        samples = tuple(
+            {name: PERSONAL if name in self._personal else value for name, value in row.items()}
+            for row in check.samples
+        )
+        observed = PERSONAL if is_personal and check.observed is not None else check.observed
+        return replace(check, samples=samples, observed=observed)
 
     def _evaluate(self, numbers: tuple[int, ...], narrow: pd.DataFrame, subject: str) -> dict[int, Check]:
         self._engine.load_batch_data(_BATCH, narrow)

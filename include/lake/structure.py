@@ -107,7 +107,8 @@ def fault_problem(
     if counts.outside:
         part = quote_text(definition.source.partition)
         rows = _examples(connection, relation, f"date_trunc({part}, {time}) <> _label", time)
-        shown = ", ".join(f"row {row}: {value}" for row, value in rows)
+        hidden = name in definition.serving.personal
+        shown = f"row {_rows(rows)}" if hidden else ", ".join(f"row {row}: {value}" for row, value in rows)
         return (
             f"{file.shown} has {counts.outside} row(s) whose {name} lies outside the partition, on the clock of "
             f"{definition.source.time_zone} ({shown}). Deliver them in their own partition's file."
@@ -126,7 +127,8 @@ def _wrong_types(
     parts = []
     for item in [item for item in read if item.name in counts.bad][:_EXAMPLES]:
         rows = _examples(connection, relation, item.bad, quote_name(item.name))
-        shown = ", ".join(f"row {row}: {value!r}" for row, value in rows)
+        hidden = item.name in definition.serving.personal
+        shown = f"row {_rows(rows)}" if hidden else ", ".join(f"row {row}: {value!r}" for row, value in rows)
         kind = definition.source.columns[item.name]
         parts.append(f"column {item.name} is no {kind} in {counts.bad[item.name]} row(s) ({shown})")
     return f"{file.shown} has wrongly typed values: {'; '.join(parts)}."

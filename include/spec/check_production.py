@@ -35,6 +35,10 @@ def production_findings(definition: Definition) -> Iterator[Finding]:
     yield from _times(definition)
     for position, name in enumerate(definition.serving.personal):
         yield from _column(("serving", "personal", position), name, definition)
+    for position, name in enumerate(definition.evaluation.slices):
+        if name in definition.serving.personal:
+            what = f"{name!r} is personal (serving.personal), and slices show their values on pages"
+            yield Finding(("evaluation", "slices", position), what, "Slice by another column.")
     for name, limit in definition.serving.limits.items():
         keys = ("serving", "limits", name)
         unknown = list(_column(keys, name, definition))

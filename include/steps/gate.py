@@ -123,7 +123,7 @@ def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[Gat
     staged = manifest.of_status("staged")
     store_of(call.settings).fetch(*(from_store(call.settings, p.path) for p in staged if p.path), fixed=True)
     started = time.monotonic()
-    evaluator = Evaluator(suite) if staged else None
+    evaluator = Evaluator(suite, personal=call.definition.serving.personal) if staged else None
     entity = call.definition.source.entity
     results: dict[str, GateResult] = {}
     for some in at_once(staged, [partition.rows for partition in staged]):
@@ -210,7 +210,9 @@ def _judge_whole(call: StepCall, suite: Suite) -> Document:
     manifest = _manifest(call, suite, call.inputs["training"]["staged"]) if suite.stage == "predictions" else None
     subject = "the training set" if manifest is None else "the holdout predictions"
     identify, frame = _whole_frame(call, suite, subject, manifest)
-    result = Evaluator(suite).judge(frame, subject=subject, identify=identify)
+    result = Evaluator(suite, personal=call.definition.serving.personal).judge(
+        frame, subject=subject, identify=identify
+    )
     model, cure = call.definition.model, _cure(call, suite, subject)
     files = {} if manifest is None else _keep(call, suite, manifest.partitions[0], result)
     about = GatePage(model=model, stage=suite.stage, subject=subject, as_of=call.as_of, cure=cure, files=files)

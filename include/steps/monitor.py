@@ -19,6 +19,7 @@ from include.steps.monitor_records import record_verdict
 from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from include.monitoring.check import Check
@@ -79,10 +80,12 @@ def run(call: StepCall) -> Document:
 
 def _judge(call: StepCall, champion: DeployedVersion, files: Path) -> Document:
     from include.monitoring.window import describe_window
+    from include.spec.columns import personal_features
 
     partitions, seasons = _windows(call)
     profile = _profile(files)
     check = _check(call, profile, partitions, seasons)
+    hidden = personal_features(call.definition)
     report = {
         "model": call.definition.model,
         "as_of": call.as_of.isoformat(),
@@ -93,13 +96,24 @@ def _judge(call: StepCall, champion: DeployedVersion, files: Path) -> Document:
         "champion_version": champion.version,
         "champion_as_of": champion.as_of.isoformat(),
         "source": check.source(),
-        "features": [feature.to_document() for feature in check.result.features],
+        "features": [shown_feature(feature.to_document(), hidden) for feature in check.result.features],
         "counts": check.vectors(),
         "domain_classifier": None if check.told is None else asdict(check.told),
         "predictions": judge_predictions(call, champion, profile, partitions),
         "quality": judge_answers(call, champion, files, profile),
     }
     return _answer_and_record(call, champion, partitions, check.result, report)
+
+
+def shown_feature(feature: Document, hidden: Collection[str]) -> Document:
+    """A feature's document as pages show it: of one that is made from personal columns without its categories.
+
+    :param hidden: features that are made from personal columns.
+    """
+    if feature["name"] not in hidden or feature["type"] == "numeric":
+        return feature
+    bins = [one | {"name": f"value {number}"} for number, one in enumerate(feature["bins"], 1)]
+    return feature | {"bins": bins}
 
 
 def _require_new_delivery(call: StepCall, champion: DeployedVersion) -> None:

@@ -145,8 +145,8 @@ class Life:
         return {key: one.digest for key, one in LakeTable(self.settings, MODEL, table).partitions().items()}
 
 
-def live(settings: Settings, folder: Path) -> Life:
-    """From landing to scoring."""
+def begin(settings: Settings, folder: Path) -> Life:
+    """Landed files with a marker, and a definition."""
     marker = f"marker-{uuid.uuid4().hex}"
     definition = definition_with()
     settings = _with_files(settings, folder, definition)
@@ -155,6 +155,13 @@ def live(settings: Settings, folder: Path) -> Life:
     landing.mkdir(parents=True)
     for day, part in life.rows.groupby(life.rows["left_at"].dt.strftime("%Y-%m-%d")):
         part.to_parquet(landing / f"{day}.parquet", index=False)
+    return life
+
+
+def live(settings: Settings, folder: Path) -> Life:
+    """From landing to scoring."""
+    life = begin(settings, folder)
+    settings = life.settings
     life.data()
     version = life.train()
     switch_champion(settings, MODEL, version, actor="test", reason="test", force=True)

@@ -123,11 +123,11 @@ class PartRun:
 
     @cached_property
     def _entry(self) -> Evaluator:
-        return Evaluator(self.entry_suite)
+        return Evaluator(self.entry_suite, personal=self.scorer.definition.serving.personal)
 
     @cached_property
     def _exit(self) -> Evaluator:
-        return Evaluator(self.exit_suite)
+        return Evaluator(self.exit_suite, personal=self.scorer.definition.serving.personal)
 
     @cached_property
     def entry_suite(self) -> Suite:
