@@ -58,7 +58,7 @@ class Hashing:
 
         :raises HashingKeyUnusable: the key's file is damaged, cannot be read, or is a shared one that is not there.
         """
-        path = settings.hashing_key or settings.home / "serving" / KEY_FILE
+        path = settings.hashing_key or home_key(settings)
         if settings.hashing_key is None and not path.exists():
             _make(path)
         try:
@@ -94,6 +94,11 @@ class Hashing:
         if type(value) is int or (isinstance(value, float) and value.is_integer()):
             return self.text(str(int(value)))  # which may have more than 64 bits
         return self.text(orjson.dumps(value, default=str).decode())
+
+
+def home_key(settings: Settings) -> Path:
+    """The file of a home's own key, which may not be there yet."""
+    return settings.home / "serving" / KEY_FILE
 
 
 def _make(path: Path) -> None:

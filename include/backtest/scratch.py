@@ -15,7 +15,8 @@ import yaml
 
 from include.datasets import land, packaged_models
 from include.errors import Refused
-from include.lake.paths import checked_model, table_folder
+from include.hashing import home_key
+from include.lake.paths import checked_model, erased_file, table_folder
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.formats import read_definition
@@ -58,7 +59,7 @@ def scratch(settings: Settings, model: str) -> Iterator[Settings]:
 
     :raises AlreadyRunning: if there is another one.
     """
-    home = settings.home / "backtest" / checked_model(model)
+    home, own_key = settings.home / "backtest" / checked_model(model), home_key(settings)
     home.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(home, model):
         instance = f"backtest-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
@@ -77,6 +78,7 @@ def scratch(settings: Settings, model: str) -> Iterator[Settings]:
                     bucket=None,
                     database_url=postgres.url("noria"),
                     tracking_url=postgres.url("mlflow"),
+                    hashing_key=settings.hashing_key or (own_key if own_key.exists() else None),
                 )
         except BaseException:
             postgres.stop()
@@ -125,6 +127,9 @@ def bring_data(settings: Settings, place: Settings, definition: Definition) -> N
     if settings.bucket is None:
         models = {definition.model, *(group.model or definition.model for group in definition.history.values())}
         for model in models:
+            if erased_file(settings, model).exists():
+                erased_file(place, model).parent.mkdir(exist_ok=True)
+                shutil.copyfile(erased_file(settings, model), erased_file(place, model))
             for table in _TABLES:
                 _copy_table(table_folder(settings, model, table), table_folder(place, model, table))
 

@@ -67,7 +67,7 @@ def find(settings: Settings, key: EntityKey, name: str) -> Held:
     current = table.files()
     table.store.fetch(*current.values(), fixed=True)
     rows = {one: count_rows(path, key.columns, key.wanted) for one, path in current.items()}
-    where = {one: count for one, count in rows.items() if count}
+    where = {one: count for one, count in sorted(rows.items()) if count}
     old = set(holding_files(table, key.columns, key.wanted)) - set(current.values())
     return Held(place=name, rows=sum(where.values()), where=where, files=len(old))
 

@@ -80,7 +80,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("at", [1, 4, 6, 9, 11])
+@pytest.mark.parametrize("at", [1, 4, 8, 10])
 def test_an_erasure_that_is_killed_goes_on(small: Life, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[int] = []
 
@@ -96,7 +96,6 @@ def test_an_erasure_that_is_killed_goes_on(small: Life, at: int, monkeypatch: py
         erase(small.settings, small.key, actor="ana", reason="first try")
     [begun] = erasures.list_erasures(small.settings, MODEL)
     assert begun.finished_at is None
-    small.data(HELD_ON[0], HELD_ON[0], force=True)
     erase(small.settings, small.key, actor="ben", reason="second try")
     [ended] = erasures.list_erasures(small.settings, MODEL)
     assert (ended.id, ended.reason, ended.finished_at is not None) == (begun.id, "first try", True)
