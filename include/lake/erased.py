@@ -102,7 +102,7 @@ class ErasedKeys:
         numbers, digests = zip(*pairs, strict=True)
         connection.register(_KEYS, pa.table({"kind": pa.array(numbers, pa.int32()), "digest": pa.array(digests)}))
         parts = (
-            f"coalesce({_digest_sql(names)} IN (SELECT digest FROM {_KEYS} WHERE kind = {number}), false)"  # noqa: S608
+            f"coalesce({_digest_sql(names)} IN (SELECT digest FROM {_KEYS} WHERE kind = {number}), false)"  # nosec B608
             for number, names in enumerate(known)
         )
         return f"({' OR '.join(parts)})"
@@ -114,7 +114,7 @@ class ErasedKeys:
             if condition is None or not rows.num_rows:
                 return 0
             connection.register("counted_rows", rows)
-            query = f"SELECT count(*) FROM counted_rows WHERE {condition}"  # noqa: S608 - names are quoted
+            query = f"SELECT count(*) FROM counted_rows WHERE {condition}"  # nosec B608 # names are quoted
             [found] = connection.execute(query).fetchall()
             return int(found[0])
 
@@ -131,7 +131,7 @@ def erasure_digest(settings: Settings, values: Mapping[str, pa.Scalar]) -> str:
     with closing(open_duckdb(settings)) as connection:
         _register_pads(connection, Hashing.of(settings))
         connection.register("one_key", pa.table({name: pa.array([v], v.type) for name, v in values.items()}))
-        [found] = connection.execute(f"SELECT {_digest_sql(tuple(values))} FROM one_key").fetchall()  # noqa: S608
+        [found] = connection.execute(f"SELECT {_digest_sql(tuple(values))} FROM one_key").fetchall()  # nosec B608
         return str(found[0])
 
 
@@ -181,5 +181,5 @@ def _digest_sql(names: Sequence[str]) -> str:
     """HMAC-SHA256 of the columns' values as texts, each after its length; null if one of them is null."""
     texts = (f"CAST({quote_name(name)} AS VARCHAR)" for name in names)
     message = " || ".join(f"CAST(octet_length(encode({text})) AS VARCHAR) || ':' || {text}" for text in texts)
-    inner = f"sha256((SELECT inside FROM {_PADS}) || encode({message}))"  # noqa: S608
-    return f"sha256((SELECT outside FROM {_PADS}) || unhex({inner}))"  # noqa: S608
+    inner = f"sha256((SELECT inside FROM {_PADS}) || encode({message}))"  # nosec B608
+    return f"sha256((SELECT outside FROM {_PADS}) || unhex({inner}))"  # nosec B608

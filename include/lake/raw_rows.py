@@ -60,7 +60,7 @@ def write_sorted(
     first = _order(definition)
     order = [*first, *(name for name in source.columns if name not in first)]
     sorting = ", ".join(f"{quote_name(name)} ASC NULLS LAST" for name in dict.fromkeys(order))
-    query = f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation})"  # noqa: S608 - names are quoted
+    query = f"SELECT * FROM (SELECT {GROUP}, {items} FROM {relation})"  # nosec B608 # names are quoted
     erased = ErasedKeys.of(writer.settings, definition.model).condition(connection, order)
     left_out = _count(connection, f"{query} WHERE {erased}") if erased else {}
     if erased:
@@ -81,7 +81,7 @@ def write_sorted(
 
 def _count(connection: duckdb.DuckDBPyConnection, query: str) -> dict[int, int]:
     """Rows of a query by group."""
-    return dict(connection.execute(f"SELECT {GROUP}, count(*) FROM ({query}) GROUP BY {GROUP}").fetchall())  # noqa: S608
+    return dict(connection.execute(f"SELECT {GROUP}, count(*) FROM ({query}) GROUP BY {GROUP}").fetchall())  # nosec B608
 
 
 def erased_note(count: int) -> str:

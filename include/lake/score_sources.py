@@ -228,10 +228,10 @@ class DeliveredSource:
         schema = arrow_schema({name: DUCKDB_TYPES[kind] for name, kind in columns.items()})
         writer = StagingWriter(self._settings, self._definition.model, TABLE, self._attempt, schema, shared=False)
         items = ", ".join(item.selected for item in read)
-        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM {scan_sql([file])}"  # noqa: S608 - names are quoted
+        query = f"SELECT 0::INTEGER AS {GROUP}, {items} FROM {scan_sql([file])}"  # nosec B608 # names are quoted
         erased = ErasedKeys.of(self._settings, self._definition.model).condition(connection, list(columns))
         if erased:
-            query = f"SELECT * FROM ({query}) WHERE NOT {erased}"  # noqa: S608
+            query = f"SELECT * FROM ({query}) WHERE NOT {erased}"  # nosec B608
         written = writer.write(query_batches(connection, query), [part.key])[part.key]
         snapshot = self._settings.store / written.path
         self._snapshots[part.key] = snapshot
