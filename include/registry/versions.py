@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from include.errors import NoriaError, Refused
 from include.registry import database, ledger
 from include.registry.mlflow_client import TrackingAway, connect, summary
+from include.registry.roles import WAS_RETIRED
 from include.registry.signing import SignedVersion, sign
 from include.registry.signing_keys import private_key
 from include.registry.tables import model_version
@@ -258,6 +259,9 @@ def bar(settings: Settings, model: str, version: int, *, actor: str, reason: str
 def bar_locked(connection: Connection, locked: ledger.Locked, version: int, *, actor: str, reason: str) -> None:
     """Bar a version that is not champion, in a transaction that holds the model's lock."""
     set_status(connection, locked.model, version, "barred")
+    held = locked.challenger
+    # A retired model whose forced candidate goes out again is what it was.
+    came_back = held is not None and held.version == version and bool(held.plan.get(WAS_RETIRED))
     ledger.record(
         connection,
         locked,
@@ -267,7 +271,7 @@ def bar_locked(connection: Connection, locked: ledger.Locked, version: int, *, a
         to_version=None,
         actor=actor,
         reason=reason,
-        retired=locked.retired,
+        retired=locked.retired or came_back,
     )
 
 

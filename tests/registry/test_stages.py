@@ -227,6 +227,14 @@ def test_a_retired_model_stays_retired_when_the_version_that_was_forced_upon_it_
     assert state.read_states(champion)["m"].retired_at is None
 
 
+def test_a_retired_model_stays_retired_when_the_version_that_was_forced_upon_it_is_barred(champion: Settings) -> None:
+    state.retire(champion, "m", **WHO)
+    enter(champion, 2, force=True, plan={"stage": "candidate", "champion": None})
+    assert versions.bar(champion, "m", 2, **WHO)
+    assert roles(champion) == {}
+    assert state.read_states(champion)["m"].retired_at is not None
+
+
 def test_what_may_not_become_challenger_is_refused(champion: Settings, have_version: Have) -> None:
     have_version(4, as_of=datetime(2013, 1, 1, tzinfo=UTC))
     have_version(5, status="barred")
