@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,9 +67,10 @@ class ServingWorld:
 
 
 @contextmanager
-def serving_world(home: Path | None = None) -> Iterator[ServingWorld]:
+def serving_world(home: Path | None = None, environment: Mapping[str, str] | None = None) -> Iterator[ServingWorld]:
     """A server that answers with version 1 of two; everything is gone at the block's end.
 
+    :param environment: more variables of the server, such as a library to load.
     :param home: the server's home, where its request log lies, such as a folder of a disk of its own.
     """
     folder = Path(tempfile.mkdtemp(prefix="noria-faults-"))
@@ -87,7 +88,7 @@ def serving_world(home: Path | None = None) -> Iterator[ServingWorld]:
             enter(settings, save_model(folder, seed))
         state.switch_champion(settings, "m", 1, actor="ana", reason="a start")
         said = folder / "server.log"
-        with as_process(settings, said, workers=2) as (here, process):
+        with as_process(settings, said, workers=2, environment=environment) as (here, process):
             limits = httpx.Limits(max_keepalive_connections=0)
             with httpx.Client(base_url=here.server_url, trust_env=False, timeout=60, limits=limits) as client:
                 until(lambda: _serves(client), 120)

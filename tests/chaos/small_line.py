@@ -90,6 +90,7 @@ class SmallLine:
     settings: Settings
     postgres: Postgres
     temporary: Path | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Variables of its processes."""
@@ -105,6 +106,7 @@ class SmallLine:
             "PYTHONPATH": str(PROJECT),
             "OMP_WAIT_POLICY": "PASSIVE",
             **({"TMPDIR": str(self.temporary)} if self.temporary else {}),
+            **self.more,
             **more,
         }
 
@@ -165,10 +167,13 @@ class SmallLine:
 
 
 @contextmanager
-def small_line(store: Path | None = None, temporary: Path | None = None) -> Iterator[SmallLine]:
+def small_line(
+    store: Path | None = None, temporary: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[SmallLine]:
     """A line that is removed at the end.
 
     :param temporary: where its steps make temporary files, and MLflow keeps its artifacts.
+    :param environment: more variables of its steps, such as a library to load.
     :param store: folder of the store, such as one on a disk of its own; default: beside the rest.
     """
     folder = Path(tempfile.mkdtemp(prefix="noria-faults-"))
@@ -182,7 +187,8 @@ def small_line(store: Path | None = None, temporary: Path | None = None) -> Iter
             tracking_url=f"sqlite:///{folder}/mlflow.db",
             models=folder / "models",
         )
-        line = SmallLine(folder, _with_model(replace(settings, store=store or settings.store)), postgres, temporary)
+        settings = _with_model(replace(settings, store=store or settings.store))
+        line = SmallLine(folder, settings, postgres, temporary, environment or {})
         ensure_schema(settings.database_url)
         land(line.settings)
         with chdir(folder), _warm_parent(line):

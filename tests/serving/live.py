@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -158,25 +158,33 @@ def in_thread(settings: Settings, limits: Limits = FAST) -> Iterator[httpx.Clien
 
 @contextmanager
 def as_process(
-    settings: Settings, log: Path, *, script: str | None = None, workers: int = 1, more: Sequence[str] = ()
+    settings: Settings,
+    log: Path,
+    *,
+    script: str | None = None,
+    workers: int = 1,
+    more: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Settings, subprocess.Popen[bytes]]]:
     """The server as a process of its own; yields settings with its address.
 
     :param script: Python source to run instead of ``-m include.serving``.
     :param more: further arguments.
+    :param environment: further variables.
     """
     port = free_port()
     start = ["-m", "include.serving"] if script is None else ["-c", script]
-    environment = {
+    variables = {
         **os.environ,
         "NORIA_HOME": str(settings.home),
         "NORIA_DATABASE_URL": settings.database_url,
         "NORIA_TRACKING_URL": settings.tracking_url,
+        **(environment or {}),
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *start, "--port", str(port), "--workers", str(workers), *more],
-            env=environment,
+            env=variables,
             cwd=PROJECT,
             stdout=output,
             stderr=subprocess.STDOUT,
