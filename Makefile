@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line chaos reference images new-model backtest fuzz
+.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -86,6 +86,9 @@ bench-serving: setup ## Only the server, beside its peers and a bare floor
 
 bench-line: setup ## A training through Airflow beside the same steps in plain Python (ARGS="--peers": and other orchestrators)
 	@$(BIN)/python -m tests.bench.line $(ARGS)
+
+bench-many: setup ## Fifty models due in one minute: time, fairness, pools (ARGS="--models 10")
+	@$(BIN)/python -m tests.bench.many $(ARGS)
 
 bench-drift: setup ## Only the drift check: false alarms, power, speed and memory, beside evidently
 	@$(BIN)/python -m tests.bench.drift

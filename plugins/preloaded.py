@@ -9,15 +9,21 @@ change of a plugin does; a definition, a DAG file and ``dags/`` are read anew at
 # ruff: noqa: F401 - imported for what it leaves in memory
 from __future__ import annotations
 
+import airflow.dag_processing.dagbag
 import sqlglot.dialects.duckdb
 
+import include.registry.roles
 import include.spec.queries
+import include.steps.register
+import include.steps.rollout
 import plugins.definitions
 import plugins.notifiers.deadline
 import plugins.notifiers.runs
 import plugins.operators.alerts
 import plugins.operators.approval
 import plugins.operators.as_of
+import plugins.operators.environment
+import plugins.operators.local
 import plugins.operators.start
 import plugins.operators.step
 import plugins.sensors.partitions

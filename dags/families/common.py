@@ -49,7 +49,8 @@ def frame(
 
     :param params: the form's fields. The DAG has them when the context ends: each task that is made while a DAG has
         fields gets a copy of all, which Airflow copies and checks several times, most of the time of a parse.
-    :param urgent: its tasks take the next free worker slot, before those of long chains, which weigh more otherwise.
+    :param urgent: its tasks take the next free worker slot, before those of chains that have come far, which weigh more
+        otherwise.
     :param deadline: what is done when a run takes too long.
     """
     execution = definition.execution
@@ -69,7 +70,8 @@ def frame(
             "retry_delay": execution.retry_delay,
             "execution_timeout": execution.timeout,
             "on_failure_callback": FailureNotifier(definition.model),
-            **({"priority_weight": _URGENT, "weight_rule": "absolute"} if urgent else {}),
+            # A run that has begun goes on before another begins (ADR-weights.md).
+            **({"priority_weight": _URGENT, "weight_rule": "absolute"} if urgent else {"weight_rule": "upstream"}),
         },
     )
     yield dag

@@ -55,7 +55,8 @@ def project_settings() -> Settings:
 def connection_variables() -> dict[str, str]:
     """``NORIA_*`` variables from the connections that exist: noria_database, noria_mlflow, noria_server, noria_store.
 
-    The password of noria_server is the bearer token with which steps call the server.
+    The last one is asked for if the store is in a bucket. The password of noria_server is the bearer token with which
+    steps call the server.
     """
     builders = {
         "noria_database": ("NORIA_DATABASE_URL", database_url),
@@ -71,8 +72,9 @@ def connection_variables() -> dict[str, str]:
         variables[variable] = build(connection)
         if connection_id == "noria_server" and connection.password:
             variables["NORIA_SERVER_TOKEN"] = connection.password
-    with suppress(AirflowNotFoundException):
-        variables |= store_variables(BaseHook.get_connection("noria_store"))
+    if "://" in os.environ.get("NORIA_STORE", ""):  # else there is no bucket, and each task would ask for nothing
+        with suppress(AirflowNotFoundException):
+            variables |= store_variables(BaseHook.get_connection("noria_store"))
     return variables
 
 

@@ -46,8 +46,16 @@ def test_the_connection_becomes_the_variables_of_a_step(connected: Settings, s3:
 
 
 def test_an_empty_connection_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NORIA_STORE", "s3://bucket/noria")
     monkeypatch.setenv("AIRFLOW_CONN_NORIA_STORE", json.dumps({"conn_type": "aws"}))
     assert not [name for name in connection_variables() if name.startswith("NORIA_STORE")]
+
+
+def test_a_store_that_is_a_folder_asks_for_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_NORIA_STORE", json.dumps({"conn_type": "aws", "login": KEY, "password": SECRET}))
+    for store in ("/var/lib/noria/store", ""):
+        monkeypatch.setenv("NORIA_STORE", store)
+        assert not [name for name in connection_variables() if name.startswith("NORIA_STORE")]
 
 
 def test_source_files_are_looked_for_in_the_bucket(connected: Settings, s3: ObjectStorage, s3_bucket: str) -> None:
