@@ -39,7 +39,7 @@ class Outcome:
 
     :param runs: state by DAG.
     :param unfinished: DAGs whose run is still open, or was never made.
-    :param tasks: all task instances that ran, each try's last.
+    :param tasks: all task instances that ran; of several tries the last one.
     :param failed: names of those that failed.
     :param retries: how often a task was tried again.
     :param slots: of each pool.
@@ -103,13 +103,14 @@ def outcome(line: Line, due: datetime, count: int, *, patience: float) -> Outcom
     return Outcome(
         runs=runs,
         unfinished=[name for name in map(_train, names(count)) if runs.get(name) not in FINISHED],
-        tasks=[_ran(row) for row in rows if row["start_date"] and row["end_date"]],
+        tasks=[_ran(row) for row in rows if row["state"] in _RAN and row["start_date"] and row["end_date"]],
         failed=[f"{row['dag_id']} {row['task_id']}" for row in rows if row["state"] == "failed"],
         retries=sum(max(row["try_number"] - 1, 0) for row in rows),
         slots={row["pool"]: row["slots"] for row in _rows(line, "SELECT pool, slots FROM slot_pool")},
     )
 
 
+_RAN: Final = frozenset({"success", "failed", "skipped"})
 _RUNS: Final = "SELECT dag_id, state FROM dag_run WHERE dag_id LIKE '%.train' AND run_after = :due"
 _TASKS: Final = """
     SELECT task.dag_id, task.task_id, task.pool, task.state, task.try_number, task.start_date, task.end_date
