@@ -1,4 +1,4 @@
-"""The pages as a FastAPI application. Whoever may read a DAG's task instances may read the pages of their pods."""
+"""The pages as a FastAPI application, each behind Airflow's login: a model's are for whoever may look at its DAGs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from typing import Annotated
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI, Query
-from fastapi.responses import HTMLResponse
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse
 
-from plugins.pages import cards
+from include.errors import NoriaError, Refused, TryAgain
+from plugins.pages import cards, models, reports
+from plugins.pages.headers import REPORT, SafeHeaders
 from plugins.pages.pod import pod_page
 
 app = FastAPI(title="Noria", docs_url=None, redoc_url=None, openapi_url=None)
+app.add_middleware(SafeHeaders)
 app.include_router(cards.router)
+app.include_router(models.router)
+app.include_router(reports.router)
+
+
+@app.exception_handler(NoriaError)
+def explain(request: Request, error: NoriaError) -> JSONResponse:  # noqa: ARG001 - FastAPI's own signature
+    """Say what is wrong: what was asked for is not there, something outside is away, or it is a defect."""
+    status = 404 if isinstance(error, Refused) else 503 if isinstance(error, TryAgain) else 500
+    return JSONResponse({"detail": str(error)}, status_code=status)
 
 
 @app.get(
@@ -27,4 +39,5 @@ def pod(
 ) -> HTMLResponse:
     """State and events of the pod of a task instance's last try."""
     page = pod_page(session, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
-    return HTMLResponse(page.html, status_code=200 if page.found else 404)
+    status = 200 if page.found else 404
+    return HTMLResponse(page.html, status_code=status, headers={"Content-Security-Policy": REPORT})

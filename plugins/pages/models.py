@@ -1,0 +1,181 @@
+"""What the pages of models read, as JSON. It only reads: whoever acts does so through Airflow's own API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, HTTPException, Response
+from pydantic import TypeAdapter
+
+from include.console.lineage import Origin, origins
+from include.console.model import ModelStory, is_known, ledger_before, model_story
+from include.console.overview import ModelOverview, known_models, overview
+from include.errors import NoriaError
+from plugins.definitions import arrangement_of
+from plugins.operators.environment import project_settings
+from plugins.pages.permissions import ReadableModel, may_answer, may_start, readable_models
+from plugins.pages.runs import (
+    DagFacts,
+    ModelRuns,
+    hours_of_work,
+    models_with_dags,
+    newest_runs,
+    questions_of,
+    read_runs,
+)
+
+router = APIRouter(prefix="/api/models")
+ACTIONS = ("train", "deploy", "rollback", "retire")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A model in the list."""
+
+    overview: ModelOverview
+    owner: str | None
+    paused: bool
+    next_run: DagFacts | None
+    under_way: tuple[str, ...]
+    questions: int
+
+    @classmethod
+    def of(cls, known: ModelOverview, runs: ModelRuns) -> Line:
+        """Put both halves together."""
+        paused = [facts.paused for facts in runs.dags.values()]
+        return cls(
+            overview=known, owner=runs.owner, paused=bool(paused) and all(paused), next_run=runs.next_run,
+            under_way=runs.under_way, questions=runs.questions,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelList:
+    """All models that a user may see."""
+
+    read_at: datetime
+    models: list[Line]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """Something that a person can start.
+
+    :param allowed: whether this user may; Airflow decides anew when he does.
+    """
+
+    name: str
+    dag_id: str
+    allowed: bool
+    paused: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPage:
+    """One model's page.
+
+    :param about: what the definition says; None with ``problem`` if it cannot be read.
+    """
+
+    read_at: datetime
+    user: str
+    line: Line
+    story: ModelStory
+    about: dict[str, Any] | None
+    problem: str | None
+    actions: list[Action]
+    may_answer: bool
+    questions: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    tracking: str
+
+
+_LIST = TypeAdapter(ModelList)
+_PAGE = TypeAdapter(ModelPage)
+_ORIGINS = TypeAdapter(list[Origin])
+_ROWS = TypeAdapter(list[dict[str, Any]])
+
+
+@router.get("")
+def models(user: GetUserDep, session: SessionDep) -> Response:
+    """All models that the user may see."""
+    settings = project_settings()
+    readable = readable_models(known_models(settings) | models_with_dags(session), user, session)
+    runs = read_runs(session, readable)
+    lines = [Line.of(known, runs[known.model]) for known in overview(settings, readable)]
+    return _json(_LIST.dump_json(ModelList(read_at=datetime.now(UTC), models=lines)))
+
+
+@router.get("/hours")
+def hours(user: GetUserDep, session: SessionDep) -> dict[str, float]:
+    """Hours of work of the last thirty days by model: apart, since it looks at every task of that time."""
+    readable = readable_models(models_with_dags(session), user, session)
+    return hours_of_work(session, readable)
+
+
+@router.get("/{model}")
+def model_page(model: ReadableModel, user: GetUserDep, session: SessionDep) -> Response:
+    """All that is known of one model, and what the user may do with it."""
+    settings = project_settings()
+    runs = read_runs(session, [model])[model]
+    about, problem = _about(model)
+    if about is None and not runs.dags and not is_known(settings, model):
+        raise HTTPException(404, f"There is no model {model!r}: neither a definition, nor a DAG, nor a version.")
+    story = model_story(settings, model)
+    page = ModelPage(
+        read_at=datetime.now(UTC),
+        user=user.get_name(),
+        line=Line.of(story.overview, runs),
+        story=story,
+        about=about,
+        problem=problem,
+        actions=[_action(runs.dags[name], user) for name in ACTIONS if name in runs.dags],
+        may_answer=may_answer(f"{model}.deploy", user),
+        questions=questions_of(session, model),
+        runs=newest_runs(session, model),
+        tracking=settings.tracking_url,
+    )
+    return _json(_PAGE.dump_json(page))
+
+
+@router.get("/{model}/lineage")
+def lineage(model: ReadableModel) -> Response:
+    """From which data each version was made, as MLflow has it."""
+    return _json(_ORIGINS.dump_json(origins(project_settings(), model)))
+
+
+@router.get("/{model}/ledger")
+def ledger(model: ReadableModel, before: int) -> Response:
+    """Older entries of the ledger."""
+    return _json(_ROWS.dump_json(ledger_before(project_settings(), model, before)))
+
+
+def _action(facts: DagFacts, user: Any) -> Action:
+    allowed = may_start(facts.dag_id, user)
+    return Action(name=facts.family, dag_id=facts.dag_id, allowed=allowed, paused=facts.paused)
+
+
+def _about(model: str) -> tuple[dict[str, Any] | None, str | None]:
+    """What the definition says, or why it says nothing."""
+    try:
+        definition = arrangement_of(project_settings(), model)
+    except NoriaError as error:
+        return None, str(error)
+    return {
+        "description": definition.description,
+        "owner": definition.owner,
+        "task": definition.task,
+        "tags": list(definition.tags),
+        "stages": [stage.name for stage in definition.deployment.stages],
+        "approval": definition.deployment.approval,
+        "metrics": list(definition.evaluation.metrics),
+        "schedule": definition.schedule.model_dump(exclude_none=True),
+    }, None
+
+
+def _json(document: bytes) -> Response:
+    return Response(document, media_type="application/json", headers={"Cache-Control": "no-store"})

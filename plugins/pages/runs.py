@@ -1,0 +1,141 @@
+"""What Airflow itself knows of models: their DAGs, runs under way, next runs, open questions, hours of work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import func, select
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+FAMILIES: Final = ("data", "train", "deploy", "rollback", "score", "monitor", "retire")
+RUNS: Final = 20
+COST_OF: Final = timedelta(days=30)
+_UNDER_WAY: Final = ("queued", "running")
+_WORKERS: Final = ("StepOperator",)
+"""Operators whose time is work; sensors and questions only wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagFacts:
+    """One DAG of a model.
+
+    :param next_run: when its schedule starts it next; None without a schedule, or while it is paused.
+    """
+
+    dag_id: str
+    family: str
+    owners: str
+    paused: bool
+    next_run: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRuns:
+    """The runs of a model.
+
+    :param under_way: families whose runs are queued or running.
+    :param questions: how many challengers wait for a person.
+    """
+
+    dags: Mapping[str, DagFacts] = field(default_factory=dict)
+    under_way: tuple[str, ...] = ()
+    questions: int = 0
+
+    @property
+    def owner(self) -> str | None:
+        """Whose the model is."""
+        return next((facts.owners for facts in self.dags.values() if facts.owners), None)
+
+    @property
+    def next_run(self) -> DagFacts | None:
+        """The DAG that its schedule starts next."""
+        due = [facts for facts in self.dags.values() if facts.next_run]
+        return min(due, key=lambda facts: facts.next_run or datetime.max.replace(tzinfo=UTC), default=None)
+
+
+def models_with_dags(session: Session) -> set[str]:
+    """Names of all models whose DAGs Airflow has."""
+    query = select(DagModel.dag_id).where(DagModel.dag_id.like("%.train"), ~DagModel.is_stale)
+    return {dag_id.removesuffix(".train") for dag_id in session.scalars(query)}
+
+
+def read_runs(session: Session, models: Collection[str]) -> dict[str, ModelRuns]:
+    """What is known of these models' runs, in four queries however many they are."""
+    dags: dict[str, dict[str, DagFacts]] = {model: {} for model in models}
+    columns = (DagModel.dag_id, DagModel.owners, DagModel.is_paused, DagModel.next_dagrun_create_after)
+    for row in session.execute(select(*columns).where(~DagModel.is_stale)):
+        model, _, family = row.dag_id.partition(".")
+        if model in dags and family in FAMILIES:
+            dags[model][family] = DagFacts(
+                dag_id=row.dag_id, family=family, owners=row.owners or "", paused=row.is_paused,
+                next_run=None if row.is_paused else row.next_dagrun_create_after,
+            )  # fmt: skip
+    under_way: dict[str, set[str]] = {}
+    for dag_id in session.scalars(select(DagRun.dag_id).where(DagRun.state.in_(_UNDER_WAY)).distinct()):
+        model, _, family = dag_id.partition(".")
+        under_way.setdefault(model, set()).add(family)
+    questions = {row.dag_id.partition(".")[0]: row.open for row in session.execute(_open_questions())}
+    return {
+        model: ModelRuns(
+            dags=dags[model], under_way=tuple(sorted(under_way.get(model, ()))), questions=questions.get(model, 0)
+        )
+        for model in dags
+    }
+
+
+def _open_questions() -> Any:
+    asked = select(TaskInstance.dag_id, func.count().label("open")).join(
+        HITLDetail, HITLDetail.ti_id == TaskInstance.id
+    )
+    return asked.where(*_open()).group_by(TaskInstance.dag_id)
+
+
+def _open() -> tuple[Any, ...]:
+    return HITLDetail.responded_at.is_(None), TaskInstance.state.in_(("deferred", "awaiting_input"))
+
+
+def questions_of(session: Session, model: str) -> list[dict[str, Any]]:
+    """The open questions about a model's challengers: where to answer, subject, body (Markdown), options."""
+    columns = (
+        TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index,
+        HITLDetail.subject, HITLDetail.body, HITLDetail.options, HITLDetail.created_at,
+    )  # fmt: skip
+    asked = select(*columns).join(HITLDetail, HITLDetail.ti_id == TaskInstance.id)
+    query = asked.where(TaskInstance.dag_id == f"{model}.deploy", *_open()).order_by(HITLDetail.created_at)
+    return [dict(row._mapping) for row in session.execute(query)]
+
+
+def newest_runs(session: Session, model: str) -> list[dict[str, Any]]:
+    """The newest runs of a model's DAGs, newest first."""
+    columns = (
+        DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.run_type, DagRun.run_after, DagRun.start_date,
+        DagRun.end_date, DagRun.triggering_user_name,
+    )  # fmt: skip
+    names = [f"{model}.{family}" for family in FAMILIES]
+    query = select(*columns).where(DagRun.dag_id.in_(names)).order_by(DagRun.run_after.desc(), DagRun.id.desc())
+    return [dict(row._mapping) for row in session.execute(query.limit(RUNS))]
+
+
+def hours_of_work(session: Session, models: Collection[str]) -> dict[str, float]:
+    """For how many hours the steps of each model have run within the last :data:`COST_OF`, those of retries too."""
+    since = datetime.now(UTC) - COST_OF
+    query = (
+        select(TaskInstance.dag_id, func.sum(TaskInstance.duration).label("seconds"))
+        .where(TaskInstance.end_date >= since, TaskInstance.operator.in_(_WORKERS))
+        .group_by(TaskInstance.dag_id)
+    )
+    hours: dict[str, float] = {}
+    for row in session.execute(query):
+        model = row.dag_id.partition(".")[0]
+        if model in models:
+            hours[model] = hours.get(model, 0.0) + float(row.seconds or 0) / 3600
+    return hours

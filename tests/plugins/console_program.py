@@ -1,0 +1,83 @@
+"""Asks Airflow's own application for the console's pages and data, as users of two teams; prints what it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.utils.db import initdb
+
+from tests.plugins.team_program import login, run_dags, write_dags
+
+ENDPOINTS = (
+    "/noria/api/models",
+    "/noria/api/models/hours",
+    "/noria/api/models/alpha",
+    "/noria/api/models/alpha/lineage",
+    "/noria/api/models/alpha/ledger?before=1",
+    "/noria/reports/alpha/page.html",
+    "/noria/tasks/alpha.train/work/report?run_id=r",
+    "/noria/pods/alpha.train/work?run_id=r",
+)
+OTHERS = ("/noria/api/models/beta", "/noria/api/models/gamma", "/noria/reports/alpha/x/../y")
+
+
+def main() -> None:
+    """Print, as JSON, the answers by user and address."""
+    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    write_dags(folder, ["alpha.train", "alpha.rollback", "beta.train"])
+    initdb()
+    run_dags(folder)
+
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    client = TestClient(create_app(apps="core"), raise_server_exceptions=False)
+    passwords = json.loads(
+        (Path(os.environ["AIRFLOW_HOME"]) / "simple_auth_manager_passwords.json.generated").read_text()
+    )
+    headers = {user: login(client, user, password) for user, password in passwords.items()} | {"nobody": {}}
+    client.cookies.clear()
+    answers = {
+        f"{user} {address}": ask(client, address, said)
+        for user, said in headers.items()
+        for address in (*ENDPOINTS, *OTHERS)
+    }
+    done = {"answers": answers, "acts": acts(client, headers), "forged": forged(client, headers)}
+    os.environ["NORIA_DATABASE_URL"] = "postgresql+psycopg2://noria@127.0.0.1:9/noria"
+    done["away"] = {address: ask(client, address, headers["root"]) for address in ENDPOINTS[:3]}
+    print("ANSWERS " + json.dumps(done))
+
+
+def ask(client: Any, address: str, headers: dict[str, str]) -> dict[str, Any]:
+    """What an address answers."""
+    answer = client.get(address, headers=headers)
+    body = answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
+    policy = answer.headers.get("content-security-policy", "")
+    return {"status": answer.status_code, "body": body, "policy": policy}
+
+
+def acts(client: Any, headers: dict[str, dict[str, str]]) -> dict[str, int]:
+    """Status of what each user's buttons send, by user."""
+    body = {"logical_date": None, "conf": {}, "note": "why"}
+    address = "/api/v2/dags/alpha.train/dagRuns"
+    return {user: client.post(address, headers=said, json=body).status_code for user, said in headers.items()}
+
+
+def forged(client: Any, headers: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """What becomes of a form that another site posts from an administrator's browser."""
+    token = headers["root"]["Authorization"].removeprefix("Bearer ")
+    body = json.dumps({"logical_date": None, "conf": {}})
+    address = "/api/v2/dags/alpha.train/dagRuns"
+    client.cookies.set("_token", token)
+    plain = client.post(address, content=body, headers={"Content-Type": "text/plain"}).status_code
+    form = client.post(address, data={"logical_date": "", "conf": "{}"}).status_code
+    asked = client.options(address, headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"})
+    client.cookies.clear()
+    return {"plain": plain, "form": form, "allowed_origin": asked.headers.get("access-control-allow-origin")}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The console in Airflow's real application: behind its login and teams, without a way to act but Airflow's own API."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.settings import PROJECT, Settings
+from tests.console.seeding import seed
+
+PROGRAM = PROJECT / "tests" / "plugins" / "console_program.py"
+
+
+@pytest.fixture
+def world(stored_settings: Settings, database_url: str, tmp_path: Path) -> dict[str, str]:
+    dags, models, home = (tmp_path / name for name in ("dags", "models", "airflow"))
+    for folder in (dags, models, home):
+        folder.mkdir()
+    (models / "alpha.yaml").write_text("model: alpha\nowner: red\nreaders: [auditors]\n")
+    (models / "beta.yaml").write_text("model: beta\nowner: blue\n")
+    page = replace(stored_settings, home=tmp_path / "home").store / "reports" / "alpha" / "page.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<p>a gate's page</p>")
+    seed(stored_settings, ["alpha", "beta"], versions=2, entries=5, checks=3)
+    return {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        "PYTHONWARNINGS": "ignore",
+        "NORIA_MODELS": str(models),
+        "NORIA_HOME": str(stored_settings.home),
+        "NORIA_STORE": str(stored_settings.store),
+        "NORIA_DATABASE_URL": stored_settings.database_url,
+        "NORIA_TRACKING_URL": "http://127.0.0.1:9",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__AUTH_MANAGER": "plugins.access.manager.TeamAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ana:user,ben:user,vera:user,vic:viewer,root:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__NORIA__TEAMS": "ana:red, ben:blue, vera:auditors, vic:red",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "x" * 64,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": database_url.replace("psycopg2", "asyncpg"),
+    }
+
+
+@pytest.mark.database
+def test_the_console_shows_each_team_its_models_and_lets_nobody_else_look_or_act(world: dict[str, str]) -> None:
+    told = ask(world)
+    answers = told["answers"]
+    refused = {address for address, answer in answers.items() if address.startswith("nobody ")}
+    assert {answers[address]["status"] for address in refused} == {401}
+
+    assert listed(answers, "ana") == listed(answers, "vera") == listed(answers, "vic") == {"alpha"}
+    assert listed(answers, "ben") == {"beta"}
+    assert listed(answers, "root") == {"alpha", "beta"}
+    for user, model, status in (
+        ("ana", "alpha", 200), ("ana", "beta", 403), ("ben", "alpha", 403), ("root", "beta", 200),
+        ("ana", "gamma", 403), ("root", "gamma", 404),
+    ):  # fmt: skip
+        if model != "gamma" or user in ("ana", "root"):
+            assert answers[f"{user} /noria/api/models/{model}"]["status"] == status, (user, model)
+    for address in ("lineage", "ledger?before=1"):
+        assert answers[f"ben /noria/api/models/alpha/{address}"]["status"] == 403
+    assert answers["ben /noria/reports/alpha/page.html"]["status"] == 403
+    check_content(answers)
+    may = {
+        user: {
+            action["name"]: action["allowed"]
+            for action in answers[f"{user} /noria/api/models/alpha"]["body"]["actions"]
+        }
+        for user in ("ana", "vera", "vic", "root")
+    }
+    both = {"train": True, "rollback": True}
+    neither = {"train": False, "rollback": False}
+    assert may == {"ana": both, "vera": neither, "vic": neither, "root": both}
+    assert told["acts"] == {"ana": 200, "ben": 403, "vera": 403, "vic": 403, "root": 200, "nobody": 401}
+    assert told["forged"]["plain"] == told["forged"]["form"] == 422, "what a foreign page can send is no request"
+    assert told["forged"]["allowed_origin"] is None
+    assert {answer["status"] for answer in told["away"].values()} <= {200, 503}
+    away = told["away"]["/noria/api/models"]
+    assert away["status"] == 503
+    assert "does not answer" in away["body"]["detail"]
+
+
+def check_content(answers: dict[str, Any]) -> None:
+    page = answers["ana /noria/api/models/alpha"]["body"]
+    assert page["user"] == "ana"
+    assert [version["version"] for version in page["story"]["versions"]] == [1, 2]
+    assert page["problem"], "a definition that cannot be read is told"
+    assert {run["dag_id"] for run in page["runs"]} == {"alpha.train", "alpha.rollback"}
+    report = answers["ana /noria/reports/alpha/page.html"]
+    assert report["status"] == 200
+    assert "a gate's page" in report["body"]
+    assert "script" not in report["policy"]
+    assert answers["ana /noria/reports/alpha/x/../y"]["status"] == 404
+    lineage = answers["ana /noria/api/models/alpha/lineage"]
+    assert lineage["status"] == 503
+    assert "MLflow did not answer" in lineage["body"]["detail"]
+
+
+def listed(answers: dict[str, Any], user: str) -> set[str]:
+    return {line["overview"]["model"] for line in answers[f"{user} /noria/api/models"]["body"]["models"]}
+
+
+def ask(environment: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM)], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    line = next(line for line in done.stdout.splitlines() if line.startswith("ANSWERS "))
+    found: dict[str, Any] = json.loads(line.removeprefix("ANSWERS "))
+    return found
