@@ -113,6 +113,10 @@ backtest: setup ## What the loop would have done on a model's history (MODEL=fli
 fuzz: setup ## Feed mutated input to the parsers of outside input (ARGS="--seconds 60 --only tensor")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
+.PHONY: console
+console: ## Build the console's front end anew from plugins/pages/frontend (needs Node 20 and npm)
+	@cd plugins/pages/frontend && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference
 

@@ -19,3 +19,15 @@ class NoriaPlugin(AirflowPlugin):
 
     name = "noria"
     fastapi_apps = [{"name": "noria", "app": LazyApp(), "url_prefix": PREFIX}]  # noqa: RUF012 - Airflow's own way
+    # Relative to where Airflow is served, which may be below any path.
+    external_views = [  # noqa: RUF012 - the same
+        {
+            "name": "Models",
+            "href": f"{PREFIX.removeprefix('/')}/models/",
+            "destination": "nav",
+            "url_route": "models",
+            "nav_top_level": True,
+            "icon": f"{PREFIX.removeprefix('/')}/models/assets/models.svg",
+            "icon_dark_mode": f"{PREFIX.removeprefix('/')}/models/assets/models-dark.svg",
+        }
+    ]

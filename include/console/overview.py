@@ -2,59 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Row, text
 
 from include.registry import database
 from include.registry.roles import CHALLENGER_ROLES
 from include.settings import Settings
 
+GATES: Final = ("raw", "features", "training", "predictions")
+"""The stages whose gates are shown."""
+
 _KNOWN: Final = "SELECT model FROM deployment UNION SELECT DISTINCT model FROM model_version"
 _ROLES: Final = """
-    SELECT s.model, s.role, s.version, s.share, s.since, s.until, s.plan ->> 'stage' AS stage, v.as_of,
-           CASE WHEN s.role = 'champion' THEN v.decision -> 'gates' END AS gates
-    FROM deployment_state AS s JOIN model_version AS v USING (model, version) WHERE s.model = ANY(:models)
+    SELECT s.model, s.role, s.version, s.share, s.since, s.until, s.plan ->> 'stage' AS stage, v.as_of, told.*
+    FROM deployment_state AS s JOIN model_version AS v USING (model, version)
+    LEFT JOIN LATERAL (
+        SELECT coalesce(jsonb_path_query_first(decision, '$.gates[*] ? (@.gate like_regex " at (least|most) ")'),
+                        decision -> 'gates' -> 0) AS gate,
+               jsonb_array_length(jsonb_path_query_array(decision, '$.gates[*] ? (@.passed == true)')) AS passed,
+               jsonb_array_length(jsonb_path_query_array(decision, '$.gates[*]')) AS gates
+        FROM (SELECT v.decision) AS own
+    ) AS told ON s.role = 'champion'
+    WHERE s.model = ANY(:models)
 """
-_RETIRED: Final = "SELECT model, retired_at FROM deployment WHERE model = ANY(:models) AND retired_at IS NOT NULL"
-_VERSIONS: Final = """
-    SELECT model, count(*) AS versions, max(version) AS newest FROM model_version
-    WHERE model = ANY(:models) GROUP BY model
+# Each newest row is one step into the index check_result_model: years of checks cost no more than a day.
+_NEWEST: Final = """
+    LEFT JOIN LATERAL (
+        SELECT {columns} FROM check_result
+        WHERE model = m.model AND kind = '{kind}' AND stage = '{stage}' {also} ORDER BY at DESC LIMIT 1
+    ) AS {name} ON true
 """
-# One step into the index check_result_model for each model and check: years of checks cost no more than a day.
-_CHECKS: Final = """
-    SELECT m.model, c.kind, c.stage, newest.*
+
+
+def _newest(name: str, kind: str, stage: str, columns: str = "verdict", also: str = "") -> str:
+    return _NEWEST.format(name=name, kind=kind, stage=stage, columns=columns, also=also)
+
+
+_DECAY_COLUMNS: Final = "verdict, left(details ->> 'reason', 300) AS reason, details -> 'changes' -> 0 AS change"
+_DRIFT_COLUMNS: Final = """
+    verdict, at, left(details ->> 'reason', 300) AS reason,
+    CASE WHEN jsonb_typeof(details -> 'share') = 'number' THEN (details ->> 'share')::double precision END AS share
+"""
+_LINES: Final = f"""
+    SELECT m.model, d.retired_at, versions.*, raw.verdict AS raw, features.verdict AS features,
+           training.verdict AS training, predictions.verdict AS predictions,
+           data.as_of AS data_as_of, data.subject AS data_subject, drift.verdict AS drift, drift.at AS drift_at,
+           drift.share AS drift_share, drift.reason AS drift_reason, later.verdict AS data_decay,
+           later.reason AS data_reason, later.change AS data_change, asked.verdict AS requests_decay,
+           asked.reason AS requests_reason, asked.change AS requests_change, changed.*
     FROM unnest(CAST(:models AS text[])) AS m(model)
-    CROSS JOIN (VALUES ('gate', 'raw'), ('gate', 'features'), ('gate', 'training'), ('gate', 'predictions'),
-                       ('drift', 'monitor'), ('decay', 'data'), ('decay', 'requests')) AS c(kind, stage)
-    CROSS JOIN LATERAL (
-        SELECT verdict, as_of, at, subject, page,
-               CASE WHEN jsonb_typeof(details -> 'share') = 'number'
-                    THEN (details ->> 'share')::double precision END AS share,
-               left(coalesce(details ->> 'reason', details ->> 'problem'), 300) AS reason,
-               CASE WHEN c.kind = 'decay' THEN details -> 'changes' -> 0 END AS change
-        FROM check_result WHERE model = m.model AND kind = c.kind AND stage = c.stage
-        ORDER BY at DESC, id DESC LIMIT 1
-    ) AS newest
-"""
-_PASSED: Final = """
-    SELECT m.model, newest.as_of, newest.subject FROM unnest(CAST(:models AS text[])) AS m(model)
-    CROSS JOIN LATERAL (
-        SELECT as_of, subject FROM check_result
-        WHERE model = m.model AND kind = 'gate' AND stage = 'features' AND verdict <> 'refused'
-        ORDER BY at DESC, id DESC LIMIT 1
-    ) AS newest
-"""
-_CHANGES: Final = """
-    SELECT m.model, newest.* FROM unnest(CAST(:models AS text[])) AS m(model)
-    CROSS JOIN LATERAL (
+    LEFT JOIN deployment AS d ON d.model = m.model
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS versions, max(version) AS newest FROM model_version WHERE model = m.model
+    ) AS versions ON true
+    LEFT JOIN LATERAL (
         SELECT action, at, actor, left(reason, 300) AS reason FROM deployment_ledger
         WHERE model = m.model ORDER BY revision DESC LIMIT 1
-    ) AS newest
-"""
+    ) AS changed ON true
+    {"".join(_newest(stage, "gate", stage) for stage in GATES)}
+    {_newest("data", "gate", "features", "as_of, subject", "AND verdict <> 'refused'")}
+    {_newest("drift", "drift", "monitor", _DRIFT_COLUMNS)}
+    {_newest("later", "decay", "data", _DECAY_COLUMNS)}
+    {_newest("asked", "decay", "requests", _DECAY_COLUMNS)}
+    ORDER BY m.model
+"""  # noqa: S608 - made of nothing but the constants above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,22 +92,28 @@ class Role:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """The newest verdict of one check.
+class Drift:
+    """The newest check for drift.
 
-    :param share: of drifted features, if it is a check for drift.
-    :param page: path of its page, relative to the store.
+    :param share: of the features that drifted; None if nothing could be tested.
     """
 
-    kind: str
-    stage: str
     verdict: str
-    as_of: datetime
     at: datetime
-    subject: str
-    page: str | None = None
-    share: float | None = None
-    reason: str | None = None
+    share: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decay:
+    """The newest word of labels on the champion's answers.
+
+    :param source: "requests", or "data" that came later.
+    """
+
+    source: str
+    verdict: str
+    reason: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +152,7 @@ class ModelOverview:
     """What the list shows of one model, apart from its runs.
 
     :param data_as_of: as of the newest data that a gate let into the features table.
-    :param checks: the newest verdict by check: ``gate raw``, ``drift monitor``, ``decay requests``, …
+    :param verdicts: the newest verdict of the gate of each stage that was judged.
     :param gates: how many of the champion's gates passed, of how many; None without a champion.
     """
 
@@ -143,7 +164,9 @@ class ModelOverview:
     newest_version: int | None = None
     data_as_of: datetime | None = None
     data_subject: str | None = None
-    checks: dict[str, Check] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
+    drift: Drift | None = None
+    decay: Decay | None = None
     quality: Quality | None = None
     in_production: Quality | None = None
     gates: tuple[int, int] | None = None
@@ -168,102 +191,73 @@ def overview(settings: Settings, models: Collection[str]) -> list[ModelOverview]
         return []
     names = sorted(models)
     with database.transaction(settings.database_url) as connection:
-        found = _Found.read(connection, names)
-    return [found.line(model) for model in names]
+        roles: dict[str, list[Row[Any]]] = {}
+        for row in connection.execute(text(_ROLES), {"models": names}):
+            roles.setdefault(row.model, []).append(row)
+        return [_line(row, roles.get(row.model, ())) for row in connection.execute(text(_LINES), {"models": names})]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Rows by model."""
-
-    roles: Mapping[str, list[Row[Any]]]
-    retired: Mapping[str, list[Row[Any]]]
-    versions: Mapping[str, list[Row[Any]]]
-    checks: Mapping[str, list[Row[Any]]]
-    passed: Mapping[str, list[Row[Any]]]
-    changes: Mapping[str, list[Row[Any]]]
-
-    @classmethod
-    def read(cls, connection: Connection, models: list[str]) -> _Found:
-        statements = (_ROLES, _RETIRED, _VERSIONS, _CHECKS, _PASSED, _CHANGES)
-        return cls(*(_by_model(connection, statement, models) for statement in statements))
-
-    def line(self, model: str) -> ModelOverview:
-        roles = self.roles.get(model, [])
-        champion = next((row for row in roles if row.role == "champion"), None)
-        challenger = next((row for row in roles if row.role in CHALLENGER_ROLES), None)
-        versions, passed = _first(self.versions, model), _first(self.passed, model)
-        retired, change = _first(self.retired, model), _first(self.changes, model)
-        checks = self.checks.get(model, [])
-        gates = (champion.gates or []) if champion else None
-        return ModelOverview(
-            model=model,
-            champion=_role(champion),
-            challenger=_role(challenger),
-            retired_at=retired.retired_at if retired else None,
-            versions=versions.versions if versions else 0,
-            newest_version=versions.newest if versions else None,
-            data_as_of=passed.as_of if passed else None,
-            data_subject=passed.subject if passed else None,
-            checks={f"{row.kind} {row.stage}": _check(row) for row in checks},
-            quality=_of_gates(gates),
-            in_production=_of_labels([row for row in checks if row.kind == "decay"]),
-            gates=None if gates is None else (sum(bool(gate["passed"]) for gate in gates), len(gates)),
-            change=Change(action=change.action, at=change.at, actor=change.actor, reason=change.reason)
-            if change
-            else None,
-        )
-
-
-def _by_model(connection: Connection, statement: str, models: list[str]) -> dict[str, list[Row[Any]]]:
-    found: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(text(statement), {"models": models}):
-        found.setdefault(row.model, []).append(row)
-    return found
-
-
-def _first(rows: Mapping[str, list[Row[Any]]], model: str) -> Any:
-    return next(iter(rows.get(model, [])), None)
+def _line(row: Any, roles: Sequence[Any]) -> ModelOverview:
+    champion = next((held for held in roles if held.role == "champion"), None)
+    challenger = next((held for held in roles if held.role in CHALLENGER_ROLES), None)
+    return ModelOverview(
+        model=row.model,
+        champion=_role(champion),
+        challenger=_role(challenger),
+        retired_at=row.retired_at,
+        versions=row.versions,
+        newest_version=row.newest,
+        data_as_of=row.data_as_of,
+        data_subject=row.data_subject,
+        verdicts={stage: verdict for stage in GATES if (verdict := getattr(row, stage)) is not None},
+        drift=None
+        if row.drift is None
+        else Drift(verdict=row.drift, at=row.drift_at, share=row.drift_share, reason=row.drift_reason),
+        decay=_decay(row),
+        quality=_of_gate(champion),
+        in_production=_of_labels("requests", row.requests_change) or _of_labels("data", row.data_change),
+        gates=None if champion is None else (champion.passed, champion.gates),
+        change=None if row.action is None else Change(action=row.action, at=row.at, actor=row.actor, reason=row.reason),
+    )
 
 
 def _role(row: Any) -> Role | None:
     if row is None:
         return None
-    # The champion answers what no challenger does.
     return Role(
         role=row.role, version=row.version, share=row.share, since=row.since, as_of=row.as_of,
         stage=row.stage, until=row.until,
     )  # fmt: skip
 
 
-def _check(row: Any) -> Check:
-    return Check(
-        kind=row.kind, stage=row.stage, verdict=row.verdict, as_of=row.as_of, at=row.at, subject=row.subject,
-        page=row.page, share=row.share, reason=row.reason,
-    )  # fmt: skip
+def _decay(row: Any) -> Decay | None:
+    """Labels of requests go before those of later data, unless only the latter tell anything."""
+    told = [
+        Decay(source="requests", verdict=row.requests_decay, reason=row.requests_reason),
+        Decay(source="data", verdict=row.data_decay, reason=row.data_reason),
+    ]
+    said = [one for one in told if one.verdict is not None]
+    return next((one for one in said if one.verdict != "not enough data"), said[0] if said else None)
 
 
-def _of_gates(gates: list[dict[str, Any]] | None) -> Quality | None:
+def _of_gate(champion: Any) -> Quality | None:
     """The champion beside its first gate on a value; without one, beside its first gate."""
-    if not gates:
+    gate = champion.gate if champion is not None else None
+    if not gate:
         return None
-    gate = next((gate for gate in gates if gate.get("value") is not None and " at " in str(gate["gate"])), gates[0])
     return Quality(
         metric=str(gate["metric"]), gate=str(gate["gate"]), value=gate.get("estimate"), low=gate.get("low"),
         high=gate.get("high"), bound=gate.get("bound"), passed=bool(gate["passed"]), source="holdout",
     )  # fmt: skip
 
 
-def _of_labels(decays: list[Row[Any]]) -> Quality | None:
-    """What labels say of the champion's answers: those of requests go before those of later data."""
-    told = [row for row in sorted(decays, key=lambda row: str(row.stage), reverse=True) if row.change]
-    if not told:
+def _of_labels(source: str, change: Any) -> Quality | None:
+    """What labels say of the champion's answers, beside its own on the holdout part."""
+    if not change:
         return None
-    row, change = told[0], told[0].change
-    now, before = change.get("now") or {}, change.get("before") or {}
-    decayed = change.get("decayed")
+    now, before, decayed = change.get("now") or {}, change.get("before") or {}, change.get("decayed")
     return Quality(
         metric=str(change["name"]), gate=str(change["name"]), value=now.get("value"), low=now.get("low"),
         high=now.get("high"), bound=before.get("value"), passed=None if decayed is None else not decayed,
-        source=row.stage,
+        source=source,
     )  # fmt: skip

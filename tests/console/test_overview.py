@@ -30,7 +30,10 @@ def test_a_line_tells_champion_quality_gates_drift_and_the_last_change(seeded: S
     assert line.quality is not None
     assert (line.quality.gate, line.quality.value, line.quality.bound) == ("ROC AUC at least 0.62", 0.7, 0.62)
     assert line.gates == (2, 2)
-    assert line.checks["drift monitor"].share == 0.04
+    assert line.drift is not None
+    assert (line.drift.verdict, line.drift.share) == ("no drift", 0.04)
+    assert line.decay is not None
+    assert (line.decay.source, line.decay.verdict) == ("data", "no decay")
     assert line.in_production is not None
     assert (line.in_production.value, line.in_production.bound, line.in_production.passed) == (0.69, 0.7, True)
     assert line.change is not None
@@ -42,14 +45,13 @@ def test_the_newest_verdict_counts_and_refused_data_is_no_latest_data(seeded: Se
     about = {"model": "alpha", "kind": "gate", "stage": "features", "as_of": later, "subject": "2026-03-01"}
     record_check(seeded, **about, verdict="refused", details={"problem": "no rows"})  # type: ignore[arg-type]
     alpha, beta = overview(seeded, ["alpha", "beta"])
-    assert alpha.checks["gate features"].verdict == "refused"
-    assert alpha.checks["gate features"].reason == "no rows"
+    assert (alpha.verdicts["features"], alpha.verdicts["raw"]) == ("refused", "passed")
     assert alpha.data_as_of == beta.data_as_of == datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def test_a_model_that_was_never_trained_has_an_empty_line(seeded: Settings) -> None:
     (line,) = overview(seeded, ["gamma"])
-    assert (line.champion, line.versions, line.checks, line.quality) == (None, 0, {}, None)
+    assert (line.champion, line.versions, line.verdicts, line.quality) == (None, 0, {}, None)
     assert overview(seeded, []) == []
     assert known_models(seeded) == {"alpha", "beta"}
     assert [is_known(seeded, model) for model in ("alpha", "gamma")] == [True, False]

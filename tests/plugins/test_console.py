@@ -101,6 +101,13 @@ def check_content(answers: dict[str, Any]) -> None:
     assert report["status"] == 200
     assert "a gate's page" in report["body"]
     assert "script" not in report["policy"]
+    for address in ("/noria/models/", "/noria/models/alpha"):
+        index = answers[f"ana {address}"]
+        assert index["status"] == 200
+        assert '<script type="module"' in index["body"]
+        assert "script-src 'self';" in index["policy"]
+    assert answers["ana /noria/models/assets/models.svg"]["status"] == 200
+    assert answers["ana /noria/models/assets/absent.js"]["status"] == 404
     assert answers["ana /noria/reports/alpha/x/../y"]["status"] == 404
     lineage = answers["ana /noria/api/models/alpha/lineage"]
     assert lineage["status"] == 503

@@ -1,0 +1,143 @@
+import { useState } from "react";
+import { runAddress, startRun } from "./airflow";
+import { Confirm } from "./Confirm";
+import { Out } from "./parts";
+import type { Action, ModelPageData, Version } from "./types";
+import { asTime } from "./words";
+
+const TITLES: Record<Action["name"], string> = { train: "Retrain", deploy: "Deploy", rollback: "Roll back", retire: "Retire" };
+const CONSEQUENCES: Record<Action["name"], string> = {
+  train: "Trains a challenger on the newest published data. It is deployed only if it passes the gates and beats the champion.",
+  deploy: "The version goes through verification and the stages of the definition; it answers requests as far as these let it.",
+  rollback: "The previous champion answers again within seconds. A challenger that is under way leaves with the champion.",
+  retire: "The server stops answering for the model. Versions, data and ledger stay; a deployment under way ends.",
+};
+
+export function Actions({ model, data, done }: { model: string; data: ModelPageData; done: () => void }) {
+  const [name, setName] = useState<Action["name"]>();
+  const action = data.actions.find((one) => one.name === name);
+  const usable = data.actions.filter((one) => one.allowed);
+  if (!data.actions.length) return null;
+  if (!usable.length) return <p className="soft">You may look at this model; acting on it is for its owners.</p>;
+  const can: Record<Action["name"], boolean> = {
+    train: true,
+    deploy: data.story.versions.some(deployable),
+    rollback: data.line.overview.champion !== null,
+    retire: data.line.overview.champion !== null,
+  };
+  return (
+    <div className="buttons" role="group" aria-label="Actions">
+      {usable.map((one) => (
+        <button
+          key={one.name}
+          type="button"
+          className={one.name === "train" ? "primary" : one.name === "deploy" ? "" : "danger"}
+          disabled={!can[one.name]}
+          onClick={() => setName(one.name)}
+        >
+          {TITLES[one.name]}…
+        </button>
+      ))}
+      {action && (
+        <Confirm
+          title={`${TITLES[action.name]} ${model}?`}
+          button={TITLES[action.name]}
+          danger={action.name === "rollback" || action.name === "retire"}
+          user={data.user}
+          close={() => setName(undefined)}
+          act={async (reason, form) => {
+            const run = await startRun(action.dag_id, confOf(action.name, reason, form), reason);
+            done();
+            return (
+              <>
+                Started. <Out href={runAddress(action.dag_id, run.dag_run_id)}>Follow the run</Out>
+              </>
+            );
+          }}
+        >
+          <p>{CONSEQUENCES[action.name]}</p>
+          {action.paused && <p className="badtext">The DAG is paused: the run waits until somebody unpauses it.</p>}
+          {action.name === "deploy" && <Which versions={data.story.versions} champion={data.line.overview.champion?.version} />}
+          {action.name === "rollback" && <Back data={data} />}
+        </Confirm>
+      )}
+    </div>
+  );
+}
+
+const deployable = (version: Version) => version.status !== "barred";
+
+function Which({ versions, champion }: { versions: Version[]; champion: number | undefined }) {
+  const open = versions.filter((one) => deployable(one) && one.version !== champion).toReversed();
+  return (
+    <>
+      <label className="field">
+        <span>Version</span>
+        <select name="version" required>
+          {open.map((one) => (
+            <option key={one.version} value={one.version}>
+              v{one.version}, as of {asTime(one.as_of)}
+              {one.verdict === "keep" ? " (lost its comparison)" : ""}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label className="check">
+        <input type="checkbox" name="straight" /> Leave out shadow, canary and A/B
+      </label>
+      <label className="check">
+        <input type="checkbox" name="force" /> Also if the champion knows newer data
+      </label>
+    </>
+  );
+}
+
+function Back({ data }: { data: ModelPageData }) {
+  const champion = data.line.overview.champion?.version;
+  const previous = data.story.roles.find((role) => role.role === "previous");
+  const others = data.story.versions.filter((one) => deployable(one) && one.version !== champion).toReversed();
+  return (
+    <>
+      <label className="field">
+        <span>Back to</span>
+        <select name="to_version">
+          {previous && <option value="">v{previous.version}, the previous champion</option>}
+          {others
+            .filter((one) => one.version !== previous?.version)
+            .map((one) => (
+              <option key={one.version} value={one.version}>
+                v{one.version}, as of {asTime(one.as_of)}
+              </option>
+            ))}
+        </select>
+      </label>
+      <label className="check">
+        <input type="checkbox" name="bar" defaultChecked /> Bar v{champion} until a person lifts the bar
+      </label>
+    </>
+  );
+}
+
+const STRAIGHT = "straight to champion";
+const MOST_WORDS = 200;
+
+/** What the DAG's form would have sent. */
+function confOf(name: Action["name"], reason: string, form: FormData): Record<string, unknown> {
+  switch (name) {
+    case "train":
+      return { started_by: reason.slice(0, MOST_WORDS) };
+    case "deploy":
+      return {
+        version: Number(form.get("version")),
+        reason,
+        ...(form.get("straight") ? { stages: STRAIGHT } : {}),
+        ...(form.get("force") ? { force: true } : {}),
+      };
+    case "rollback": {
+      const to = form.get("to_version");
+      return { reason, bar: form.get("bar") !== null, ...(to ? { to_version: Number(to) } : {}) };
+    }
+    case "retire":
+      return { reason };
+  }
+}

@@ -1,0 +1,57 @@
+import { useState } from "react";
+import Markdown from "react-markdown";
+import remarkGfm from "remark-gfm";
+import { answerQuestion, runAddress } from "./airflow";
+import { Confirm } from "./Confirm";
+import { Out, Section } from "./parts";
+import type { ModelPageData, Question } from "./types";
+import { ago } from "./words";
+
+export function Questions({ data, done }: { data: ModelPageData; done: () => void }) {
+  return (
+    <>
+      {data.questions.map((question) => (
+        <OneQuestion key={`${question.run_id}/${question.task_id}`} question={question} data={data} done={done} />
+      ))}
+    </>
+  );
+}
+
+function OneQuestion({ question, data, done }: { question: Question; data: ModelPageData; done: () => void }) {
+  const [option, setOption] = useState<string>();
+  const id = `question-${question.run_id}`;
+  return (
+    <Section id={id} title={question.subject} note={<>asked {ago(question.created_at, Date.parse(data.read_at))}, <Out href={runAddress(question.dag_id, question.run_id)}>its run</Out></>}>
+      <div className="words">
+        <Markdown remarkPlugins={[remarkGfm]}>{question.body ?? ""}</Markdown>
+      </div>
+      {data.may_answer ? (
+        <div className="buttons">
+          {question.options.map((name) => (
+            <button key={name} type="button" className={name === "Approve" ? "primary" : "danger"} onClick={() => setOption(name)}>
+              {name}…
+            </button>
+          ))}
+        </div>
+      ) : (
+        <p className="soft">You may look at this question, not answer it.</p>
+      )}
+      {option && (
+        <Confirm
+          title={`${option}: ${question.subject}`}
+          button={option}
+          danger={option !== "Approve"}
+          user={data.user}
+          close={() => setOption(undefined)}
+          act={async (reason) => {
+            await answerQuestion(question, option, reason);
+            done();
+            return "Your answer is recorded; the deployment goes on from here.";
+          }}
+        >
+          <p>Your answer goes to the deployment that waits for it, and with your name and reason into the ledger.</p>
+        </Confirm>
+      )}
+    </Section>
+  );
+}

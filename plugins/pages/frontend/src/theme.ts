@@ -1,0 +1,24 @@
+// Airflow keeps the reader's choice of light or dark in the storage that all its pages share.
+
+const KEY = "theme";
+
+function apply() {
+  let chosen: string | null = null;
+  try {
+    chosen = window.localStorage.getItem(KEY);
+  } catch {
+    // No storage: the system's choice it is.
+  }
+  const dark =
+    chosen === "dark" || (chosen !== "light" && window.matchMedia("(prefers-color-scheme: dark)").matches);
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+}
+
+/** Look as Airflow looks, now and when that changes. */
+export function followTheme() {
+  apply();
+  window.addEventListener("storage", (event) => {
+    if (event.key === KEY || event.key === null) apply();
+  });
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
+}
