@@ -43,7 +43,7 @@ def origins(settings: Settings, model: str) -> list[Origin]:
     )
     address = f"{settings.tracking_url.rstrip('/')}/api/2.0/mlflow/model-versions/search?{query}"
     try:
-        with urllib.request.urlopen(address, timeout=SECONDS) as answer:  # noqa: S310 - an operator's own address
+        with urllib.request.urlopen(address, timeout=SECONDS) as answer:  # noqa: S310 # nosec B310 # an operator's
             found = json.load(answer).get("model_versions") or []
     except (OSError, ValueError, urllib.error.URLError) as error:
         raise TrackingAway(f"reading the origins of {model}", summary(error)) from error

@@ -69,7 +69,7 @@ _LINES: Final = f"""
     {_newest("later", "decay", "data", _DECAY_COLUMNS)}
     {_newest("asked", "decay", "requests", _DECAY_COLUMNS)}
     ORDER BY m.model
-"""  # noqa: S608 - made of nothing but the constants above
+"""  # nosec B608 # made of nothing but the constants above
 
 
 @dataclass(frozen=True, kw_only=True)
