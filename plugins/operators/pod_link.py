@@ -32,10 +32,18 @@ def page_of(ti: Any) -> str:
 
     :param ti: what has dag_id, run_id, task_id and map_index.
     """
+    return task_page(f"pods/{quote(ti.dag_id, safe='')}/{quote(ti.task_id, safe='')}", ti)
+
+
+def task_page(path: str, ti: Any) -> str:
+    """Address of a page of ours about a task instance.
+
+    :param path: below :data:`PREFIX`.
+    :param ti: what has run_id and map_index.
+    """
     from airflow.sdk.configuration import conf
 
     base = str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
-    path = "/".join(quote(part, safe="") for part in (ti.dag_id, ti.task_id))
     index = ti.map_index if ti.map_index is not None else -1
     query = urlencode({"run_id": ti.run_id, **({"map_index": index} if index >= 0 else {})})
-    return f"{base}{PREFIX}/pods/{path}?{query}"
+    return f"{base}{PREFIX}/{path}?{query}"

@@ -11,11 +11,11 @@ from __future__ import annotations
 import importlib
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferralError
 
 from include.errors import NothingToDo, Refused, TryAgain
@@ -25,6 +25,7 @@ from include.steps.catalog import LIGHT, READS_SOURCE, SIGNS
 from plugins.definitions import arrangement_of
 from plugins.operators.docs import step_doc
 from plugins.operators.pod_link import PodLink
+from plugins.operators.report_link import REPORTING, ReportLink
 from plugins.operators.run_facts import FACTS
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class StepOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("as_of", "inputs")
     template_fields_renderers = {"inputs": "json"}  # noqa: RUF012 - Airflow's own way to declare it
-    operator_extra_links = (PodLink(),) if step_mode() == "kubernetes" else ()
+    operator_extra_links: Collection[BaseOperatorLink] = (PodLink(),) if step_mode() == "kubernetes" else ()
     ui_color = "#e3f1f4"
 
     def __init__(
@@ -116,6 +117,8 @@ class StepOperator(BaseOperator):
     ) -> None:
         kwargs.setdefault("doc_md", step_doc(step))
         super().__init__(**kwargs)
+        if step in REPORTING:
+            self.operator_extra_links = (ReportLink(), *self.operator_extra_links)
         self.model = model
         self.step = step
         self.as_of = as_of

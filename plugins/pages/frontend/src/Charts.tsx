@@ -12,12 +12,12 @@ import {
   XAxis,
   YAxis,
 } from "recharts";
-import { reportAddress } from "./airflow";
+import { cardAddress, reportAddress } from "./airflow";
 import { Empty, Mark, Out } from "./parts";
 import type { DecayCheck, DriftCheck, Version } from "./types";
 import { asDay, asNumber, asPercent, asTime, metricName, toneOf } from "./words";
 
-const AXIS = { stroke: "var(--soft)", fontSize: 12 };
+const AXIS = { fill: "var(--soft)", fontSize: 12 };
 const BOX = {
   contentStyle: { background: "var(--card)", border: "1px solid var(--line)", color: "var(--ink)", borderRadius: 6 },
   itemStyle: { color: "var(--ink)" },
@@ -25,13 +25,14 @@ const BOX = {
 };
 
 interface Props {
+  model: string;
   versions: Version[];
   champion: number | undefined;
   metrics: string[];
   tracking: string;
 }
 
-export function QualityByVersion({ versions, champion, metrics, tracking }: Props) {
+export function QualityByVersion({ model, versions, champion, metrics, tracking }: Props) {
   const known = [...new Set([...metrics, ...versions.flatMap((one) => Object.keys(one.metrics ?? {}))])].filter((name) =>
     versions.some((one) => one.metrics?.[name]?.value != null),
   );
@@ -83,7 +84,7 @@ export function QualityByVersion({ versions, champion, metrics, tracking }: Prop
                   <ReferenceLine y={bound} stroke="var(--warn)" strokeDasharray="5 4" label={{ value: `gate ${asNumber(bound)}`, fill: "var(--warn)", fontSize: 12, position: "insideBottomLeft" }} />
                 )}
                 <Scatter dataKey="value" isAnimationActive={false} fill="var(--accent)" shape={Point}>
-                  <ErrorBar dataKey="around" width={6} strokeWidth={1.5} stroke="var(--accent)" direction="y" />
+                  <ErrorBar dataKey="around" isAnimationActive={false} width={6} strokeWidth={1.5} stroke="var(--accent)" direction="y" />
                 </Scatter>
               </ComposedChart>
             </ResponsiveContainer>
@@ -120,9 +121,10 @@ export function QualityByVersion({ versions, champion, metrics, tracking }: Prop
                     </td>
                   )}
                   <td>
-                    {one.verdict ?? "–"} <span className="soft">{one.reason}</span>
+                    {one.verdict ?? "–"} <span className="soft small block reasons">{one.reason}</span>
                   </td>
                   <td>
+                    <a href={cardAddress(model, one.version)}>Model card</a>{" "}
                     {reportAddress(one.page) && <a href={reportAddress(one.page)!}>Evaluation</a>}{" "}
                     <Out href={`${tracking.replace(/\/$/, "")}/#/runs/${one.run_id}`} away>
                       MLflow run

@@ -1,6 +1,6 @@
 import { useId, useState, type ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
-import { read, reportAddress, runAddress } from "./airflow";
+import { cardAddress, read, reportAddress, runAddress } from "./airflow";
 import { Empty, Loading, Out, Problem } from "./parts";
 import type { ModelPageData, Origin } from "./types";
 import { asPercent, asTime } from "./words";
@@ -65,7 +65,11 @@ export function Lineage({ model, data }: { model: string; data: ModelPageData })
         <Node
           title={`Version ${version.version}`}
           strong
-          lines={[version.status, version.signer ? `signed by ${version.signer}` : "not signed", origin?.compared_with ? `met v${origin.compared_with}` : ""]}
+          lines={[
+            <a key="card" href={cardAddress(model, version.version)}>
+              Model card
+            </a>,
+            version.status, version.signer ? `signed by ${version.signer}` : "not signed", origin?.compared_with ? `met v${origin.compared_with}` : ""]}
         />
         <Node
           title={deployments.length === 1 ? "Deployment" : "Deployments"}

@@ -1,4 +1,4 @@
-import { useMemo, useState } from "react";
+import { Fragment, useMemo, useState } from "react";
 import { useQuery } from "@tanstack/react-query";
 import {
   createColumnHelper,
@@ -292,7 +292,16 @@ function Name({ row }: { row: Row }) {
   return (
     <>
       <a className="name" href={modelAddress(row.overview.model)}>
-        {row.overview.model}
+        {row.overview.model.split("_").map((part, place) => (
+          <Fragment key={place}>
+            {place > 0 && (
+              <>
+                _<wbr />
+              </>
+            )}
+            {part}
+          </Fragment>
+        ))}
       </a>
       <span className="soft small block">{row.owner ?? "no DAG"}</span>
     </>
@@ -341,7 +350,7 @@ function Gates({ row }: { row: Row }) {
   const known = STAGES.map((stage) => row.overview.verdicts[stage]);
   if (!known.some(Boolean)) return <span className="soft">–</span>;
   return (
-    <ul className="gates">
+    <ul className="letters">
       {STAGES.map((stage, place) => {
         const verdict = known[place] ?? "not judged";
         return (

@@ -58,7 +58,7 @@ function Page({ model, data, again }: { model: string; data: ModelPageData; agai
         )}
         <Actions model={model} data={data} done={again} />
       </header>
-      {data.questions.length > 0 && <Questions data={data} done={again} />}
+      {data.questions.length > 0 && <Questions model={model} data={data} done={again} />}
       <div className="columns">
         <Section id="serves" title="Serves now">
           <Serves roles={story.roles} now={now} retired={line.overview.retired_at !== null} />
@@ -68,7 +68,7 @@ function Page({ model, data, again }: { model: string; data: ModelPageData; agai
         </Section>
       </div>
       <Section id="quality" title="Quality by version" note="On each version’s holdout rows, with its interval">
-        <QualityByVersion versions={story.versions} champion={line.overview.champion?.version} metrics={about?.metrics ?? []} tracking={data.tracking} />
+        <QualityByVersion model={model} versions={story.versions} champion={line.overview.champion?.version} metrics={about?.metrics ?? []} tracking={data.tracking} />
       </Section>
       <Section id="drift" title="Drift and decay" note="Share of features that drifted, at each check">
         <DriftHistory drift={story.drift} decay={story.decay} />
@@ -186,13 +186,13 @@ function Gates({ gates, now }: { gates: GateCheck[]; now: number }) {
                 </ol>
                 <p>
                   <Mark tone={toneOf(last.verdict)}>{last.verdict}</Mark> {last.subject}, {asNumber(last.rows)} rows,{" "}
-                  {ago(last.at, now)} {last.warnings > 0 && `· ${last.warnings} warnings `}
+                  {ago(last.at, now)} {last.warnings > 0 && `· ${last.warnings} ${last.warnings === 1 ? "warning" : "warnings"} `}
                   {reportAddress(last.page) && <a href={reportAddress(last.page)!}>Gate page</a>}
                 </p>
                 {last.problem && <p className="soft">{last.problem}</p>}
                 {last.failed.length > 0 && (
                   <details>
-                    <summary>{last.failed.length} expectations not met</summary>
+                    <summary>Not met: {last.failed.length}</summary>
                     <ul>
                       {last.failed.map((one, place) => (
                         <li key={place}>

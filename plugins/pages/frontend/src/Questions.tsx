@@ -1,30 +1,38 @@
 import { useState } from "react";
 import Markdown from "react-markdown";
 import remarkGfm from "remark-gfm";
-import { answerQuestion, runAddress } from "./airflow";
+import { answerQuestion, cardAddress, runAddress } from "./airflow";
 import { Confirm } from "./Confirm";
 import { Out, Section } from "./parts";
 import type { ModelPageData, Question } from "./types";
 import { ago } from "./words";
 
-export function Questions({ data, done }: { data: ModelPageData; done: () => void }) {
+export function Questions({ model, data, done }: { model: string; data: ModelPageData; done: () => void }) {
   return (
     <>
       {data.questions.map((question) => (
-        <OneQuestion key={`${question.run_id}/${question.task_id}`} question={question} data={data} done={done} />
+        <OneQuestion key={`${question.run_id}/${question.task_id}`} model={model} question={question} data={data} done={done} />
       ))}
     </>
   );
 }
 
-function OneQuestion({ question, data, done }: { question: Question; data: ModelPageData; done: () => void }) {
+function OneQuestion({ model, question, data, done }: { model: string; question: Question; data: ModelPageData; done: () => void }) {
   const [option, setOption] = useState<string>();
+  const { challenger } = data.line.overview;
   const id = `question-${question.run_id}`;
   return (
     <Section id={id} title={question.subject} note={<>asked {ago(question.created_at, Date.parse(data.read_at))}, <Out href={runAddress(question.dag_id, question.run_id)}>its run</Out></>}>
       <div className="words">
         <Markdown remarkPlugins={[remarkGfm]}>{question.body ?? ""}</Markdown>
       </div>
+      {challenger && (
+        <details className="card-of">
+          <summary>Model card of version {challenger.version}</summary>
+          <iframe src={cardAddress(model, challenger.version)} title={`Model card of version ${challenger.version}`} loading="lazy" />
+          <a href={cardAddress(model, challenger.version)}>The card alone</a>
+        </details>
+      )}
       {data.may_answer ? (
         <div className="buttons">
           {question.options.map((name) => (

@@ -83,6 +83,10 @@ export function modelAddress(model: string): string {
   return `${BASE}${HERE}${encodeURIComponent(model)}`;
 }
 
+export function cardAddress(model: string, version: number): string {
+  return `${modelAddress(model)}/versions/${version}/card`;
+}
+
 export const LIST_ADDRESS = `${BASE}${HERE}`;
 
 /** Address of a page that a step has written, from its path in the store; null if it is none. */

@@ -12,6 +12,20 @@ function apply() {
   const dark =
     chosen === "dark" || (chosen !== "light" && window.matchMedia("(prefers-color-scheme: dark)").matches);
   document.documentElement.dataset.theme = dark ? "dark" : "light";
+  standOnTheSameGround();
+}
+
+/** In Airflow's frame the page has the ground of what is around it. */
+function standOnTheSameGround() {
+  if (window.parent === window) return;
+  requestAnimationFrame(() => {
+    try {
+      const { backgroundColor } = window.getComputedStyle(window.parent.document.body);
+      if (backgroundColor.startsWith("rgb(")) document.documentElement.style.setProperty("--ground", backgroundColor);
+    } catch {
+      // The page around is another site's: our own ground it is.
+    }
+  });
 }
 
 /** Look as Airflow looks, now and when that changes. */
