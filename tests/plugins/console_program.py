@@ -50,6 +50,8 @@ def main() -> None:
         for address in (*ENDPOINTS, *OTHERS)
     }
     done = {"answers": answers, "acts": acts(client, headers), "forged": forged(client, headers)}
+    page = ask(client, "/noria/api/models/alpha", headers["ana"])["body"]
+    done["started_by"] = [run["triggering_user_name"] for run in page["runs"] if run["run_type"] == "manual"]
     os.environ["NORIA_DATABASE_URL"] = "postgresql+psycopg2://noria@127.0.0.1:9/noria"
     done["away"] = {address: ask(client, address, headers["root"]) for address in ENDPOINTS if "api" in address}
     print("ANSWERS " + json.dumps(done))

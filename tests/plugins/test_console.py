@@ -83,6 +83,7 @@ def test_the_console_shows_each_team_its_models_and_lets_nobody_else_look_or_act
     neither = {"train": False, "rollback": False}
     assert may == {"ana": both, "vera": neither, "vic": neither, "root": both}
     assert told["acts"] == {"ana": 200, "ben": 403, "vera": 403, "vic": 403, "root": 200, "nobody": 401}
+    assert {"ana", "root"} <= set(told["started_by"]), "a run is in the name of whoever started it"
     assert told["forged"]["plain"] == told["forged"]["form"] == 422, "what a foreign page can send is no request"
     assert told["forged"]["allowed_origin"] is None
     assert {answer["status"] for answer in told["away"].values()} <= {200, 503}
