@@ -26,6 +26,17 @@ def stack(home: Path, **variables: str) -> Stack:
     return Stack.of(Settings.from_environment({"NORIA_HOME": str(home), **variables}), new_instance({}))
 
 
+def test_whatever_listens_on_a_port_is_told_loopback(tmp_path: Path) -> None:
+    made = stack(tmp_path)
+    told = {service.name: " ".join(service.command) for service in services(made)}
+    for name in ("mlflow", "server", "exporter"):
+        assert "--host 127.0.0.1 --port" in told[name]
+    assert made.environment()["AIRFLOW__API__HOST"] == "127.0.0.1"
+    for name in ("scheduler", "triggerer"):
+        assert told[name].endswith("--skip-serve-logs"), "it would serve its logs to everybody"
+    assert "0.0.0.0" not in " ".join([*told.values(), *made.environment().values()])  # noqa: S104 - to refuse it
+
+
 def connection(environment: dict[str, str], name: str) -> dict[str, object]:
     return dict(json.loads(environment[f"AIRFLOW_CONN_NORIA_{name}"]))
 
