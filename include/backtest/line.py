@@ -76,9 +76,10 @@ class Line:
         )
         return load_step(step)(call)
 
-    def publish(self, first: str, last: str, as_of: datetime) -> Document:
+    def publish(self, first: str | None, last: str | None, as_of: datetime) -> Document:
         """Bring partitions through both gates, as ``<model>.data`` does; returns the features' publication.
 
+        :param first: key of the first one; None: as of the run's instant the last complete one, or all without time.
         :raises GateRefused: if a gate accepts nothing.
         """
         staged = self.run("ingest", as_of, {"first": first, "last": last, "force": False})

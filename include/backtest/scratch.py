@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
@@ -15,13 +14,12 @@ import yaml
 
 from include.datasets import land, packaged_models
 from include.errors import Refused
-from include.hashing import home_key
 from include.lake.paths import checked_model, erased_file, table_folder
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.formats import read_definition
 from include.spec.loader import find_definition
-from include.stack.postgres import Postgres
+from include.stack.private import PrivatePlace
 
 _STORE: Final = "{store}/"
 _TABLES: Final = ("raw", "features")
@@ -59,32 +57,19 @@ def scratch(settings: Settings, model: str) -> Iterator[Settings]:
 
     :raises AlreadyRunning: if there is another one.
     """
-    home, own_key = settings.home / "backtest" / checked_model(model), home_key(settings)
+    home = settings.home / "backtest" / checked_model(model)
     home.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(home, model):
-        instance = f"backtest-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
-        postgres = Postgres.for_instance(home, instance)
-        _remove(postgres, home)  # what a killed one has left
-        home.mkdir()
+        place = PrivatePlace.of(home, "backtest")
+        place.remove()  # what a killed one has left
         try:
-            postgres.start()
-            postgres.create_database("noria")
-            postgres.create_database("mlflow")
+            started = place.start(settings)
             with chdir(home):  # MLflow puts files beside itself
-                yield replace(
-                    settings,
-                    home=home,
-                    store=home / "store",
-                    bucket=None,
-                    database_url=postgres.url("noria"),
-                    tracking_url=postgres.url("mlflow"),
-                    hashing_key=settings.hashing_key or (own_key if own_key.exists() else None),
-                )
+                yield started
         except BaseException:
-            postgres.stop()
-            postgres.delete()
+            place.drop_database()
             raise
-        _remove(postgres, home)
+        place.remove()
 
 
 def with_changes(settings: Settings, model: str, changes: Iterable[str]) -> Settings:
@@ -110,7 +95,7 @@ def with_changes(settings: Settings, model: str, changes: Iterable[str]) -> Sett
 def bring_data(settings: Settings, place: Settings, definition: Definition) -> None:
     """Make the source's files visible in the scratch store, and copy what of it is in the lake already.
 
-    Of a model whose data a package ships they are landed, if nobody has done so.
+    Of a model whose data a package ships they are landed, if nobody has done so. What is there already is left alone.
 
     :param settings: where the data is; ``place`` those of the backtest.
     :raises SourceInBucket: if the source's files are in a bucket.
@@ -120,6 +105,8 @@ def bring_data(settings: Settings, place: Settings, definition: Definition) -> N
         raise SourceInBucket(definition.model, settings.bucket.url)
     place.store.mkdir(parents=True, exist_ok=True)
     for folder in folders:
+        if (place.store / folder).exists():
+            continue
         if (settings.store / folder).is_dir():
             (place.store / folder).symlink_to(settings.store / folder)
         elif definition.model in packaged_models():
@@ -137,7 +124,7 @@ def bring_data(settings: Settings, place: Settings, definition: Definition) -> N
 def _copy_table(origin: Path, target: Path) -> None:
     """A Delta table as of now: its log first, so that all files that the copied log names are there."""
     log = origin / "_delta_log"
-    if not log.is_dir():
+    if not log.is_dir() or target.exists():
         return
     shutil.copytree(log, target / "_delta_log")
     shutil.copytree(origin, target, ignore=shutil.ignore_patterns("_delta_log"), dirs_exist_ok=True)
@@ -165,12 +152,6 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
         values[key] = dict(inner) if isinstance(inner, Mapping) else {}
         values = values[key]
     values[keys[-1]] = value
-
-
-def _remove(postgres: Postgres, home: Path) -> None:
-    postgres.stop()
-    postgres.delete()
-    shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager

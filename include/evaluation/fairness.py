@@ -175,13 +175,17 @@ def judge_rows(task: Task, overlap: NDArray[np.bool_], labels: Floats, *, versio
     if left == total:
         return Fairness("fair", usable, None)
     what = f"Champion version {version} was trained or validated on {total - left:,} of the {total:,} holdout rows"
-    missing = _too_few(task, labels[usable])
+    missing = too_few(task, labels[usable])
     if missing:
         return Fairness("unfair", usable, f"{what}, and {missing} to compare on.")
     return Fairness("part", usable, f"{what}; the two are compared on the other {left:,}.")
 
 
-def _too_few(task: Task, labels: Floats) -> str | None:
+def too_few(task: Task, labels: Floats) -> str | None:
+    """In words what these rows lack for a comparison; None if they are enough.
+
+    :param labels: of the rows that are left, shape (rows,).
+    """
     if labels.size < FEWEST_ROWS:
         return f"the other {labels.size:,} are fewer than the {FEWEST_ROWS} that are needed"
     if task == "binary_classification":

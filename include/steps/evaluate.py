@@ -12,7 +12,6 @@ from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
     from include.evaluation.explanation import Explained
-    from include.evaluation.fairness import Fairness
     from include.evaluation.holdout import Holdout
     from include.evaluation.report import Rival
     from include.registry.state import DeployedVersion
@@ -79,39 +78,19 @@ def _meet(
 ) -> tuple[Rival, Explained | str | None]:
     """The champion's predictions on the holdout rows and what they rest on, unless it is not there or has seen them."""
     from include.evaluation.report import Rival
+    from include.evaluation.unseen import judge_unseen
 
     rows = len(holdout.frame)
     if champion is None:
         return Rival.nobody(rows), None
     if training["fingerprint"] == champion.fingerprint or training["artifact_digest"] == champion.artifact_digest:
         return Rival.itself(champion.version, rows), None
-    fairness = _fairness(call, holdout, champion)
+    fairness = judge_unseen(call.definition, holdout, champion.version, champion.windows)
     if fairness.status == "unfair":
         log.warning("no comparison: %s", fairness.reason)
         return Rival(champion.version, fairness, None), None
     predictions, explained = ask_champion(call, champion, holdout)
     return Rival(champion.version, fairness, predictions, champion.threshold), explained
-
-
-def _fairness(call: StepCall, holdout: Holdout, champion: DeployedVersion) -> Fairness:
-    """Which holdout rows the champion has not seen."""
-    from include.evaluation.fairness import judge_fairness, judge_places, seen_windows, split_otherwise
-    from include.lake.places import row_places, split_columns
-    from include.spec.partitions import PartitionCalendar
-
-    definition, version = call.definition, champion.version
-    if definition.source.event_time is None:
-        places = row_places(definition, holdout.frame)
-        by = ", ".join(split_columns(definition))
-        return judge_places(definition.task, places, holdout.labels, champion.windows, by=by, version=version)
-    if by := champion.windows.get("train", {}).get("by"):
-        return split_otherwise(len(holdout.frame), version=version, was=by)
-    calendar = PartitionCalendar.of(definition)
-    seen = [
-        (calendar.local(window.start), calendar.local(window.end)) for window in seen_windows(version, champion.windows)
-    ]
-    times = holdout.event_times(definition.source.event_time)
-    return judge_fairness(definition.task, times, holdout.labels, seen, version=version)
 
 
 def _provenance(call: StepCall, training: Document) -> dict[str, Any]:

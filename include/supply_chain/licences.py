@@ -67,12 +67,13 @@ def find_licences(policy: Licences, packages: Iterable[str]) -> dict[str, str]:
     :raises UnknownLicence: if neither says it.
     """
     known: dict[str, str] = {}
-    for name in sorted(set(packages)):
+    names = set(packages)
+    for name in sorted(names):
         declared = policy.declared.get(name)
         licence = declared.licence if declared else _of_metadata(name)
         if licence is not None:
             known[name] = licence
-    if missing := set(packages) - known.keys():
+    if missing := names - known.keys():
         raise UnknownLicence(missing)
     return known
 
