@@ -105,10 +105,9 @@ def bring_data(settings: Settings, place: Settings, definition: Definition) -> N
         raise SourceInBucket(definition.model, settings.bucket.url)
     place.store.mkdir(parents=True, exist_ok=True)
     for folder in folders:
-        if (place.store / folder).exists():
-            continue
         if (settings.store / folder).is_dir():
-            (place.store / folder).symlink_to(settings.store / folder)
+            if not (place.store / folder).exists():
+                (place.store / folder).symlink_to(settings.store / folder)
         elif definition.model in packaged_models():
             land(place, definition.model)
     if settings.bucket is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -68,13 +69,17 @@ def _quiet(threads: int) -> None:
     warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm's, for a bar that nobody asked for
 
 
-def private_home(folder: Path | str | None = None, settings: Settings | None = None) -> PrivateHome:
+def private_home(
+    folder: Path | str | None = None, settings: Settings | None = None, *, sample: Path | None = None
+) -> PrivateHome:
     """A home of one's own, with its store, PostgreSQL and MLflow, in which nothing can be broken. Takes some seconds.
 
     :param folder: where its state stays for the next time; left out, it is temporary and gone at the end.
     :param settings: where definitions, suites and data are; left out, as the environment says.
+    :param sample: folder with what the store would hold, such as ``landing/orders.csv``; it is copied, and no other
+        data is looked for.
     """
-    return PrivateHome(folder, settings or Settings.from_environment())
+    return PrivateHome(folder, settings or Settings.from_environment(), sample)
 
 
 class PrivateHome:
@@ -83,13 +88,15 @@ class PrivateHome:
     :param settings: those that lead there.
     """
 
-    def __init__(self, folder: Path | str | None, origin: Settings) -> None:
-        self._origin = origin
+    def __init__(self, folder: Path | str | None, origin: Settings, sample: Path | None = None) -> None:
+        self._origin = None if sample else origin
         self._temporary = folder is None
         home = Path(tempfile.mkdtemp(prefix="noria-notebook-") if folder is None else folder).absolute()
         self._place = PrivatePlace.of(home, "notebook")
         atexit.register(self.close)
         self.settings = self._place.start(origin)
+        if sample is not None:
+            shutil.copytree(sample, self.settings.store, dirs_exist_ok=True)
 
     def open_model(self, name: str, changes: Iterable[str] = ()) -> Model:
         """A model whose versions are this home's own.
@@ -105,7 +112,8 @@ class PrivateHome:
 
         settings = with_changes(self.settings, name, changes)
         model = open_model(name, settings)
-        bring_data(self._origin, settings, model.definition)
+        if self._origin is not None:
+            bring_data(self._origin, settings, model.definition)
         _ensure_experiment(settings, name)
         return model
 
