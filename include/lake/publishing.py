@@ -156,6 +156,41 @@ def rewrite(
     return table.version()
 
 
+def drop_partitions(table: LakeTable, keys: Collection[str], *, attempt: str) -> list[str]:
+    """Take partitions out of a table, and remove their files of all versions.
+
+    :returns: keys of the partitions that left the newest version, or of which only older files were removed.
+    :raises TableChanged: if another writer came in between.
+    """
+    with advisory_lock(table.settings.database_url, "lake", table.model, table.name) as lock:
+        before = table.partitions()
+        gone = sorted(set(keys) & set(before))
+        if gone:
+            delta = table.load()
+            newest = next(entry["noria"] for entry in table.history() if "noria" in entry)
+            left = ((key, record.digest) for key, record in before.items() if key not in gone)
+            said = {"digest": combined_digest(left), "partitions": {}, "dropped": gone, "attempt": attempt}
+            lock.check()
+            try:
+                with table.named_faults("committing to"):
+                    delta.create_write_transaction(
+                        [],
+                        "overwrite",
+                        delta.schema(),
+                        list(PARTITION_COLUMNS),
+                        partition_filters=[(PARTITION, "in", gone)],
+                        commit_properties=CommitProperties(
+                            custom_metadata={"noria": {**newest, **said, "verdict": "aged"}}, max_commit_retries=0
+                        ),
+                    )
+            except CommitFailedError as error:
+                raise TableChanged(table, str(error)) from error
+        names = {key.replace("+", "_") for key in keys}
+        files = [path for path in table.store.find(table.folder, "*.parquet") if path.parent == table.folder]
+        table.store.remove(*(path for path in files if path.name.rsplit("-", 1)[0] in names))
+        return sorted(keys)
+
+
 def _refuse_erased(table: LakeTable, changes: Sequence[StagedPartition]) -> None:
     """Whoever staged rows before their key was erased must not bring them back."""
     erased = ErasedKeys.of(table.settings, table.model)

@@ -23,7 +23,7 @@ from deltalake import DeltaTable
 from include.errors import Refused
 from include.lake.columns import DIGEST, INPUTS, PARTITION
 from include.lake.connections import quote_name
-from include.lake.paths import erased_file, table_folder
+from include.lake.paths import table_folder
 from include.lake.staging import StagedManifest, StagedPartition, combined_digest
 from include.lake.store import Store, TableAddress, store_of
 from include.lake.store_faults import named_faults
@@ -62,8 +62,8 @@ class RowsErased(Refused):
         self.files = files
         super().__init__(
             f"Version {version} of the {table.label} can no longer be read: {files} of its files held rows of a key "
-            f"that was erased. `python -m include.privacy erasures {table.model}` says when and why; read a newer "
-            "version."
+            f"that was erased (`python -m include.privacy erasures {table.model}` says when and why), or are older "
+            "than retention allows. Read a newer version."
         )
 
 
@@ -204,7 +204,7 @@ class LakeTable:
         paths = [self.folder / name for name in dataset.files]
         self.store.fetch(*paths, fixed=True)
         gone = sum(not path.exists() for path in paths)
-        if gone and erased_file(self.settings, self.model).parent.is_dir():
+        if gone and table.version() < self.version():
             raise RowsErased(self, table.version(), gone)
         return dataset
 

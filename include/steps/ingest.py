@@ -35,6 +35,7 @@ def run(call: StepCall) -> Document:
     :raises NewerDelivery: if data without time would be ingested as older than what is published.
     """
     from include.gates.suite import load_suite
+    from include.lake.ageing import drop_aged
     from include.lake.cleaning import clean_staging
     from include.lake.deliveries import refuse_the_past
     from include.lake.digests import code_checksum
@@ -46,6 +47,8 @@ def run(call: StepCall) -> Document:
     keys = [partition.key for partition in chosen_partitions(call)]
     suite = load_suite(call.settings, definition.model, "raw")
     clean_staging(call.settings, definition.model)
+    for name, dropped in drop_aged(call.settings, definition, call.as_of, call.attempt).items():
+        log.info("%s: %d older than retention allows were dropped, up to %s", name, len(dropped), dropped[-1])
     table = LakeTable(call.settings, definition.model, "raw")
     if not definition.source.has_time:
         refuse_the_past(table, call.as_of)
