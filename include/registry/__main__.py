@@ -12,6 +12,7 @@ from datetime import datetime
 from include.errors import NoriaError, Refused
 from include.registry import outbox, state, versions
 from include.registry.ledger import LedgerEntry
+from include.registry.lineage_commands import LINEAGE, add_lineage, run_lineage
 from include.registry.roles import CHALLENGER_ROLES
 from include.registry.signing_commands import SIGNING, add_signing, run_signing
 from include.settings import Settings
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--reason", required=True)
             command.add_argument("--actor", default=_user(), help="who does it (default: the user of this shell)")
     add_signing(commands)
+    add_lineage(commands)
     return parser
 
 
@@ -135,6 +137,8 @@ def _bar(settings: Settings, options: argparse.Namespace) -> str:
 def _run(settings: Settings, options: argparse.Namespace) -> list[str]:
     if options.command in SIGNING:
         return run_signing(settings, options)
+    if options.command == LINEAGE:
+        return run_lineage(settings, options)
     if options.command == "history":
         return _history(settings, options.model, full=options.full)
     if options.command == "at":
