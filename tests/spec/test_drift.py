@@ -75,7 +75,7 @@ def test_decay_that_cannot_be_judged_is_refused(write: Write, text: str, key: st
 
 
 def test_features_made_from_personal_columns_are_known(write: Write) -> None:
-    path = write(("evaluation:", "serving: {personal: [carrier]}\nevaluation:"))
+    path = write(("evaluation:", "serving: {personal: [distance]}\nevaluation:"))
 
-    assert personal_features(load_definition(path)) == {"carrier"}
+    assert personal_features(load_definition(path)) == {"distance"}
     assert personal_features(load_definition(write())) == frozenset()

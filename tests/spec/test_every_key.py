@@ -113,7 +113,7 @@ retention: {data: 730d, scores: 365d, quarantine: 30d}
 serving:
   limits: {distance: {minimum: 0, maximum: 9000}, carrier: {values: [AA, UA]}}
   unseen_categories: refuse
-  personal: [carrier]
+  personal: [at]
   log: {retention: 30d}
 monitoring:
   drift:
