@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from include.errors import Refused
-from include.lake.connections import open_duckdb
+from include.lake.connections import open_duckdb, query_table
 from include.lake.table import LakeTable, NoSuchVersion, PartitionRecord
 from include.registry.ledger import StateAt, state_at
 from include.registry.mlflow_client import TrackingAway, connect, summary
@@ -23,8 +23,10 @@ from include.spec.partitions import WHOLE_KEY, PartitionCalendar
 
 DataTable = Literal["raw", "features"]
 _COUNTS: Final[dict[Literal["inference", "scores"], str]] = {
-    "inference": 'SELECT version, count(*), min("at"), max("at") FROM answers WHERE answered GROUP BY ALL ORDER BY ALL',
-    "scores": "SELECT model_version, count(*), min(as_of), max(as_of) FROM answers GROUP BY ALL ORDER BY ALL",
+    "inference": 'SELECT version, count(*) AS "rows", min("at") AS "first", max("at") AS "last" FROM answers '
+    "WHERE answered GROUP BY ALL ORDER BY ALL",
+    "scores": 'SELECT model_version AS version, count(*) AS "rows", min(as_of) AS "first", max(as_of) AS "last" '
+    "FROM answers GROUP BY ALL ORDER BY ALL",
 }
 TABLES: Final[tuple[DataTable, ...]] = ("raw", "features")
 
@@ -154,16 +156,14 @@ def answers_of(settings: Settings, model: str, request_id: str) -> list[Answer]:
         raise RequestUnknown(model, request_id)
     with open_duckdb(settings, threads=1) as connection:
         connection.register("logged", lake.dataset())
-        rows = connection.execute(
+        rows = query_table(
+            connection,
             'SELECT "row", "at", version, role FROM logged WHERE request_id = ? AND answered ORDER BY "row"',
             [request_id],
-        ).fetchall()
+        ).to_pylist()
     if not rows:
         raise RequestUnknown(model, request_id)
-    return [
-        Answer(row=row, at=at, version=version, role=role, then=state_at(settings, model, at))
-        for row, at, version, role in rows
-    ]
+    return [Answer(**row, then=state_at(settings, model, row["at"])) for row in rows]
 
 
 def _number(text: str | None) -> int | None:
@@ -225,7 +225,7 @@ def _answered(settings: Settings, model: str) -> dict[int, list[Predictions]]:
             continue
         with open_duckdb(settings, threads=1) as connection:
             connection.register("answers", lake.dataset())
-            rows = connection.execute(_COUNTS[table]).fetchall()
-        for version, count, first, last in rows:
-            found.setdefault(int(version), []).append(Predictions(table=table, rows=count, first=first, last=last))
+            rows = query_table(connection, _COUNTS[table]).to_pylist()
+        for row in rows:
+            found.setdefault(row.pop("version"), []).append(Predictions(table=table, **row))
     return found
