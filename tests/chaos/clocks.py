@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.registry import state
+from include.registry import outbox, state
 from tests.chaos.case import Broken, Case
 from tests.chaos.invariants import Scene, check
 from tests.chaos.preloading import Preloaded, moved_clock, slow_disk
@@ -116,6 +116,7 @@ def _jumping(clock: Preloaded, chance: random.Random) -> Iterator[list[int]]:
 
 def _in_production(line: SmallLine) -> None:
     state.switch_champion(line.settings, MODEL, 1, actor="ana", reason="chaos", force=True)
+    outbox.deliver(line.settings)  # as a step of a deployment does
 
 
 def _holds(line: SmallLine) -> None:
