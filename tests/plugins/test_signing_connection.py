@@ -109,7 +109,11 @@ def test_a_registered_version_is_signed_and_the_key_is_in_nothing_that_is_kept(
     training = {
         "fingerprint": "f1", "run_id": run_id, "model_uri": f"runs:/{run_id}/model", "artifact_digest": "d" * 64,
     }  # fmt: skip
-    decision = {"verdict": "promote", "threshold": 0.25, "gates": [{"value": -0.0, "bound": 1e22}]}
+    decision = {
+        "verdict": "promote",
+        "threshold": 0.25,
+        "gates": [{"gate": "f1 at least 0", "passed": True, "value": -0.0, "bound": 1e22}],
+    }
 
     def register(fingerprint: str) -> Any:
         operator = StepOperator(
