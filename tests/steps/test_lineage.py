@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from include.errors import Refused
 from include.lake.table import LakeTable, NoSuchVersion
 from include.registry.__main__ import _parser
 from include.registry.lineage import RequestUnknown, answers_of, origin_of, touched_by
 from include.registry.lineage_commands import run_lineage
+from include.registry.mlflow_client import connect
 from include.registry.state import switch_champion
 from include.registry.versions import VersionUnknown
 from tests.steps.judging_world import World, judged_definition
@@ -22,8 +25,10 @@ pytestmark = pytest.mark.database
 
 @pytest.fixture
 def registered(world: World) -> int:
-    """A version that the steps have registered and that is champion."""
+    """A version that the steps have registered and that is champion, in an MLflow that knows no other one."""
     training = world.train(22)
+    with suppress(MlflowException):  # other tests share MLflow, and have left versions with these numbers
+        connect(world.settings).delete_registered_model("late")
     version = int(world.run("register", 22, {"training": training, "decision": {"verdict": "promote"}})["version"])
     switch_champion(world.settings, "late", version, actor="ana", reason="test")
     return version
