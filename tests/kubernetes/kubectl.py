@@ -170,7 +170,10 @@ def build_postgres() -> str:
 
 def build(cluster: Cluster, image: str) -> str:
     """One of the project's images as it is now, on the cluster's node. Returns its name."""
-    names = build_images((image,), tag="test", prefix=PREFIX, builder=find_builder(), more=(), say=print)
+    with tempfile.TemporaryDirectory() as bills:
+        names = build_images(
+            (image,), tag="test", prefix=PREFIX, builder=find_builder(), more=(), bills=Path(bills), say=print
+        )
     return bring(cluster, names[0])
 
 
