@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from include.lake.columns import FEATURE_PREFIX, FEATURE_TYPES, LABEL, RESERVED, ReservedColumn
 from include.lake.connections import quote_name, quote_text
-from include.spec.check_fairness import stored_groups
+from include.spec.check_fairness import group_columns
 from include.spec.cleaned import cleaned
 from include.spec.column_types import DUCKDB_TYPES
 from include.spec.columns import feature_types, naming_columns, used_history_columns
@@ -60,7 +60,7 @@ def carried_columns(definition: Definition) -> list[str]:
 
     :raises ReservedColumn: if one has a name that the features table uses for something else.
     """
-    names = list(dict.fromkeys([*naming_columns(definition), *stored_groups(definition)]))
+    names = list(dict.fromkeys([*naming_columns(definition), *group_columns(definition)]))
     taken = [n for n in names if n.lower() in RESERVED or n.lower() == LABEL or n.lower().startswith(FEATURE_PREFIX)]
     if taken:
         raise ReservedColumn(definition.model, taken, "features")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.gates.suite import Stage
-from include.spec.check_fairness import stored_groups
+from include.spec.check_fairness import group_columns
 from include.spec.columns import input_columns, naming_columns, used_history_columns
 from include.spec.definition import Definition
 
@@ -34,7 +34,7 @@ def stage_columns(definition: Definition, stage: Stage) -> tuple[str, ...]:
         return _FEEDBACK
     module = definition.feature_module
     features = module.columns if module else definition.features
-    named = [*naming_columns(definition), *stored_groups(definition)]
+    named = [*naming_columns(definition), *group_columns(definition)]
     named += used_history_columns(definition)
     columns = dict.fromkeys(["_row", *named, *(f"feature_{name}" for name in features), "label"])
     return (*columns, "part") if stage == "training" else tuple(columns)

@@ -16,7 +16,7 @@ from include.lake.class_columns import read_answers
 from include.lake.columns import DATA_PARTITION, LABEL, PARTITION, ROW
 from include.lake.table import LakeTable
 from include.settings import Settings
-from include.spec.check_fairness import shown_groups
+from include.spec.check_fairness import group_columns
 from include.spec.columns import input_columns, naming_columns, used_history_columns
 from include.spec.definition import Definition
 from include.spec.objective import objective_columns
@@ -71,7 +71,7 @@ def data_answers(
     """
     features = LakeTable(settings, definition.model, "features")
     dataset = features.dataset(keys=[one.key for one in partitions])
-    slices = [name for name in shown_groups(definition) if name in dataset.schema.names]
+    slices = [name for name in group_columns(definition) if name in dataset.schema.names]
     wanted = [PARTITION, ROW, *naming_columns(definition), *used_history_columns(definition), *slices, LABEL]
     rows = dataset.to_table(columns=list(dict.fromkeys(wanted)))
     rows = rows.sort_by([(PARTITION, "ascending"), (ROW, "ascending")])
@@ -94,7 +94,7 @@ def _slices_of_holdout(settings: Settings, definition: Definition, rows: pa.Tabl
     """Of holdout rows, from the features table as it is now; nothing if it has other rows by now, or no such column."""
     features = LakeTable(settings, definition.model, "features")
     dataset = features.dataset(keys=sorted(set(rows[DATA_PARTITION].to_pylist())))
-    names = [name for name in shown_groups(definition) if name in dataset.schema.names]
+    names = [name for name in group_columns(definition) if name in dataset.schema.names]
     if not names:
         return {}
     joined = _joined(rows, dataset.to_table(columns=list(dict.fromkeys([PARTITION, ROW, *names]))))

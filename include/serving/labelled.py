@@ -13,7 +13,7 @@ from include.lake.table import LakeTable
 from include.serving.evidence import answers_of, logged_input
 from include.serving.request_log.feedback import scan_labels
 from include.settings import Settings
-from include.spec.check_fairness import shown_groups
+from include.spec.check_fairness import group_columns
 from include.spec.columns import columns_typed, input_columns
 from include.spec.definition import Definition
 from include.spec.objective import objective_columns
@@ -43,7 +43,7 @@ def request_answers(
         logged = quote_name(f"{_VIEW}__inference")
         names = {row[0] for row in connection.execute(f"DESCRIBE {logged}").fetchall()}
         objective = objective_columns(definition)
-        carried = [name for name in shown_groups(definition) if name in input_columns(definition)]
+        carried = [name for name in group_columns(definition) if name in input_columns(definition)]
         wanted = columns_typed(definition, [*objective, *carried])
         columns = "".join(
             f", {logged_input(name, kind, names)} AS {quote_name(f'column {name}')}" for name, kind in wanted.items()

@@ -49,12 +49,10 @@ def fairness_findings(definition: Definition) -> Iterator[Finding]:
         seen.add((rule.column, rule.measure))
 
 
-def stored_groups(definition: Definition) -> list[str]:
-    """The columns by which answers are grouped, which tables therefore keep: slices, and those of fairness."""
+def group_columns(definition: Definition) -> list[str]:
+    """The columns by which answers are grouped, which tables therefore keep: slices, and those of fairness.
+
+    None of them is personal: the definition's checks refuse that, since pages show their values.
+    """
     evaluation = definition.evaluation
     return list(dict.fromkeys([*evaluation.slices, *(rule.column for rule in evaluation.fairness)]))
-
-
-def shown_groups(definition: Definition) -> list[str]:
-    """Those of them whose values may be on pages."""
-    return [name for name in stored_groups(definition) if name not in definition.serving.personal]

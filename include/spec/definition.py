@@ -18,6 +18,7 @@ from include.spec.costs import Costs
 from include.spec.fairness import FairnessRule
 from include.spec.formats import NEWEST
 from include.spec.history import HistoryGroup
+from include.spec.importance import Importance
 from include.spec.objective import Objective
 from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
@@ -230,19 +231,6 @@ class Gate(Section):
         None, description="Compare on the same rows with the champion, or with a naive or linear baseline."
     )
     margin: float = Field(0.0, description="By how much the lower bound of the paired interval must win.")
-
-
-class Importance(Section):
-    """What a version's answers rest on, beside the champion's on the same holdout rows."""
-
-    rows: int = Field(1000, ge=100, le=20_000, description="Holdout rows whose answers are explained.")
-    jump: float = Field(
-        0.25,
-        gt=0,
-        le=1,
-        description="An alarm: from which part of the importance on that lies on other inputs than in the champion. "
-        "It keeps no version back.",
-    )
 
 
 class Evaluation(Section):
