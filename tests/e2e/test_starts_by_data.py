@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -143,7 +144,8 @@ def _retrainings(line: Line) -> list[str]:
 
 
 def _is_told(line: Line, hook: Hook, started: str) -> None:
-    """Drift once, with the start, and what it does to answers by each source of labels; then the promotion."""
+    """Drift once, with the start, what it does to answers by each source of labels, and that the new version rests on
+    other inputs; then the promotion."""
     drift = [body for body in hook.bodies if body["event"] == "drift"]
     assert [body["title"] for body in drift] == ["The newest data of flights_live has drifted; a retraining starts"]
     assert drift[0]["link"] == f"{line.stack.airflow_url}/dags/flights_live.monitor/runs/drift-1"
@@ -154,11 +156,13 @@ def _is_told(line: Line, hook: Hook, started: str) -> None:
     query = "SELECT evidence FROM deployment_ledger WHERE model = 'flights_live' AND action = 'retrain'"
     assert [row["evidence"]["start_id"] for row in line.rows(query)] == [start_id]
     wait(
-        lambda: hook.bodies[-1]["event"] == "promotion" and len(hook.bodies) > 4,
+        lambda: hook.bodies[-1]["event"] == "promotion" and len(hook.bodies) > 5,
         240,
         lambda: f"the promotion was not told: {[body['title'] for body in hook.bodies]}",
     )
-    assert len(hook.bodies) == len({body["id"] for body in hook.bodies}) == 5
+    assert len(hook.bodies) == len({body["id"] for body in hook.bodies})
+    told = Counter(body["event"] for body in hook.bodies)
+    assert told == {"promotion": 2, "drift": 1, "decay": 2, "importance_jump": 1}
     ended = [run["state"] for run in line.api.runs("noria_alerts") if run["state"] in FINISHED]
     assert set(ended) == {"success"}, "and the DAG of alerts, which runs all the while, tells nothing twice"
 
