@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 DIGEST_LENGTH = 32
+Bytes = bytes | memoryview
 _CHUNK = 1 << 20
 
 
@@ -30,15 +32,14 @@ class RowsDigest:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the next rows."""
-        self.rows += batch.num_rows
+        self.add(CanonicalRows(batch, self._names), 0, batch.num_rows)
+
+    def add(self, rows: CanonicalRows, start: int, end: int) -> None:
+        """Add the rows from ``start`` up to, without, ``end`` of rows that were prepared together."""
+        self.rows += end - start
         for name in self._names:
-            column = batch.column(name)
-            validity, lengths, values = self._streams[name]
-            validity.update(_validity(column))
-            if pa.types.is_string(column.type):
-                _feed_strings(column, lengths, values)
-            else:
-                values.update(_fixed_bytes(column))
+            for stream, part in zip(self._streams[name], rows.parts(name, start, end), strict=True):
+                stream.update(part)
 
     def hexdigest(self) -> str:
         """32 hex characters."""
@@ -49,14 +50,53 @@ class RowsDigest:
         return whole.hexdigest()[:DIGEST_LENGTH]
 
 
-def _validity(column: pa.Array) -> bytes:
-    """A byte for each row: 1 if it has a value."""
-    if not column.null_count:
-        return b"\1" * len(column)
-    return bytes(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
+class CanonicalRows:
+    """A batch's columns as the bytes that are hashed, made for many short runs of rows at once.
+
+    :param names: its columns that count.
+    """
+
+    def __init__(self, batch: pa.RecordBatch, names: Sequence[str]) -> None:
+        self._columns = {name: _canonical(batch.column(name)) for name in names}
+
+    def parts(self, name: str, start: int, end: int) -> tuple[Bytes, Bytes, Bytes]:
+        """Validity, lengths and values of some rows of a column."""
+        column = self._columns[name]
+        validity = column.validity[start:end]
+        if column.cuts is None:
+            return validity, b"", column.values[start * column.size : end * column.size]
+        lengths = np.diff(column.cuts[start : end + 1])
+        return validity, lengths.data, column.values[int(column.cuts[start]) : int(column.cuts[end])]
 
 
-def _fixed_bytes(column: pa.Array) -> bytes:
+@dataclass(frozen=True)
+class _Canonical:
+    """A column.
+
+    :param validity: a byte for each row: 1 if it has a value.
+    :param values: the bytes of all values; all NaN are one, and what is not there is zero, or no text.
+    :param size: bytes of a value; 0 of texts.
+    :param cuts: where texts begin in ``values``, and the last ends, as int32; None for other types.
+    """
+
+    validity: memoryview
+    values: memoryview
+    size: int = 0
+    cuts: Any = None
+
+
+def _canonical(column: pa.Array) -> _Canonical:
+    if column.null_count:
+        validity = column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
+    else:
+        validity = np.ones(len(column), dtype=np.uint8)
+    if pa.types.is_string(column.type):
+        return _canonical_texts(column, validity.data)
+    values = _canonical_values(column)
+    return _Canonical(validity.data, np.ascontiguousarray(values).view(np.uint8).data, values.dtype.itemsize)
+
+
+def _canonical_values(column: pa.Array) -> Any:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     if column.null_count:
@@ -64,17 +104,17 @@ def _fixed_bytes(column: pa.Array) -> bytes:
     values = column.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f" and (nan := np.isnan(values)).any():
         values = np.where(nan, np.nan, values)
-    return bytes(values.tobytes())
+    return values
 
 
-def _feed_strings(column: pa.Array, lengths: Any, values: Any) -> None:
+def _canonical_texts(column: pa.Array, validity: memoryview) -> _Canonical:
     if column.null_count:
         column = column.fill_null("")
-    lengths.update(pc.binary_length(column).to_numpy(zero_copy_only=False).tobytes())
     _, offsets, data = column.buffers()
-    if len(column) and data is not None:
-        cuts = np.frombuffer(offsets, dtype=np.int32)[column.offset : column.offset + len(column) + 1]
-        values.update(memoryview(data)[int(cuts[0]) : int(cuts[-1])])
+    if not len(column) or offsets is None:
+        return _Canonical(validity, memoryview(b""), cuts=np.zeros(len(column) + 1, dtype=np.int32))
+    cuts = np.frombuffer(offsets, dtype=np.int32)[column.offset : column.offset + len(column) + 1]
+    return _Canonical(validity, memoryview(b"" if data is None else data), cuts=cuts)
 
 
 def file_checksum(path: Path) -> str:

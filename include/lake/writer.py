@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.lake.columns import ROW
-from include.lake.digests import RowsDigest, file_checksum
+from include.lake.digests import CanonicalRows, RowsDigest
+from include.lake.hashed_file import HashedFile
 from include.lake.lanes import Lanes
 from include.lake.paths import checked_key, relative_to_store, staging_folder
 from include.lake.store import store_of
@@ -41,6 +42,16 @@ class WrittenPartition:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Rows of a batch that belong to one file."""
+
+    batch: pa.RecordBatch
+    canonical: CanonicalRows
+    start: int
+    end: int
+
+
 @dataclass
 class _OpenFile:
     key: str
@@ -50,22 +61,23 @@ class _OpenFile:
     waiting: list[pa.RecordBatch] = field(default_factory=list)
     waiting_rows: int = 0
     writer: pq.ParquetWriter | None = None
-    sink: pa.OSFile | None = None
+    sink: HashedFile | None = None
+    checksum: str = ""
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        first = self.digest.rows
-        numbers = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
+    def add(self, run: _Run) -> None:
+        first, count = self.digest.rows, run.end - run.start
+        numbers = pa.array(np.arange(first, first + count, dtype=np.int64))
+        batch = run.batch.slice(run.start, count)
         columns = [numbers if name == ROW else batch.column(name) for name in self.schema.names]
-        numbered = pa.RecordBatch.from_arrays(columns, schema=self.schema)
-        self.digest.update(numbered)
-        self.waiting.append(numbered)
-        self.waiting_rows += batch.num_rows
+        self.digest.add(run.canonical, run.start, run.end)
+        self.waiting.append(pa.RecordBatch.from_arrays(columns, schema=self.schema))
+        self.waiting_rows += count
         if self.waiting_rows >= _ROW_GROUP_ROWS:
             self.flush()
 
     def flush(self) -> None:
         if self.writer is None:
-            self.sink = pa.OSFile(str(self.path), "wb")
+            self.sink = HashedFile(self.path)
             # Dictionaries make texts smaller and numbers slower to write.
             texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
             self.writer = pq.ParquetWriter(
@@ -79,14 +91,14 @@ class _OpenFile:
             self.flush()
         if self.writer is not None and self.sink is not None:
             self.writer.close()
-            self.sink.close()
+            self.checksum = self.sink.end()
 
     def abandon(self) -> None:
         """Let go of a file that is not to be finished."""
         with suppress(OSError, pa.ArrowException):
             if self.writer is not None and self.sink is not None:
                 self.writer.close()
-                self.sink.close()
+                self.sink.end()
 
 
 class StagingWriter:
@@ -132,15 +144,26 @@ class StagingWriter:
 
     def _filled(
         self, batches: Iterable[pa.RecordBatch], keys: Sequence[str], files: list[_OpenFile]
-    ) -> Iterator[tuple[_OpenFile, pa.RecordBatch | None]]:
+    ) -> Iterator[tuple[_OpenFile, _Run | None]]:
         """Each file with its rows piece by piece, at last None. A file is added to ``files`` before its first piece."""
-        for key, pieces in groupby(_runs(batches, keys), itemgetter(0)):
+        for key, runs in groupby(self._runs(batches, keys), itemgetter(0)):
             files.append(self._open(key))
-            yield from ((files[-1], rows) for _, rows in pieces)
+            yield from ((files[-1], run) for _, run in runs)
             yield files[-1], None
         for key in set(keys) - {file.key for file in files}:
             files.append(self._open(key))
             yield files[-1], None
+
+    def _runs(self, batches: Iterable[pa.RecordBatch], keys: Sequence[str]) -> Iterator[tuple[str, _Run]]:
+        hashed = [name for name in self._schema.names if name != ROW]
+        for batch in batches:
+            if not batch.num_rows:
+                continue
+            groups = batch.column(GROUP).to_numpy()
+            cuts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), len(groups)]
+            canonical = CanonicalRows(batch, hashed)
+            for start, end in pairwise(cuts):
+                yield keys[int(groups[start])], _Run(batch, canonical, start, end)
 
     def _open(self, key: str) -> _OpenFile:
         path = self._folder / f"{checked_key(key)}.parquet"
@@ -153,15 +176,5 @@ class StagingWriter:
             path=relative_to_store(self.settings, file.path),
             rows=file.digest.rows,
             digest=file.digest.hexdigest(),
-            checksum=file_checksum(file.path),
+            checksum=file.checksum,
         )
-
-
-def _runs(batches: Iterable[pa.RecordBatch], keys: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        groups = batch.column(GROUP).to_numpy()
-        cuts = [0, *(np.flatnonzero(groups[1:] != groups[:-1]) + 1).tolist(), len(groups)]
-        for start, end in pairwise(cuts):
-            yield keys[int(groups[start])], batch.slice(start, end - start)

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from include.lake.columns import arrow_schema
-from include.lake.digests import RowsDigest, inputs_digest
+from include.lake.digests import CanonicalRows, RowsDigest, inputs_digest
 from include.settings import Settings
 from tests.lake.factories import land, make_definition, stage_raw
 
@@ -53,6 +53,27 @@ def test_another_value_gives_another_digest(rows: list[tuple[Any, ...]], other: 
     changed = [*rows[:at], other, *rows[at + 1 :]]
     same = repr(changed) == repr(rows)
     assert (digest_of(batch_of(rows)) == digest_of(batch_of(changed))) is same
+
+
+def test_a_digest_stays_what_it_was_since_published_versions_are_proven_by_it() -> None:
+    rows = [
+        ("é", 1.5, True, datetime(2024, 2, 29, 12), -7),  # noqa: DTZ001 - local time
+        (None, math.nan, None, None, 2**40),
+        ("", None, False, datetime(1970, 1, 1), None),  # noqa: DTZ001
+    ]
+    assert digest_of(batch_of(rows)) == "c91be3038234daf8624bf0f478835783"
+
+
+@given(rows=st.lists(ROW, max_size=12), cuts=st.tuples(st.integers(0, 12), st.integers(0, 12)))
+def test_runs_of_rows_prepared_together_give_the_digest_of_the_rows(
+    rows: list[tuple[Any, ...]], cuts: tuple[int, int]
+) -> None:
+    start, end = sorted(min(cut, len(rows)) for cut in cuts)
+    whole = batch_of(rows)
+    prepared = CanonicalRows(whole, [name for name in SCHEMA.names if name != "_row"])
+    digest = RowsDigest(SCHEMA)
+    digest.add(prepared, start, end)
+    assert digest.hexdigest() == digest_of(batch_of(rows[start:end]))
 
 
 def test_null_zero_false_and_empty_text_differ() -> None:
