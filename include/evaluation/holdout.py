@@ -21,7 +21,7 @@ from include.spec.definition import Definition
 from include.spec.objective import objective_columns
 from include.training import holdout_inputs
 from include.training.run import read_inputs
-from include.training.training_set import INPUTS_FILE
+from include.training.set_folder import INPUTS_FILE
 
 
 class TrainingSetIncomplete(NoriaError):

@@ -5,7 +5,9 @@ They are read from the version of the raw table that the features were made from
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +18,8 @@ from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.columns import input_columns, naming_columns, used_history_columns
 from include.spec.definition import Definition
+from include.spec.memory import duckdb_memory
+from include.training.part_files import ROWS_AT_ONCE, WrittenPart, read_batches, write_part
 
 _ORDER: Final = "_position"
 
@@ -54,6 +58,22 @@ def read(
     return inputs.drop_columns([_ORDER]).combine_chunks()
 
 
+def write(settings: Settings, definition: Definition, raw_version: int, holdout: Path, target: Path) -> WrittenPart:
+    """Write the input columns of the holdout's rows, in the holdout's order, some rows at a time.
+
+    :param holdout: file of the holdout part.
+    :raises RawDoesNotMatch: if the raw table does not hold these rows.
+    """
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in read_batches(holdout, rows=ROWS_AT_ONCE):
+            yield from read(settings, definition, raw_version, pa.table(batch)).to_batches()
+
+    rows = batches()
+    first = next(rows)
+    return write_part(target, first.schema, chain([first], rows))
+
+
 def _join(
     settings: Settings, definition: Definition, raw: LakeTable, version: int, holdout: pa.Table, columns: list[str]
 ) -> pa.Table:
@@ -65,7 +85,8 @@ def _join(
     equal = " AND ".join(f"h.{quote_name(c)} IS NOT DISTINCT FROM r.{quote_name(c)}" for c in same)
     chosen = ", ".join(f"{'h' if column in past else 'r'}.{quote_name(column)}" for column in columns)
     resources = definition.training.resources
-    connection = open_duckdb(settings, threads=resources.cpu, memory=resources.memory)
+    memory = duckdb_memory(definition, "assemble")
+    connection = open_duckdb(settings, threads=resources.cpu, memory=memory)
     try:
         connection.register("holdout_rows", rows)
         raw.scan(connection, "raw_rows", version=version, keys=keys)

@@ -9,7 +9,7 @@ from include.errors import Refused
 from include.spec.definition import Definition
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from include.training.part_files import WrittenPart
 
 #: Fewest labelled rows of each part; below them neither early stopping nor an interval means anything.
 FEWEST_ROWS: Final = {"train": 100, "validation": 20, "holdout": 20}
@@ -128,7 +128,7 @@ def _named(keys: Sequence[str]) -> str:
 
 
 def check_parts(
-    definition: Definition, tables: Mapping[str, pa.Table], windows: Mapping[str, Mapping[str, str]]
+    definition: Definition, written: Mapping[str, WrittenPart], windows: Mapping[str, Mapping[str, str]]
 ) -> None:
     """Refuse parts that are too small, or whose labels cannot be learned from.
 
@@ -138,23 +138,21 @@ def check_parts(
     :raises OneClassOnly: if a part has one class only (binary classification).
     :raises ClassMissing: if the training part lacks a class, or a part holds only one (multiclass classification).
     """
-    import pyarrow.compute as pc
-
-    for part, table in tables.items():
+    for part, file in written.items():
         window = windows[part]
         shown = f"{window['start']} to {window['end']}" + (f" of the hash of {window['by']}" if "by" in window else "")
-        if table.num_rows < FEWEST_ROWS[part]:
-            raise PartTooSmall(definition, part, table.num_rows, shown)
+        if file.rows < FEWEST_ROWS[part]:
+            raise PartTooSmall(definition, part, file.rows, shown)
         if definition.task == "regression":
             continue
-        labels = sorted(pc.unique(table["label"]).to_pylist())
+        labels = list(file.labels)
         if definition.task == "multiclass_classification":
             _check_classes(definition, part, labels, shown)
             continue
         if not {0.0, 1.0}.issuperset(labels):
             raise LabelNotBinary(definition, part, labels)
         if len(labels) < 2:
-            raise OneClassOnly(definition, part, labels, table.num_rows, shown)
+            raise OneClassOnly(definition, part, labels, file.rows, shown)
 
 
 def _check_classes(definition: Definition, part: str, labels: Sequence[float], window: str) -> None:

@@ -41,9 +41,10 @@ from include.training.parameters import parameters, settings_besides
 from include.training.prediction_files import answered_before_refit, put_file, write_predictions
 from include.training.profile import make_profile
 from include.training.reference_sample import take_sample
+from include.training.set_folder import INPUTS_FILE
 from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
 from include.training.trainers.protocol import Trained
-from include.training.training_set import INPUTS_FILE, TrainingSetGone, open_directory
+from include.training.training_set import TrainingSetGone, open_directory
 
 Predictions = npt.NDArray[np.float64]
 Document = dict[str, Any]

@@ -9,39 +9,37 @@ A folder appears under its name only when it is complete; in a bucket, ``trainin
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from include.errors import NoriaError, TryAgain
-from include.lake.connections import open_duckdb, query_table, quote_name
+from include.lake.connections import open_duckdb, query_batches, quote_name
 from include.lake.deliveries import version_as_of
-from include.lake.digests import RowsDigest
 from include.lake.erased import ErasedKeys
-from include.lake.paths import checked_model, from_store, relative_to_store
+from include.lake.paths import from_store, relative_to_store
 from include.lake.places import place_sql, split_columns
 from include.lake.store import store_of
 from include.lake.table import LakeTable
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.lengths import PARTS, Shares
+from include.spec.memory import duckdb_memory
 from include.spec.partitions import PartitionCalendar
 from include.spec.share import format_parts
 from include.spec.windows import TrainingWindows, needed_partitions, training_windows
 from include.training import holdout_inputs
+from include.training.part_files import ROWS_AT_ONCE, WrittenPart, read_batches, together, write_part
 from include.training.provenance import find_provenance
 from include.training.refusals import check_parts, check_present
+from include.training.set_folder import INPUTS_FILE, is_complete, keep, unnamed_folder
 
-INPUTS_FILE: Final = "holdout_inputs.parquet"
-MARKER: Final = "training_set.json"
 _CLOCK_CHANGE: Final = timedelta(hours=3)  # by so much a clock may go back, and two hours have one name
 
 
@@ -138,30 +136,34 @@ def assemble_training_set(settings: Settings, definition: Definition, as_of: dat
     missing = tuple(key for key in needed if key not in published or key in source.stale)
     keys = [key for key in needed if key not in missing]
     windows = windows_document(definition, parts)
-    tables = _read_parts(settings, definition, features, version, keys, parts)
-    check_parts(definition, tables, windows)
-    inputs = holdout_inputs.read(settings, definition, source.raw_version, tables["holdout"])
-    digest = _digest(tables, inputs)
-    directory = _write(settings, definition.model, digest, tables, inputs)
-    _refuse_erased(settings, definition, directory, tables)
+    with unnamed_folder(settings, definition.model) as partial:
+        written = _write_parts(settings, definition, features, version, keys, parts, partial)
+        check_parts(definition, written, windows)
+        inputs = holdout_inputs.write(
+            settings, definition, source.raw_version, partial / "holdout.parquet", partial / INPUTS_FILE
+        )
+        digest = _digest(written, inputs)
+        directory = keep(settings, definition.model, digest, partial, written)
+    _refuse_erased(settings, definition, directory)
     return TrainingSet(
         directory=directory,
         digest=digest,
         features_version=version,
         features_digest=features.digest(version, keys),
         raw_version=source.raw_version,
-        rows={part: table.num_rows for part, table in tables.items()},
+        rows={part: file.rows for part, file in written.items()},
         windows=windows,
         missing=missing,
     )
 
 
-def _refuse_erased(settings: Settings, definition: Definition, directory: Path, tables: Mapping[str, pa.Table]) -> None:
+def _refuse_erased(settings: Settings, definition: Definition, directory: Path) -> None:
     """Look only now: whoever erases a key names it first and then removes the training sets that are there."""
     erased = ErasedKeys.of(settings, definition.model)
     if erased:
-        names = erased.columns()
-        if any(erased.count(table.select(names)) for table in tables.values()):
+        files = [directory / f"{part}.parquet" for part in PARTS]
+        batches = (batch for file in files for batch in read_batches(file, erased.columns()))
+        if any(erased.count(pa.table(batch)) for batch in batches):
             store_of(settings).remove_folder(directory)
             raise ErasedRowsRead(definition.model)
 
@@ -174,36 +176,56 @@ def open_directory(settings: Settings, reference: Mapping[str, Any]) -> Path:
     directory = from_store(settings, str(reference["directory"]))
     store = store_of(settings)
     store.fetch_folder(directory)
-    if not _is_complete(directory, str(reference["digest"])):
+    if not is_complete(directory, str(reference["digest"])):
         raise TrainingSetGone(store.shown(directory))
     return directory
 
 
-def _read_parts(
+def _write_parts(
     settings: Settings,
     definition: Definition,
     features: LakeTable,
     version: int,
     keys: list[str],
     parts: TrainingWindows | Shares,
-) -> dict[str, pa.Table]:
-    """Labelled rows of each part, ordered by partition and row; half-open in local event time or in places."""
-    resources = definition.training.resources
-    connection = open_duckdb(settings, threads=resources.cpu, memory=resources.memory)
+    folder: Path,
+) -> dict[str, WrittenPart]:
+    """Labelled rows of each part, ordered by partition and row; half-open in local event time or in places.
+
+    Partitions follow each other in the order of their keys, so only some of them are sorted at a time.
+    """
+    memory = duckdb_memory(definition, "assemble")
+    connection = open_duckdb(settings, threads=definition.training.resources.cpu, memory=memory)
+    records = features.partitions(version)
+
+    def batches(part: str) -> Iterator[pa.RecordBatch]:
+        # Partitions that overlap the edges are cut here; a label that is not known is null.
+        condition, bounds = _within(definition, parts, part)
+        for some in together(_keys_of(definition, parts, part, keys), records, ROWS_AT_ONCE):
+            features.scan(connection, "features", version=version, keys=some)
+            yield from _labelled(connection, condition, bounds)
+
     try:
-        tables = {}
+        written = {}
         for part in PARTS:
-            features.scan(connection, "features", version=version, keys=_keys_of(definition, parts, part, keys))
-            # Partitions that overlap the edges are cut here; a label that is not known is null.
-            condition, bounds = _within(definition, parts, part)
-            query = (
-                f"SELECT * EXCLUDE (_digest, _inputs) FROM features WHERE label IS NOT NULL "  # nosec B608
-                f"AND {condition} ORDER BY partition, _row"
-            )
-            tables[part] = _plain(query_table(connection, query, bounds))
-        return tables
+            rows = batches(part)
+            first = next(rows)
+            written[part] = write_part(folder / f"{part}.parquet", first.schema, chain([first], rows))
+        return written
     finally:
         connection.close()
+
+
+def _labelled(connection: duckdb.DuckDBPyConnection, condition: str, bounds: list[Any]) -> Iterator[pa.RecordBatch]:
+    """The view's labelled rows in order; at least one batch, which may be empty."""
+    query = (
+        f"SELECT * EXCLUDE (_digest, _inputs) FROM features WHERE label IS NOT NULL "  # nosec B608
+        f"AND {condition} ORDER BY partition, _row"
+    )
+    reader = query_batches(connection, query, bounds)
+    yield _plain(reader.schema.empty_table())
+    for batch in reader:
+        yield _plain(pa.table(batch))
 
 
 def _keys_of(definition: Definition, parts: TrainingWindows | Shares, part: str, keys: list[str]) -> list[str]:
@@ -227,71 +249,23 @@ def _within(definition: Definition, parts: TrainingWindows | Shares, part: str) 
     return f"{event_time} >= ? AND {event_time} < ?", [calendar.local(inside.start), calendar.local(inside.end)]
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """The table with ``partition`` first, texts as plain strings, no metadata."""
+def _plain(table: pa.Table) -> pa.RecordBatch:
+    """The rows with ``partition`` first, texts as plain strings, no metadata."""
     names = ["partition", "_row", *(name for name in table.column_names if name not in ("partition", "_row"))]
     table = table.select(names)
     fields = [pa.field(f.name, pa.string() if _is_text(f.type) else f.type) for f in table.schema.remove_metadata()]
-    return table.cast(pa.schema(fields)).combine_chunks()
+    schema = pa.schema(fields)
+    arrays = [column.combine_chunks() for column in table.cast(schema).columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_dictionary(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _digest(tables: Mapping[str, pa.Table], inputs: pa.Table) -> str:
+def _digest(written: Mapping[str, WrittenPart], inputs: WrittenPart) -> str:
     """Over names, types and values of all rows in order, ``_row`` included."""
     whole = hashlib.sha256()
-    for name, table in (*tables.items(), ("holdout_inputs", inputs)):
-        numbered = table
-        if "_row" in table.column_names:
-            numbered = table.rename_columns([n if n != "_row" else "row_number" for n in table.column_names])
-        rows = RowsDigest(numbered.schema)
-        for batch in numbered.to_batches():
-            rows.update(batch)
-        whole.update(f"{name}\t{rows.hexdigest()}\n".encode())
+    for name, file in (*written.items(), ("holdout_inputs", inputs)):
+        whole.update(f"{name}\t{file.digest}\n".encode())
     return whole.hexdigest()[:32]
-
-
-def _is_complete(directory: Path, digest: str) -> bool:
-    try:
-        marker = json.loads((directory / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    sizes = {path.name: path.stat().st_size for path in directory.glob("*.parquet")}
-    wanted = marker.get("files")
-    return marker.get("digest") == digest and all(sizes.get(name) == size for name, size in wanted.items())
-
-
-def _write(settings: Settings, model: str, digest: str, tables: Mapping[str, pa.Table], inputs: pa.Table) -> Path:
-    """Write the files beside their final folder, then give the folder its name in one rename."""
-    directory = settings.store / "training" / checked_model(model) / digest
-    store = store_of(settings)
-    store.fetch_folder(directory)
-    if _is_complete(directory, digest):
-        return directory
-    partial = directory.with_name(f".{digest}.{uuid.uuid4().hex[:8]}")
-    partial.mkdir(parents=True)
-    files = {f"{part}.parquet": table for part, table in tables.items()} | {INPUTS_FILE: inputs}
-    for name, table in files.items():
-        pq.write_table(table, partial / name, compression="zstd")
-    sizes = {name: (partial / name).stat().st_size for name in files}
-    rows = {part: table.num_rows for part, table in tables.items()}
-    (partial / MARKER).write_text(json.dumps({"digest": digest, "rows": rows, "files": sizes}, indent=1))
-    _take_place(partial, directory, digest)
-    store.deliver(*(directory / name for name in files))
-    store.deliver(directory / MARKER)
-    return directory
-
-
-def _take_place(partial: Path, directory: Path, digest: str) -> None:
-    """Rename the finished folder; if another run was faster, its rows are the same."""
-    try:
-        partial.rename(directory)
-    except OSError:
-        if not _is_complete(directory, digest):
-            broken = directory.with_name(f".{digest}.broken-{uuid.uuid4().hex[:8]}")
-            directory.rename(broken)
-            partial.rename(directory)
-            shutil.rmtree(broken, ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)

@@ -11,6 +11,7 @@ import pytest
 
 from include.lake.table import LakeTable
 from include.settings import Settings
+from include.training import holdout_inputs, part_files, training_set
 from include.training.refusals import LabelNotBinary, OneClassOnly, PartTooSmall, TooManyMissing
 from include.training.training_set import TrainingSetGone, assemble_training_set, open_directory
 from tests.training.factories import make_definition, make_rows
@@ -182,3 +183,22 @@ def test_another_store_needs_no_leftovers(lake: Settings) -> None:
     made = assemble_training_set(lake, definition, AS_OF)
     shutil.rmtree(made.directory)
     assert assemble_training_set(lake, definition, AS_OF) == made
+
+
+def test_partitions_sorted_one_at_a_time_give_the_same_digest(
+    lake: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition = make_definition()
+    fill(lake, definition, make_rows(1500))
+    whole = assemble_training_set(lake, definition, AS_OF)
+    files = {path.name: pq.read_table(path) for path in whole.directory.glob("*.parquet")}
+    shutil.rmtree(whole.directory)
+    monkeypatch.setattr(training_set, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(holdout_inputs, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(part_files, "ROW_GROUP_ROWS", 100)
+    pieces = assemble_training_set(lake, definition, AS_OF)
+    assert pieces.digest == whole.digest
+    again = {path.name: pq.read_table(path) for path in pieces.directory.glob("*.parquet")}
+    assert {name: table.equals(again[name]) for name, table in files.items()} == dict.fromkeys(files, True)
+    assert pq.ParquetFile(pieces.directory / "train.parquet").num_row_groups > 1
+    assert not [path for path in pieces.directory.parent.iterdir() if path.name.startswith(".")]
