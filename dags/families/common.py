@@ -93,7 +93,6 @@ def resolve_as_of(dag: DAG, definition: Definition, *, acts_now: bool = False) -
         task_id="resolve_as_of",
         model=definition.model,
         acts_now=acts_now,
-        retries=0,
         execution_timeout=timedelta(minutes=5),
         doc_md="Settles the instant that the whole run keeps: the form's, else the end of the run's partition or data "
         "interval; never the wall clock.",

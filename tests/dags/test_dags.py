@@ -50,8 +50,9 @@ def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: Dag
             assert task.owner != "airflow"
             assert task.execution_timeout is not None
             assert task.doc_md
+            if dag.dag_id != ALERTS:
+                assert task.retries == 2, task.task_id  # the first one, too: a fault may hit any task
             if isinstance(task, StepOperator):
-                assert task.retries == 2
                 assert task.as_of.startswith("{{ ti.xcom_pull(task_ids='resolve_as_of')")
 
 
