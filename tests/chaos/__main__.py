@@ -15,7 +15,10 @@ import time
 from pathlib import Path
 
 import tests.chaos
+from include.settings import PROJECT
 from tests.chaos.case import Case, MeansLacking
+from tests.chaos.matrix.command import run_matrix
+from tests.chaos.matrix.tally import Cell
 from tests.chaos.world import World, opened
 
 
@@ -41,8 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    folder = Path(tempfile.mkdtemp(prefix="noria-chaos-"))
+    if options.matrix:
+        return _matrix(options, chosen, folder)
     print(f"seed {options.seed}, {len(chosen)} cases, {options.instants} instants for each kill", flush=True)
-    with opened(Path(tempfile.mkdtemp(prefix="noria-chaos-")), options.instants, _say) as world:
+    with opened(folder, options.instants, _say) as world:
         held = {case.name: _holds(case, world, options.seed) for case in chosen}
     failed = [name for name, holds in held.items() if holds is False]
     skipped = list(held.values()).count(None)
@@ -50,6 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
     for name in failed:
         print(f'  broken: make chaos ARGS="--seed {options.seed} --instants {options.instants} --only {name}"')
     return 1 if failed else 0
+
+
+def _matrix(options: argparse.Namespace, chosen: list[Case], folder: Path) -> int:
+    """The chosen cells, several at once."""
+    cells: list[Cell] = [(words[1], words[2]) for case in chosen if (words := case.name.split("/"))[0] == "kill"]
+    return run_matrix(
+        folder,
+        seed=options.seed,
+        cells=cells,
+        instants=options.instants,
+        minutes=options.minutes,
+        progress=options.progress,
+        after=options.after,
+        say=_say,
+    )
 
 
 def _is_named(name: str, patterns: list[str]) -> bool:
@@ -61,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="what all chance comes from (default 1)")
     parser.add_argument("--instants", type=int, default=20, help="instants of each kill (default 20)")
     parser.add_argument("--only", nargs="+", default=[], metavar="CASE", help="names, such as 'kill/train/*'")
+    parser.add_argument("--matrix", action="store_true", help="the kills, several at once; goes on where it was cut")
+    parser.add_argument("--minutes", type=float, default=0, help="time of the matrix (default: no limit)")
+    parser.add_argument("--progress", type=Path, default=PROJECT / ".chaos", help="folder in which the matrix keeps it")
+    parser.add_argument("--after", type=Path, metavar="FILE", help="rounds of another commit that count as well")
     parser.add_argument("--list", action="store_true", help="name the cases and end")
     return parser
 

@@ -12,9 +12,10 @@ import requests
 
 from include.stack.airflow_api import FINISHED
 from tests.chaos.case import Broken, Case
+from tests.chaos.subject import finish_all
 from tests.chaos.victims import NO_STEP, STEP, VICTIMS, kill
-from tests.chaos.works import WORKS, Conf, Work
-from tests.chaos.world import MODEL, World, finish_all
+from tests.chaos.works import WORKS, Conf, Work, may_be_deployed
+from tests.chaos.world import World
 
 _LIMIT = 900.0
 _DRAWS = 10
@@ -53,7 +54,7 @@ def run_cell(name: str, victim: str, world: World, chance: random.Random) -> str
         kills.append(done)
         world.say(f"  {name:<8}{victim:<14}{number + 1:>3}  {done}")
         try:
-            world.check(patience=60)
+            world.subject.check(patience=60)
         except Broken as found:
             world.say(f"    ✗ {found}")
             broken.append(found)
@@ -77,7 +78,7 @@ def _interrupt_somebody(world: World, work: Work, victim: str, length: float, ch
         done = _interrupt(world, work, victim, chance.uniform(0, length), chance)
         if victim != STEP or done.hit != NO_STEP:
             return done
-    raise AssertionError(f"{work.dag_id} had no step at any of {_DRAWS} instants, so nobody was killed")
+    raise AssertionError(f"{work.dag_id(world.subject)} had no step at any of {_DRAWS} instants, so nobody was killed")
 
 
 def _length(world: World, name: str) -> float:
@@ -85,27 +86,27 @@ def _length(world: World, name: str) -> float:
 
     It has a chance of its own: a cell's is the same whether or not it is the one that measures.
     """
-    assert world.callers, "nobody asks"
+    assert world.subject.callers, "nobody asks"
     if name not in world.lengths:
         work = WORKS[name]
-        conf = work.prepare(world, random.Random(f"the length of {name}"))  # noqa: S311 - to be repeatable
+        conf = work.prepare(world.subject, random.Random(f"the length of {name}"))  # noqa: S311 - to be repeatable
         begin = time.monotonic()
         state, _ = _finish(world, work, _start(world, work, conf))
-        assert state == "success", f"{work.dag_id} failed although nobody was killed"
+        assert state == "success", f"{work.dag_id(world.subject)} failed although nobody was killed"
         world.lengths[name] = time.monotonic() - begin
         world.say(f"  {name} takes {world.lengths[name]:.1f} s undisturbed")
-        world.check(patience=60)
+        world.subject.check(patience=60)
     return world.lengths[name]
 
 
 def _start(world: World, work: Work, conf: Conf) -> str:
-    run_id = f"chaos-{world.number()}"
-    world.line.trigger(work.dag_id, run_id, conf)
+    run_id = world.subject.new_run()
+    world.line.trigger(work.dag_id(world.subject), run_id, conf)
     return run_id
 
 
 def _interrupt(world: World, work: Work, victim: str, at: float, chance: random.Random) -> Kill:
-    conf = work.prepare(world, chance)
+    conf = work.prepare(world.subject, chance)
     begin = time.monotonic()
     run_id = _start(world, work, conf)
     time.sleep(max(0.0, at - (time.monotonic() - begin)))
@@ -118,39 +119,31 @@ def _interrupt(world: World, work: Work, victim: str, at: float, chance: random.
     if state == "success":
         return done
     why = _failed(world, work, run_id)
-    if work.family == "deploy" and not _may_be_deployed(world, conf):
+    if work.family == "deploy" and not may_be_deployed(world.subject, conf):
         return replace(done, again=f"{why}, and its version is out for good")
     state, more = _finish(world, work, _start(world, work, conf))
-    assert state == "success", f"begun anew, {work.dag_id} failed again: {why}"
+    assert state == "success", f"begun anew, {work.dag_id(world.subject)} failed again: {why}"
     return Kill(at, hit, time.monotonic() - begin, tries + more, why)
 
 
 def _goes_on(world: World, work: Work, run_id: str) -> bool:
     try:
-        return world.line.state(work.dag_id, run_id) not in FINISHED
+        return world.line.state(work.dag_id(world.subject), run_id) not in FINISHED
     except requests.RequestException:
         return True
 
 
 def _finish(world: World, work: Work, run_id: str) -> tuple[str, int]:
     """Wait for the end of the run and of all that it started; its state, and its tasks' tries beyond the first."""
-    state = world.line.finish(work.dag_id, run_id, _LIMIT)
-    finish_all(world.line, _LIMIT)
-    tasks = world.line.tasks(work.dag_id, run_id).values()
+    state = world.line.finish(work.dag_id(world.subject), run_id, _LIMIT)
+    finish_all(world.line, world.subject.model, _LIMIT)
+    tasks = world.line.tasks(work.dag_id(world.subject), run_id).values()
     return state, sum(max(0, task.attempt - 1) for task in tasks)
 
 
 def _failed(world: World, work: Work, run_id: str) -> str:
-    tasks = world.line.tasks(work.dag_id, run_id).items()
+    tasks = world.line.tasks(work.dag_id(world.subject), run_id).items()
     return ", ".join(name for name, task in tasks if task.state == "failed") or "no task failed"
-
-
-def _may_be_deployed(world: World, conf: Conf) -> bool:
-    """Whether the version is neither barred (the fault may have looked like harm that it did) nor gone."""
-    rows = world.line.rows(
-        "SELECT status FROM model_version WHERE model = :m AND version = :v", m=MODEL, v=conf["version"]
-    )
-    return [row["status"] for row in rows] == ["registered"]
 
 
 CASES = [

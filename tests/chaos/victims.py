@@ -31,11 +31,11 @@ def kill(line: Line, victim: str, goes_on: Callable[[], bool]) -> str:
     names = ", ".join(sorted(map(_name, running))) or NO_STEP
     if victim == STEP:
         for process in running[:1]:
-            _end(process)
+            end(process)
     elif victim == POSTGRES:
-        _end(psutil.Process(int((line.stack.postgres.data / "postmaster.pid").read_text().split()[0])))
+        end(psutil.Process(int((line.stack.postgres.data / "postmaster.pid").read_text().split()[0])))
     else:
-        _end(psutil.Process(line.stack.instance.processes[victim].pid))
+        end(psutil.Process(line.stack.instance.processes[victim].pid))
     return names
 
 
@@ -59,7 +59,8 @@ def _name(process: psutil.Process) -> str:
     return name.removeprefix("noria-") if name in _STEPS else "a cold step"
 
 
-def _end(process: psutil.Process) -> None:
+def end(process: psutil.Process) -> None:
+    """kill -9, and wait until it is gone."""
     try:
         os.kill(process.pid, signal.SIGKILL)
     except ProcessLookupError:  # it ended by itself a moment ago

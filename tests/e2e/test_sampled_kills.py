@@ -22,7 +22,7 @@ LENGTHS = {"data": 15.0, "score": 8.0, "monitor": 8.0}
 def world(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("chaos"), instants=1, lengths=dict(LENGTHS), given=line)
     yield world
-    world.callers.stop()
+    world.subject.close()
 
 
 @pytest.mark.parametrize(("work", "victim"), [("score", "step"), ("data", "warm-parent"), ("monitor", "api-server")])
