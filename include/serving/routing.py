@@ -6,10 +6,11 @@ that each challenger meets other entities first; a share that grows keeps the en
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -41,32 +42,63 @@ def entity_key(entity_columns: Mapping[str, str], row: Mapping[str, Any], time_z
     :param entity_columns: name and type (string, integer, number, boolean, timestamp) of each column, in order.
     :param time_zone: the source's, in which a time without zone is meant.
     """
-    values = [row.get(name) for name in entity_columns]
+    return entity_keys(entity_columns, [[row.get(name)] for name in entity_columns], time_zone)[0]
+
+
+def entity_keys(
+    entity_columns: Mapping[str, str], columns: Sequence[Sequence[Any]], time_zone: str = "UTC"
+) -> list[str | None]:
+    """:func:`entity_key` of many rows.
+
+    :param columns: the values of each entity column, in order, at least one column.
+    """
+    kinds = entity_columns.values()
+    canonical = [_CANONICAL[kind](values, time_zone) for values, kind in zip(columns, kinds, strict=True)]
+    return [_key(values) for values in zip(*canonical, strict=True)] if canonical else [None]
+
+
+def _key(values: tuple[Any, ...]) -> str | None:
     if not any(value is not None for value in values):
         return None
-    canonical = [
-        value if type(value) is str and kind == "string" else _canonical(value, kind, time_zone)
-        for value, kind in zip(values, entity_columns.values(), strict=True)
-    ]
     try:
-        return orjson.dumps(canonical).decode()
+        return orjson.dumps(values).decode()
     except TypeError:  # an integer beyond 64 bits, or half a surrogate pair
-        return repr(canonical)
+        return repr(list(values))
 
 
-def _canonical(value: Any, kind: str, time_zone: str) -> Any:
-    if kind == "timestamp" and isinstance(value, str):
-        return _local(value, time_zone)
-    if kind == "integer" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if kind == "number" and type(value) in {int, float}:
-        try:
-            return float(value) + 0.0  # of -0.0 too
-        except OverflowError:
-            return value
-    return value
+def _as_they_are(values: Sequence[Any], _: str) -> Sequence[Any]:
+    return values
 
 
+def _integers(values: Sequence[Any], _: str) -> Sequence[Any]:
+    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+
+
+def _numbers(values: Sequence[Any], _: str) -> Sequence[Any]:
+    return [_number(value) if type(value) in {int, float} else value for value in values]
+
+
+def _number(value: float) -> float:
+    try:
+        return float(value) + 0.0  # of -0.0 too
+    except OverflowError:
+        return value
+
+
+def _instants(values: Sequence[Any], time_zone: str) -> Sequence[Any]:
+    return [_local(value, time_zone) if isinstance(value, str) else value for value in values]
+
+
+_CANONICAL: Final[dict[str, Callable[[Sequence[Any], str], Sequence[Any]]]] = {
+    "string": _as_they_are,
+    "boolean": _as_they_are,
+    "integer": _integers,
+    "number": _numbers,
+    "timestamp": _instants,
+}
+
+
+@lru_cache(maxsize=4096)
 def _local(text: str, time_zone: str) -> str:
     """The local time that a text means, as the packaged model reads it."""
     try:

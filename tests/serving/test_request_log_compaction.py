@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,16 @@ def test_timestamps_are_brought_to_the_sources_clock(here: Settings) -> None:
     Compactor(here).run()
     same, converted, none = logged(here, "input_at")
     assert (same, none) == (converted, None)
+
+
+@pytest.mark.parametrize("more", [[], ["2013-10-01T05:00:00.1234567"]], ids=["plain", "one too fine for Arrow"])
+def test_every_writing_of_a_local_time_is_read_as_python_reads_it(here: Settings, more: list[str]) -> None:
+    texts = ["2013-10-01", "2013-10-01 05", "2013-10-01T05:07", "2013-10-01T05:07:09.5", "1901-02-03T04:05:06.123456"]
+    texts += ["9999-12-31 23:59:59", *more]
+    log = open_log(here)
+    answer(log, "r", *({**ROW, "at": text} for text in texts), of=shape(time_zone="America/New_York"))
+    Compactor(here).run()
+    assert logged(here, "input_at") == [datetime.fromisoformat(text) for text in texts]
 
 
 def test_failures_and_shadow_scores_stand_beside_the_answer(here: Settings) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from include.serving.routing import BUCKETS, bucket, entity_key, threshold
+from include.serving.routing import BUCKETS, bucket, entity_key, entity_keys, threshold
 
 KEYS = [entity_key({"flight": "integer"}, {"flight": number}) or "" for number in range(10_000)]
 
@@ -90,3 +90,18 @@ def test_row_without_its_entity_has_no_key(row: dict[str, object]) -> None:
 @pytest.mark.parametrize("value", ["\ud800", 2**200, float("inf"), "0001-01-01T00:00:00+14:00"])
 def test_strange_values_have_a_key_too(value: object) -> None:
     assert entity_key({"x": "timestamp" if isinstance(value, str) else "number"}, {"x": value})
+
+
+def test_keys_of_many_rows_are_those_of_each_row() -> None:
+    entity = {"flight": "integer", "weight": "number", "at": "timestamp", "carrier": "string", "cargo": "boolean"}
+    rows = [
+        {"flight": 7.0, "weight": -0.0, "at": "2013-10-01T09:00:00Z", "carrier": "UA", "cargo": True},
+        {"flight": 2**70, "weight": 10**400, "at": "never", "carrier": "\ud800", "cargo": None},
+        {"flight": None, "weight": None, "at": None, "carrier": None, "cargo": None},
+        {"flight": True, "weight": 2, "at": 5, "carrier": 3, "cargo": "yes"},
+    ]
+    columns = [[row[name] for row in rows] for name in entity]
+    keys = entity_keys(entity, columns, "America/New_York")
+    assert keys == [entity_key(entity, row, "America/New_York") for row in rows]
+    assert keys[2] is None
+    assert len(set(keys)) == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -16,9 +16,9 @@ from include.serving.request_log import records
 from include.serving.request_log.oddities import tables_of
 from include.serving.request_log.records import Shape
 from include.serving.request_log.tables import CLASS_COLUMNS, DAY, FEEDBACK, INFERENCE, INPUT_TYPES, input_names
-from include.serving.routing import entity_key
+from include.serving.routing import entity_keys
 
-_BY_CLASS: Final = tuple(field.name for field in CLASS_COLUMNS)
+_BY_CLASS: Final = tuple(column.name for column in CLASS_COLUMNS)
 _DAY_US: Final = 86_400_000_000
 _MOST_ROWS: Final = 10_000_000
 Record = Mapping[str, Any]
@@ -43,7 +43,7 @@ class _Rows:
     """Rows of one version while they are gathered, by column."""
 
     fixed: dict[str, list[Any]]
-    inputs: list[Sequence[Any]] = field(default_factory=list)
+    inputs: list[list[Any]]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def input_column(name: str, kind: str, types: Mapping[str, pa.DataType]) -> str:
 def _gathered(
     logged: Sequence[Logged], shape: Shape | None, hashing: Hashing, types: Mapping[str, pa.DataType]
 ) -> pa.Table:
-    gathered = _Rows({name: [] for name in (*INFERENCE.names, *_BY_CLASS)})
+    inputs: list[list[Any]] = [[] for _ in shape.columns] if shape else []
+    gathered = _Rows({name: [] for name in (*INFERENCE.names, *_BY_CLASS)}, inputs)
     for item in logged:
         _gather(gathered, item, hashing)
     return _inference_table(gathered, shape, types)
@@ -127,8 +128,7 @@ def _inference_table(gathered: _Rows, shape: Shape | None, types: Mapping[str, p
         if any(value is not None for value in gathered.fixed[f.name]):
             columns[f.name] = pa.array(gathered.fixed[f.name], f.type)
     if shape is not None and shape.columns:
-        by_column = list(zip(*gathered.inputs, strict=True)) if gathered.inputs else [()] * len(shape.columns)
-        for (name, given), values in zip(shape.columns.items(), by_column, strict=False):
+        for (name, given), values in zip(shape.columns.items(), gathered.inputs, strict=True):
             kind = "string" if name in shape.personal else given
             columns[input_column(name, kind, types)] = _typed(values, kind, shape.time_zone)
     return pa.table(columns)
@@ -156,9 +156,9 @@ def _answered_rows(item: Logged, hashing: Hashing) -> _Part:
         "error": [record.get("error")] * count,
     }
     wide = len(shape.columns)
-    if any(len(row) < wide for row in rows):
+    if min(map(len, rows), default=wide) < wide:
         raise ValueError("a row is too short")
-    return _Part(count, columns, [row[:wide] for row in rows])
+    return _Part(count, columns, list(zip(*rows, strict=False))[:wide])
 
 
 def _said(values: Sequence[Any], classes: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -168,7 +168,7 @@ def _said(values: Sequence[Any], classes: Sequence[str]) -> dict[str, Sequence[A
     """
     if not classes:
         return {
-            "prediction": [_prediction(value) for value in values],
+            "prediction": values if set(map(type, values)) == {float} else [_prediction(value) for value in values],
             **dict.fromkeys(_BY_CLASS, [None] * len(values)),
         }
     answers = [_probabilities(value, classes) for value in values]
@@ -235,18 +235,19 @@ def _gather(gathered: _Rows, item: Logged, hashing: Hashing) -> None:
         "deployment": record["deployment"], "revision": record["revision"], "rows_in_request": record["count"],
         "segment": item.segment, "position": item.end, DAY: _day(record["at"]),
     }  # fmt: skip
-    if any(len(values) != part.count for values in part.columns.values()) or len(part.inputs) not in {0, part.count}:
+    if any(len(values) != part.count for values in (*part.columns.values(), *part.inputs)):
         raise ValueError("its columns differ in length")
     for name, values in part.columns.items():
         gathered.fixed[name].extend(values)
     for name, value in same.items():
         gathered.fixed[name].extend([value] * part.count)
-    gathered.inputs.extend(part.inputs)
+    for known, values in zip(gathered.inputs, part.inputs, strict=False):  # a shadow score has none
+        known.extend(values)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The rows of one record: by column what differs from row to row, and the inputs by row."""
+    """The rows of one record: by column what differs from row to row, and the inputs by column."""
 
     count: int
     columns: Mapping[str, Sequence[Any]]
@@ -265,8 +266,8 @@ def _entities(record: Record, rows: Sequence[Sequence[Any]], shape: Shape, hashi
         return list(record["entity"])
     if not shape.tells_entity:
         return [None] * int(record["count"])
-    named = (dict(zip(shape.names, row, strict=True)) for row in rows)
-    keys = (entity_key(shape.entity, row, shape.time_zone) for row in named)
+    places = [shape.names.index(name) for name in shape.entity]
+    keys = entity_keys(shape.entity, [[row[place] for row in rows] for place in places], shape.time_zone)
     return [None if key is None else hashing.text(key) for key in keys]
 
 
@@ -285,12 +286,19 @@ _days: dict[int, str] = {}
 def _typed(values: Sequence[Any], kind: str, time_zone: str) -> pa.Array:
     """Values as the declared type; what is none of it (only rows on which a version failed may have such) is null."""
     if kind == "timestamp":
-        zone = ZoneInfo(time_zone)
-        return pa.array([_or_null(_local, value, zone) for value in values], INPUT_TYPES[kind])
+        return _timestamps(values, time_zone)
     try:
         return pa.array(values, INPUT_TYPES[kind])
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, OverflowError):
         return pa.array([_or_null(_CASTS[kind], value) for value in values], INPUT_TYPES[kind])
+
+
+def _timestamps(values: Sequence[Any], time_zone: str) -> pa.Array:
+    try:  # texts without a zone and with at most microseconds
+        return pa.array(values, pa.string()).cast(INPUT_TYPES["timestamp"])
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        zone = ZoneInfo(time_zone)
+        return pa.array([_or_null(_local, value, zone) for value in values], INPUT_TYPES["timestamp"])
 
 
 def _or_null(cast: Callable[..., Any], value: Any, *more: Any) -> Any:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from include.hashing import Hashing
-from include.serving.routing import entity_key
+from include.serving.routing import entity_keys
 
 if TYPE_CHECKING:
     from include.serving.protocols.calls import Call, Row
@@ -210,7 +210,8 @@ def _column(values: Any, personal: bool, hashing: Hashing) -> Any:
 def _entities(shape: Shape, rows: Sequence[Row], hashing: Hashing) -> dict[str, Any]:
     if shape.tells_entity or not shape.entity:
         return {}
-    keys = (entity_key(shape.entity, row, shape.time_zone) for row in rows)
+    columns = [[row.get(name) for row in rows] for name in shape.entity]
+    keys = entity_keys(shape.entity, columns, shape.time_zone)
     return {"entity": [None if key is None else hashing.text(key) for key in keys]}
 
 
