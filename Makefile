@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many chaos reference images new-model backtest fuzz
+.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many bench-console chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,7 +78,7 @@ format: setup ## Put the code into the project's style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup bench-serving bench-drift bench-parsing bench-line ## Measure speed, as ratios: the server beside its peers, drift, parsing, a training through Airflow, then the steps
+bench: setup bench-serving bench-drift bench-parsing bench-console bench-line ## Measure speed, as ratios: the server beside its peers, drift, parsing, the console, a training through Airflow, then the steps
 	@$(BIN)/python -m tests.bench
 
 bench-serving: setup ## Only the server, beside its peers and a bare floor
@@ -89,6 +89,9 @@ bench-line: setup ## A training through Airflow beside the same steps in plain P
 
 bench-many: setup ## Fifty models due in one minute: time, fairness, pools (ARGS="--models 10")
 	@$(BIN)/python -m tests.bench.many $(ARGS)
+
+bench-console: setup ## The console's data with a thousand models and 100,000 ledger rows (ARGS="--models 100")
+	@$(BIN)/python -m tests.bench.console $(ARGS)
 
 bench-drift: setup ## Only the drift check: false alarms, power, speed and memory, beside evidently
 	@$(BIN)/python -m tests.bench.drift

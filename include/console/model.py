@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from include.console.overview import ModelOverview, overview
+from include.console.overview import ModelOverview, overview_by
 from include.registry import database
 from include.settings import Settings
 
@@ -89,7 +89,6 @@ class ModelStory:
     :param ledger: the newest entries, newest first.
     """
 
-    overview: ModelOverview
     roles: Rows
     versions: Rows
     gates: Rows
@@ -98,15 +97,14 @@ class ModelStory:
     ledger: Rows
 
 
-def model_story(settings: Settings, model: str) -> ModelStory:
-    """All that is known of one model; empty histories if that is nothing.
+def model_story(settings: Settings, model: str) -> tuple[ModelOverview, ModelStory]:
+    """Its line and all else that is known of one model; empty histories if that is nothing.
 
     :raises DatabaseAway: the database cannot be reached.
     """
-    (line,) = overview(settings, [model])
-    with database.transaction(settings.database_url) as connection:
-        return ModelStory(
-            overview=line,
+    with database.reading(settings.database_url) as connection:
+        (line,) = overview_by(connection, [model])
+        return line, ModelStory(
             roles=_rows(connection, _ROLES, model),
             versions=_rows(connection, _VERSIONS, model, most=VERSIONS),
             gates=_rows(connection, _GATES, model, most=CHECKS),
@@ -121,7 +119,7 @@ def ledger_before(settings: Settings, model: str, revision: int) -> Rows:
 
     :raises DatabaseAway: the database cannot be reached.
     """
-    with database.transaction(settings.database_url) as connection:
+    with database.reading(settings.database_url) as connection:
         return _rows(connection, _LEDGER, model, most=ENTRIES, before=revision)
 
 
@@ -134,7 +132,7 @@ def is_known(settings: Settings, model: str) -> bool:
         "SELECT EXISTS (SELECT 1 FROM deployment WHERE model = :model)"
         " OR EXISTS (SELECT 1 FROM model_version WHERE model = :model)"
     )
-    with database.transaction(settings.database_url) as connection:
+    with database.reading(settings.database_url) as connection:
         return bool(connection.execute(query, {"model": model}).scalar_one())
 
 
@@ -148,7 +146,7 @@ def page_at(settings: Settings, model: str, kind: str, stage: str, began: dateti
         " AND at BETWEEN :began AND :ended AND page IS NOT NULL ORDER BY at, id LIMIT 1"
     )
     values: dict[str, Any] = {"model": model, "kind": kind, "stage": stage, "began": began, "ended": ended}
-    with database.transaction(settings.database_url) as connection:
+    with database.reading(settings.database_url) as connection:
         return connection.execute(query, values).scalar_one_or_none()
 
 

@@ -1,4 +1,4 @@
-"""A line for each model: what is in production, what the newest checks said, what changed last. Set-based SQL only."""
+"""A line for each model: what is in production, and what the newest checks said. Set-based SQL only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
 
 from include.registry import database
 from include.registry.roles import CHALLENGER_ROLES
@@ -47,24 +47,24 @@ _DRIFT_COLUMNS: Final = """
     verdict, at, left(details ->> 'reason', 300) AS reason,
     CASE WHEN jsonb_typeof(details -> 'share') = 'number' THEN (details ->> 'share')::double precision END AS share
 """
+# Looked for only where the newest was refused.
+_LET_IN: Final = "AND verdict <> 'refused' AND features.verdict = 'refused'"
 _LINES: Final = f"""
     SELECT m.model, d.retired_at, versions.*, raw.verdict AS raw, features.verdict AS features,
            training.verdict AS training, predictions.verdict AS predictions,
-           data.as_of AS data_as_of, data.subject AS data_subject, drift.verdict AS drift, drift.at AS drift_at,
-           drift.share AS drift_share, drift.reason AS drift_reason, later.verdict AS data_decay,
+           CASE WHEN features.verdict = 'refused' THEN let_in.as_of ELSE features.as_of END AS data_as_of,
+           CASE WHEN features.verdict = 'refused' THEN let_in.subject ELSE features.subject END AS data_subject,
+           drift.verdict AS drift, drift.at AS drift_at, drift.share AS drift_share, drift.reason AS drift_reason,
+           later.verdict AS data_decay,
            later.reason AS data_reason, later.change AS data_change, asked.verdict AS requests_decay,
-           asked.reason AS requests_reason, asked.change AS requests_change, changed.*
+           asked.reason AS requests_reason, asked.change AS requests_change
     FROM unnest(CAST(:models AS text[])) AS m(model)
     LEFT JOIN deployment AS d ON d.model = m.model
     LEFT JOIN LATERAL (
         SELECT count(*) AS versions, max(version) AS newest FROM model_version WHERE model = m.model
     ) AS versions ON true
-    LEFT JOIN LATERAL (
-        SELECT action, at, actor, left(reason, 300) AS reason FROM deployment_ledger
-        WHERE model = m.model ORDER BY revision DESC LIMIT 1
-    ) AS changed ON true
-    {"".join(_newest(stage, "gate", stage) for stage in GATES)}
-    {_newest("data", "gate", "features", "as_of, subject", "AND verdict <> 'refused'")}
+    {"".join(_newest(stage, "gate", stage, "verdict, as_of, subject") for stage in GATES)}
+    {_newest("let_in", "gate", "features", "as_of, subject", _LET_IN)}
     {_newest("drift", "drift", "monitor", _DRIFT_COLUMNS)}
     {_newest("later", "decay", "data", _DECAY_COLUMNS)}
     {_newest("asked", "decay", "requests", _DECAY_COLUMNS)}
@@ -138,16 +138,6 @@ class Quality:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """The newest entry of the ledger."""
-
-    action: str
-    at: datetime
-    actor: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelOverview:
     """What the list shows of one model, apart from its runs.
 
@@ -170,7 +160,6 @@ class ModelOverview:
     quality: Quality | None = None
     in_production: Quality | None = None
     gates: tuple[int, int] | None = None
-    change: Change | None = None
 
 
 def known_models(settings: Settings) -> set[str]:
@@ -178,8 +167,8 @@ def known_models(settings: Settings) -> set[str]:
 
     :raises DatabaseAway: the database cannot be reached.
     """
-    with database.transaction(settings.database_url) as connection:
-        return {str(row.model) for row in connection.execute(text(_KNOWN))}
+    with database.reading(settings.database_url) as connection:
+        return set(connection.execute(text(_KNOWN)).scalars())
 
 
 def overview(settings: Settings, models: Collection[str]) -> list[ModelOverview]:
@@ -189,12 +178,17 @@ def overview(settings: Settings, models: Collection[str]) -> list[ModelOverview]
     """
     if not models:
         return []
+    with database.reading(settings.database_url) as connection:
+        return overview_by(connection, models)
+
+
+def overview_by(connection: Connection, models: Collection[str]) -> list[ModelOverview]:
+    """The same, in a transaction that is open."""
     names = sorted(models)
-    with database.transaction(settings.database_url) as connection:
-        roles: dict[str, list[Row[Any]]] = {}
-        for row in connection.execute(text(_ROLES), {"models": names}):
-            roles.setdefault(row.model, []).append(row)
-        return [_line(row, roles.get(row.model, ())) for row in connection.execute(text(_LINES), {"models": names})]
+    roles: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(text(_ROLES), {"models": names}):
+        roles.setdefault(row.model, []).append(row)
+    return [_line(row, roles.get(row.model, ())) for row in connection.execute(text(_LINES), {"models": names})]
 
 
 def _line(row: Any, roles: Sequence[Any]) -> ModelOverview:
@@ -217,7 +211,6 @@ def _line(row: Any, roles: Sequence[Any]) -> ModelOverview:
         quality=_of_gate(champion),
         in_production=_of_labels("requests", row.requests_change) or _of_labels("data", row.data_change),
         gates=None if champion is None else (champion.passed, champion.gates),
-        change=None if row.action is None else Change(action=row.action, at=row.at, actor=row.actor, reason=row.reason),
     )
 
 

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from include.errors import NoriaError, TryAgain
@@ -18,7 +20,16 @@ from include.registry import migrations, tables
 CONNECT_SECONDS = 5
 LOCK_SECONDS = 30
 STATEMENT_SECONDS = 60
+_LIMITS: Final = f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'"
 _UNDEFINED_TABLE = "42P01"
+_RECYCLE_SECONDS: Final = 600
+_ARGUMENTS: Final[dict[str, Any]] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
 
 _ready: set[str] = set()
 
@@ -73,17 +84,10 @@ def create(database_url: str, *, pooled: bool = False) -> Engine:
     :param pooled: keep one connection open, for a caller that asks every second; else each use opens its own, so that
         nothing is shared with a forked child.
     """
-    arguments = {
-        "connect_timeout": CONNECT_SECONDS,
-        "tcp_user_timeout": 10_000,
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-    }
     url = _url(database_url)
     if pooled:
-        return create_engine(url, pool_size=1, max_overflow=0, pool_timeout=CONNECT_SECONDS, connect_args=arguments)
-    return create_engine(url, poolclass=NullPool, connect_args=arguments)
+        return create_engine(url, pool_size=1, max_overflow=0, pool_timeout=CONNECT_SECONDS, connect_args=_ARGUMENTS)
+    return create_engine(url, poolclass=NullPool, connect_args=_ARGUMENTS)
 
 
 @lru_cache(maxsize=16)
@@ -92,12 +96,29 @@ def _unpooled(database_url: str) -> Engine:
     return create(database_url)
 
 
+@lru_cache(maxsize=4)
+def _kept(database_url: str) -> Engine:
+    """The engine of a process that is asked often; connections are tried before they are used again."""
+    engine = create_engine(
+        _url(database_url), pool_size=4, max_overflow=12, pool_timeout=CONNECT_SECONDS, pool_pre_ping=True,
+        pool_recycle=_RECYCLE_SECONDS, connect_args=_ARGUMENTS,
+    )  # fmt: skip
+    event.listen(engine, "connect", _limit_session)
+    return engine
+
+
+def _limit_session(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_LIMITS.replace("LOCAL ", ""))
+    connection.commit()
+
+
 @contextmanager
 def speaking(database_url: str) -> Iterator[None]:
     """Turn what a lost, unreachable or overloaded database raises into :class:`DatabaseAway`."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
         raise DatabaseAway(place(database_url), _scrubbed(error, database_url)) from None
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) == _UNDEFINED_TABLE:
@@ -118,6 +139,19 @@ def transaction(database_url: str) -> Iterator[Connection]:
     ensure_schema(database_url)
     with speaking(database_url), _unpooled(database_url).begin() as connection:
         _limit(connection)
+        yield connection
+
+
+@contextmanager
+def reading(database_url: str) -> Iterator[Connection]:
+    """A transaction that reads, on a connection that is kept for the next one: for a process that is asked often.
+
+    Not for one that forks. Makes the schema first if this process has not seen it yet.
+
+    :raises DatabaseAway: the database cannot be reached or was lost.
+    """
+    ensure_schema(database_url)
+    with speaking(database_url), _kept(database_url).begin() as connection:
         yield connection
 
 
@@ -166,5 +200,4 @@ def _bring_along(connection: Connection, database_url: str) -> None:
 
 
 def _limit(connection: Connection) -> None:
-    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-    connection.execute(text(f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'"))
+    connection.execute(text(_LIMITS))

@@ -65,6 +65,18 @@ class TeamAccess:
             return bool(allowed)
         return self.sees_all(user) or self._is_for(details.id, method, set(self.teams_of(user)))
 
+    def filter_authorized_dag_ids(
+        self, *, dag_ids: set[str], user: Any, method: ResourceMethod = "GET", team_name: str | None = None
+    ) -> set[str]:
+        """The same for many DAGs at once: the user's teams are looked up once, others' DAGs left out."""
+        if not self.sees_all(user):
+            teams = set(self.teams_of(user))
+            dag_ids = {dag_id for dag_id in dag_ids if self._is_for(dag_id, method, teams)}
+        found = super().filter_authorized_dag_ids(  # type: ignore[misc]
+            dag_ids=dag_ids, user=user, method=method, team_name=team_name
+        )
+        return set(found)
+
     def is_authorized_asset(self, *, method: ResourceMethod, user: Any, details: AssetDetails | None = None) -> bool:
         """Everybody may see the assets' names; events, which start whatever DAGs wait for them, administrators make."""
         allowed = super().is_authorized_asset(method=method, user=user, details=details)  # type: ignore[misc]

@@ -21,6 +21,8 @@ from plugins.pages.permissions import ReadableModel, may_answer, may_start, read
 from plugins.pages.runs import (
     DagFacts,
     ModelRuns,
+    NextRun,
+    dags_of,
     hours_of_work,
     models_with_dags,
     newest_runs,
@@ -39,17 +41,16 @@ class Line:
     overview: ModelOverview
     owner: str | None
     paused: bool
-    next_run: DagFacts | None
+    next_run: NextRun | None
     under_way: tuple[str, ...]
     questions: int
 
     @classmethod
     def of(cls, known: ModelOverview, runs: ModelRuns) -> Line:
         """Put both halves together."""
-        paused = [facts.paused for facts in runs.dags.values()]
         return cls(
-            overview=known, owner=runs.owner, paused=bool(paused) and all(paused), next_run=runs.next_run,
-            under_way=runs.under_way, questions=runs.questions,
+            overview=known, owner=runs.owner, paused=runs.paused, next_run=runs.next_run, under_way=runs.under_way,
+            questions=runs.questions,
         )  # fmt: skip
 
 
@@ -121,19 +122,19 @@ def hours(user: GetUserDep, session: SessionDep) -> dict[str, float]:
 def model_page(model: ReadableModel, user: GetUserDep, session: SessionDep) -> Response:
     """All that is known of one model, and what the user may do with it."""
     settings = project_settings()
-    runs = read_runs(session, [model])[model]
+    dags = dags_of(session, model)
     about, problem = _about(model)
-    if about is None and not runs.dags and not is_known(settings, model):
+    if about is None and not dags and not is_known(settings, model):
         raise HTTPException(404, f"There is no model {model!r}: neither a definition, nor a DAG, nor a version.")
-    story = model_story(settings, model)
+    line, story = model_story(settings, model)
     page = ModelPage(
         read_at=datetime.now(UTC),
         user=user.get_name(),
-        line=Line.of(story.overview, runs),
+        line=Line.of(line, read_runs(session, [model])[model]),
         story=story,
         about=about,
         problem=problem,
-        actions=[_action(runs.dags[name], user) for name in ACTIONS if name in runs.dags],
+        actions=[_action(dags[name], user) for name in ACTIONS if name in dags],
         may_answer=may_answer(f"{model}.deploy", user),
         questions=questions_of(session, model),
         runs=newest_runs(session, model),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,8 @@ from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
-from sqlalchemy import func, select
+from sqlalchemy import Text, and_, any_, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -26,40 +27,37 @@ _WORKERS: Final = ("StepOperator",)
 
 @dataclass(frozen=True, kw_only=True)
 class DagFacts:
-    """One DAG of a model.
-
-    :param next_run: when its schedule starts it next; None without a schedule, or while it is paused.
-    """
+    """One DAG of a model."""
 
     dag_id: str
     family: str
-    owners: str
     paused: bool
-    next_run: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextRun:
+    """What the schedules of a model start next."""
+
+    dag_id: str
+    family: str
+    next_run: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRuns:
     """The runs of a model.
 
+    :param owner: whose the model is; None without DAGs.
+    :param paused: whether all its DAGs are.
     :param under_way: families whose runs are queued or running.
     :param questions: how many challengers wait for a person.
     """
 
-    dags: Mapping[str, DagFacts] = field(default_factory=dict)
+    owner: str | None = None
+    paused: bool = False
+    next_run: NextRun | None = None
     under_way: tuple[str, ...] = ()
     questions: int = 0
-
-    @property
-    def owner(self) -> str | None:
-        """Whose the model is."""
-        return next((facts.owners for facts in self.dags.values() if facts.owners), None)
-
-    @property
-    def next_run(self) -> DagFacts | None:
-        """The DAG that its schedule starts next."""
-        due = [facts for facts in self.dags.values() if facts.next_run]
-        return min(due, key=lambda facts: facts.next_run or datetime.max.replace(tzinfo=UTC), default=None)
 
 
 def models_with_dags(session: Session) -> set[str]:
@@ -69,26 +67,49 @@ def models_with_dags(session: Session) -> set[str]:
 
 
 def read_runs(session: Session, models: Collection[str]) -> dict[str, ModelRuns]:
-    """What is known of these models' runs, in four queries however many they are."""
-    dags: dict[str, dict[str, DagFacts]] = {model: {} for model in models}
-    columns = (DagModel.dag_id, DagModel.owners, DagModel.is_paused, DagModel.next_dagrun_create_after)
-    for row in session.execute(select(*columns).where(~DagModel.is_stale)):
-        model, _, family = row.dag_id.partition(".")
-        if model in dags and family in FAMILIES:
-            dags[model][family] = DagFacts(
-                dag_id=row.dag_id, family=family, owners=row.owners or "", paused=row.is_paused,
-                next_run=None if row.is_paused else row.next_dagrun_create_after,
-            )  # fmt: skip
+    """What is known of these models' runs, in three queries however many they are.
+
+    The database puts together what belongs to a model: of a thousand models there are seven thousand DAGs.
+    """
     under_way: dict[str, set[str]] = {}
     for dag_id in session.scalars(select(DagRun.dag_id).where(DagRun.state.in_(_UNDER_WAY)).distinct()):
         model, _, family = dag_id.partition(".")
         under_way.setdefault(model, set()).add(family)
     questions = {row.dag_id.partition(".")[0]: row.open for row in session.execute(_open_questions())}
-    return {
+    found = {
         model: ModelRuns(
-            dags=dags[model], under_way=tuple(sorted(under_way.get(model, ()))), questions=questions.get(model, 0)
+            owner=owner, paused=paused, next_run=_next_run(due[0], at) if due else None,
+            under_way=tuple(sorted(under_way.get(model, ()))), questions=questions.get(model, 0),
         )
-        for model in dags
+        for model, owner, paused, due, at in session.execute(_arrangements(models))
+    }  # fmt: skip
+    return {model: found.get(model, ModelRuns()) for model in models}
+
+
+def _arrangements(models: Collection[str]) -> Any:
+    """For each model its owner, whether it is paused, and its scheduled DAGs, the next one first."""
+    model = func.split_part(DagModel.dag_id, ".", 1)
+    due = and_(~DagModel.is_paused, DagModel.next_dagrun_create_after.is_not(None))
+    by_time = aggregate_order_by(DagModel.dag_id, DagModel.next_dagrun_create_after)
+    columns = (
+        model, func.min(func.nullif(DagModel.owners, "")), func.bool_and(DagModel.is_paused),
+        func.array_agg(by_time).filter(due), func.min(DagModel.next_dagrun_create_after).filter(due),
+    )  # fmt: skip
+    ours = (~DagModel.is_stale, func.split_part(DagModel.dag_id, ".", 2).in_(FAMILIES))
+    return select(*columns).where(*ours, model == any_(literal(sorted(models), ARRAY(Text)))).group_by(model)
+
+
+def _next_run(dag_id: str, at: datetime) -> NextRun:
+    return NextRun(dag_id=dag_id, family=dag_id.partition(".")[2], next_run=at)
+
+
+def dags_of(session: Session, model: str) -> dict[str, DagFacts]:
+    """The DAGs of a model that Airflow has, by family."""
+    columns = (DagModel.dag_id, DagModel.is_paused)
+    query = select(*columns).where(~DagModel.is_stale, DagModel.dag_id.in_([f"{model}.{name}" for name in FAMILIES]))
+    return {
+        (family := row.dag_id.partition(".")[2]): DagFacts(dag_id=row.dag_id, family=family, paused=row.is_paused)
+        for row in session.execute(query)
     }
 
 

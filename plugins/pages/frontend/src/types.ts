@@ -50,7 +50,6 @@ export interface Overview {
   quality: Quality | null;
   in_production: Quality | null;
   gates: [number, number] | null;
-  change: { action: string; at: string; actor: string; reason: string } | null;
 }
 
 export interface Line {
@@ -183,7 +182,6 @@ export interface ModelPageData {
   user: string;
   line: Line;
   story: {
-    overview: Overview;
     roles: Role[];
     versions: Version[];
     gates: GateCheck[];
