@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from include.console.overview import ModelOverview, overview_by
 from include.registry import database
+from include.registry.step_costs import DAYS
 from include.settings import Settings
 
 VERSIONS: Final = 60
@@ -72,6 +73,11 @@ _ROLES: Final = """
     SELECT s.role, s.version, s.share, s.since, s.until, s.plan ->> 'stage' AS stage, s.deployment, v.as_of
     FROM deployment_state AS s JOIN model_version AS v USING (model, version) WHERE s.model = :model ORDER BY s.role
 """
+_COSTS: Final = f"""
+    SELECT step, coalesce(sum(cpu_seconds) FILTER (WHERE day > current_date - {DAYS}), 0) / 3600 AS lately,
+           sum(cpu_seconds) / 3600 AS in_all, sum(tries) AS tries
+    FROM step_cost WHERE model = :model GROUP BY step ORDER BY in_all DESC
+"""  # nosec B608 # made of nothing but the constant above
 _NEWEST: Final = 2**62
 
 Rows = list[dict[str, Any]]
@@ -87,6 +93,7 @@ class ModelStory:
     :param drift: checks for drift with every feature's change; the last one of each instant.
     :param decay: what labels said of the champion's answers.
     :param ledger: the newest entries, newest first.
+    :param costs: hours of processor time by step, the dearest first.
     """
 
     roles: Rows
@@ -95,6 +102,7 @@ class ModelStory:
     drift: Rows
     decay: Rows
     ledger: Rows
+    costs: Rows
 
 
 def model_story(settings: Settings, model: str) -> tuple[ModelOverview, ModelStory]:
@@ -111,6 +119,7 @@ def model_story(settings: Settings, model: str) -> tuple[ModelOverview, ModelSto
             drift=_rows(connection, _DRIFT, model, most=CHECKS),
             decay=_rows(connection, _DECAY, model, most=CHECKS),
             ledger=_rows(connection, _LEDGER, model, most=ENTRIES, before=_NEWEST),
+            costs=_rows(connection, _COSTS, model),
         )
 
 

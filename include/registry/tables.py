@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Number of the newest revision in ``revisions/``, which makes what is described here; a change here is a new one."""
 
 CHANNEL = "noria_deployment"
@@ -221,3 +222,14 @@ version_erasure = Table(
     ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.version"]),
 )
 """Versions that were trained on rows that an erasure took away: they cannot be made again."""
+
+step_cost = Table(
+    "step_cost",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+)
+"""Processor time of a model's steps, children included, added up by day (UTC)."""

@@ -24,6 +24,7 @@ from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
 from include.steps.catalog import SUMMARIES, load_step
+from include.steps.processor_time import metered
 from include.steps.protocol import Document, StepCall
 
 DEFAULT_RESULT = Path("/airflow/xcom/return.json")
@@ -122,7 +123,8 @@ def _guarded(options: argparse.Namespace, settings: Settings) -> int:
     try:
         call = _make_call(options, settings)
         log.info("%s of %s as of %s starts (try %s)", options.step, options.model, options.as_of, call.attempt)
-        document = load_step(options.step)(call)
+        with metered(settings, call.definition.model, options.step):
+            document = load_step(options.step)(call)
         _deliver(document, step=options.step)
     except NothingToDo as reason:
         log.info("%s: nothing to do after %.1f s: %s", options.step, time.monotonic() - started, reason)

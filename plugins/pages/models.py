@@ -15,6 +15,7 @@ from include.console.lineage import Origin, origins
 from include.console.model import ModelStory, is_known, ledger_before, model_story
 from include.console.overview import ModelOverview, known_models, overview
 from include.errors import NoriaError
+from include.registry.step_costs import Cost, costs_of
 from plugins.definitions import arrangement_of
 from plugins.operators.environment import project_settings
 from plugins.pages.permissions import ReadableModel, may_answer, may_start, readable_models
@@ -23,7 +24,6 @@ from plugins.pages.runs import (
     ModelRuns,
     NextRun,
     dags_of,
-    hours_of_work,
     models_with_dags,
     newest_runs,
     questions_of,
@@ -97,6 +97,7 @@ class ModelPage:
 
 _LIST = TypeAdapter(ModelList)
 _PAGE = TypeAdapter(ModelPage)
+_COSTS = TypeAdapter(dict[str, Cost])
 _ORIGINS = TypeAdapter(list[Origin])
 _ROWS = TypeAdapter(list[dict[str, Any]])
 
@@ -111,11 +112,12 @@ def models(user: GetUserDep, session: SessionDep) -> Response:
     return _json(_LIST.dump_json(ModelList(read_at=datetime.now(UTC), models=lines)))
 
 
-@router.get("/hours")
-def hours(user: GetUserDep, session: SessionDep) -> dict[str, float]:
-    """Hours of work of the last thirty days by model: apart, since it looks at every task of that time."""
-    readable = readable_models(models_with_dags(session), user, session)
-    return hours_of_work(session, readable)
+@router.get("/costs")
+def costs(user: GetUserDep, session: SessionDep) -> Response:
+    """Hours of processor time by model: apart, since it adds up all days."""
+    settings = project_settings()
+    readable = readable_models(known_models(settings) | models_with_dags(session), user, session)
+    return _json(_COSTS.dump_json(costs_of(settings, readable)))
 
 
 @router.get("/{model}")

@@ -1,10 +1,10 @@
-"""What Airflow itself knows of models: their DAGs, runs under way, next runs, open questions, hours of work."""
+"""What Airflow itself knows of models: their DAGs, runs under way, next runs, open questions."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.models.dag import DagModel
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 FAMILIES: Final = ("data", "train", "deploy", "rollback", "score", "monitor", "retire")
 RUNS: Final = 20
-COST_OF: Final = timedelta(days=30)
 _UNDER_WAY: Final = ("queued", "running")
-_WORKERS: Final = ("StepOperator",)
-"""Operators whose time is work; sensors and questions only wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,19 +141,3 @@ def newest_runs(session: Session, model: str) -> list[dict[str, Any]]:
     names = [f"{model}.{family}" for family in FAMILIES]
     query = select(*columns).where(DagRun.dag_id.in_(names)).order_by(DagRun.run_after.desc(), DagRun.id.desc())
     return [dict(row._mapping) for row in session.execute(query.limit(RUNS))]
-
-
-def hours_of_work(session: Session, models: Collection[str]) -> dict[str, float]:
-    """For how many hours the steps of each model have run within the last :data:`COST_OF`, those of retries too."""
-    since = datetime.now(UTC) - COST_OF
-    query = (
-        select(TaskInstance.dag_id, func.sum(TaskInstance.duration).label("seconds"))
-        .where(TaskInstance.end_date >= since, TaskInstance.operator.in_(_WORKERS))
-        .group_by(TaskInstance.dag_id)
-    )
-    hours: dict[str, float] = {}
-    for row in session.execute(query):
-        model = row.dag_id.partition(".")[0]
-        if model in models:
-            hours[model] = hours.get(model, 0.0) + float(row.seconds or 0) / 3600
-    return hours

@@ -51,7 +51,12 @@ _STATEMENTS = (
                  ('gate', 'predictions', 'passed'), ('drift', 'monitor', 'no drift'), ('decay', 'data', 'no decay'),
                  ('evaluation', 'evaluate', 'fair')) AS c(kind, stage, verdict)
     """,
-    "ANALYZE check_result, deployment_ledger, model_version, deployment_state",
+    """
+    INSERT INTO step_cost (model, day, step, tries, cpu_seconds)
+    SELECT m, current_date - n, step, 1, 36
+    FROM unnest(CAST(:models AS text[])) AS m, generate_series(1, :checks) AS n, unnest(array['ingest', 'train']) AS step
+    """,
+    "ANALYZE step_cost, check_result, deployment_ledger, model_version, deployment_state",
 )
 
 

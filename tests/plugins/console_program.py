@@ -17,7 +17,7 @@ ENDPOINTS = (
     "/noria/models/assets/models.svg",
     "/noria/models/assets/absent.js",
     "/noria/api/models",
-    "/noria/api/models/hours",
+    "/noria/api/models/costs",
     "/noria/api/models/alpha",
     "/noria/api/models/alpha/lineage",
     "/noria/api/models/alpha/ledger?before=1",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import types
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def install() -> None:
     module.run = run  # type: ignore[attr-defined]
     sys.modules["include.steps.probe"] = module
     SUMMARIES["probe"] = "Does what a test tells it."
+    if "NORIA_DATABASE_URL" not in os.environ:  # what it costs could not be kept
+        command.metered = lambda *_: nullcontext()  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ def check_content(answers: dict[str, Any]) -> None:
     assert [version["version"] for version in page["story"]["versions"]] == [1, 2]
     assert page["problem"], "a definition that cannot be read is told"
     assert {run["dag_id"] for run in page["runs"]} == {"alpha.train", "alpha.rollback"}
+    assert answers["ben /noria/api/models/costs"]["body"] == {"beta": {"lately": 0.06, "in_all": 0.06}}
     report = answers["ana /noria/reports/alpha/page.html"]
     assert report["status"] == 200
     assert "a gate's page" in report["body"]

@@ -26,6 +26,7 @@ _ADDRESSES: Final = (
     ("models, all of them", "root", "/noria/api/models"),
     ("models, a third of them", "ana", "/noria/api/models"),
     ("a model's page", "ana", "/noria/api/models/{model}"),
+    ("hours of processor, all models", "root", "/noria/api/models/costs"),
     ("a model's older ledger", "ana", "/noria/api/models/{model}/ledger?before=60"),
 )
 

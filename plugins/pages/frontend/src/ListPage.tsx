@@ -13,8 +13,8 @@ import {
 import { modelAddress, read } from "./airflow";
 import { attentionOf } from "./attention";
 import { Empty, Loading, Mark, Problem } from "./parts";
-import type { Line, ModelList, Quality } from "./types";
-import { ago, asDay, asNumber, asPercent, asTime, fromNow, metricName, toneOf } from "./words";
+import type { Cost, Line, ModelList, Quality } from "./types";
+import { ago, asDay, asHours, asNumber, asPercent, asTime, fromNow, metricName, toneOf } from "./words";
 
 const STAGES = ["raw", "features", "training", "predictions"] as const;
 const SHOWN = 50;
@@ -30,7 +30,7 @@ const WHICH: [Which, string, (row: Row) => boolean][] = [
 
 interface Row extends Line {
   attention: string[];
-  hours: number | undefined;
+  cost: Cost | undefined;
 }
 
 const time = (value: string | null | undefined) => (value ? Date.parse(value) : undefined);
@@ -76,12 +76,19 @@ function columnsAt(now: number) {
       sortDescFirst: true,
       cell: ({ row }) => <Drift row={row.original} now={now} />,
     }),
-    column.accessor((row) => row.hours, {
-      id: "hours",
-      header: "Work, 30 d",
+    column.accessor((row) => row.cost?.lately, {
+      id: "cost",
+      header: "CPU, 30 d",
       sortUndefined: "last",
       sortDescFirst: true,
-      cell: ({ row }) => (row.original.hours === undefined ? "–" : `${asNumber(Math.round(row.original.hours * 100) / 100)} h`),
+      cell: ({ row }) => asHours(row.original.cost?.lately),
+    }),
+    column.accessor((row) => row.cost?.in_all, {
+      id: "cost_in_all",
+      header: "CPU, all",
+      sortUndefined: "last",
+      sortDescFirst: true,
+      cell: ({ row }) => asHours(row.original.cost?.in_all),
     }),
     column.accessor((row) => time(row.next_run?.next_run), {
       id: "next",
@@ -94,9 +101,9 @@ function columnsAt(now: number) {
 
 export function ListPage() {
   const list = useQuery({ queryKey: ["models"], queryFn: () => read<ModelList>("/noria/api/models") });
-  const hours = useQuery({
-    queryKey: ["hours"],
-    queryFn: () => read<Record<string, number>>("/noria/api/models/hours"),
+  const costs = useQuery({
+    queryKey: ["costs"],
+    queryFn: () => read<Record<string, Cost>>("/noria/api/models/costs"),
     refetchInterval: 300_000,
   });
   const rows = useMemo<Row[]>(
@@ -104,9 +111,9 @@ export function ListPage() {
       (list.data?.models ?? []).map((line) => ({
         ...line,
         attention: attentionOf(line),
-        hours: hours.data?.[line.overview.model],
+        cost: costs.data?.[line.overview.model],
       })),
-    [list.data, hours.data],
+    [list.data, costs.data],
   );
   return (
     <>

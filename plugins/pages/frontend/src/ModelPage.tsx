@@ -7,8 +7,8 @@ import { Lineage } from "./Lineage";
 import { Empty, Loading, Mark, Out, Problem, Section } from "./parts";
 import { Questions } from "./Questions";
 import { Timeline } from "./Timeline";
-import type { GateCheck, ModelPageData, Role, Run } from "./types";
-import { ago, asLength, asNumber, asPercent, asTime, fromNow, toneOf } from "./words";
+import type { GateCheck, ModelPageData, Role, Run, StepCost } from "./types";
+import { ago, asHours, asLength, asNumber, asPercent, asTime, fromNow, toneOf } from "./words";
 
 export default function ModelPage({ model }: { model: string }) {
   const query = useQuery({
@@ -152,7 +152,47 @@ function Glance({ data, now }: { data: ModelPageData; now: number }) {
         <dt>Next run</dt>
         <dd>{next ? `${next.family} ${fromNow(next.next_run, now)}` : data.line.paused ? "paused" : "by hand"}</dd>
       </div>
+      <div>
+        <dt>CPU hours</dt>
+        <dd>
+          <Costs costs={data.story.costs} />
+        </dd>
+      </div>
     </dl>
+  );
+}
+
+/** What the steps' processes took; less than a minute of a step that was killed is not in it. */
+function Costs({ costs }: { costs: StepCost[] }) {
+  if (!costs.length) return <>not counted yet</>;
+  const sum = (of: (cost: StepCost) => number) => asHours(costs.reduce((total, cost) => total + of(cost), 0));
+  return (
+    <>
+      {sum((cost) => cost.lately)} in 30 days, {sum((cost) => cost.in_all)} in all
+      <details>
+        <summary>By step</summary>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Step</th>
+              <th scope="col">30 days</th>
+              <th scope="col">In all</th>
+              <th scope="col">Tries</th>
+            </tr>
+          </thead>
+          <tbody>
+            {costs.map((cost) => (
+              <tr key={cost.step}>
+                <th scope="row">{cost.step}</th>
+                <td>{asHours(cost.lately)}</td>
+                <td>{asHours(cost.in_all)}</td>
+                <td>{cost.tries}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </details>
+    </>
   );
 }
 

@@ -177,6 +177,17 @@ export interface Run {
   triggering_user_name: string | null;
 }
 
+/** Hours of processor time. */
+export interface Cost {
+  lately: number;
+  in_all: number;
+}
+
+export interface StepCost extends Cost {
+  step: string;
+  tries: number;
+}
+
 export interface ModelPageData {
   read_at: string;
   user: string;
@@ -188,6 +199,7 @@ export interface ModelPageData {
     drift: DriftCheck[];
     decay: DecayCheck[];
     ledger: Entry[];
+    costs: StepCost[];
   };
   about: {
     description: string;

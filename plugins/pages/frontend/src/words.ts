@@ -37,6 +37,9 @@ export const ago = (value: string, now: number) => `${asLength(now - Date.parse(
 export const fromNow = (value: string, now: number) =>
   Date.parse(value) <= now ? "now" : `in ${asLength(Date.parse(value) - now)}`;
 
+export const asHours = (value: number | null | undefined) =>
+  value == null ? "–" : value > 0 && value < 0.001 ? "< 0.001 h" : `${number.format(Math.round(value * 1000) / 1000)} h`;
+
 const METRICS: Record<string, string> = {
   roc_auc: "ROC AUC",
   pr_auc: "PR AUC",
