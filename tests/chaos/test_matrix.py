@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.chaos.matrix import herd as herds
+from tests.chaos.matrix import owners
 from tests.chaos.matrix.herd import Herd
 from tests.chaos.matrix.observer import Seen
 from tests.chaos.matrix.plan import HARSH, draw_start, draw_victims, draw_wait, works_for
@@ -149,6 +155,34 @@ class TestSeen:
         ended = replace(RUNNING, state="success", ended=110.0)
         assert [ended.ran_at(at) for at in (99.0, 105.0, 110.5)] == [False, True, False]
         assert RUNNING.ran_at(200.0)
+
+
+class TestOwners:
+    def test_a_step_is_of_the_task_that_holds_the_other_end_of_its_pipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE) as mine, _piped_by_another() as (other, its):
+            tasks = [("ours", owners.handles(os.getpid())), ("other's", owners.handles(other.pid))]
+            monkeypatch.setattr(owners, "_tasks", lambda _: tasks)
+            monkeypatch.setattr(owners, "steps", lambda _: [psutil.Process(mine.pid), psutil.Process(its)])
+            observer: Any = SimpleNamespace(run_of=lambda task: ("dag", task))
+            found = owners.steps_by_run(SimpleNamespace(), observer)  # type: ignore[arg-type]
+            mine.kill()
+        assert {run: process.pid for run, process in found.items()} == {
+            ("dag", "ours"): mine.pid,
+            ("dag", "other's"): its,
+        }
+
+
+@contextmanager
+def _piped_by_another() -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Another process that holds a pipe to a child of its own; the child's id."""
+    script = "import subprocess as s; p = s.Popen(['sleep', '60'], stdin=s.PIPE); print(p.pid, flush=True); p.wait()"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        child = int(other.stdout.readline())
+        try:
+            yield other, child
+        finally:
+            psutil.Process(child).kill()
 
 
 class Line:

@@ -21,8 +21,8 @@ def steps_by_run(line: Line, observer: Observer) -> dict[tuple[str, str], psutil
     if not running:
         return {}
     found = {}
-    for task, handles in _tasks(line):
-        for pipe in running.keys() & handles:
+    for task, held in _tasks(line):
+        for pipe in running.keys() & held:
             run = observer.run_of(task)
             if run is not None:
                 found[run] = running[pipe]
@@ -49,15 +49,16 @@ def _tasks(line: Line) -> list[tuple[str, set[str]]]:
         except psutil.Error:
             continue
         if title:
-            found.append((title[1], _open(child.pid)))
+            found.append((title[1], handles(child.pid)))
     return found
 
 
-def _open(pid: int) -> set[str]:
-    handles = set()
+def handles(pid: int) -> set[str]:
+    """What a process has open, such as ``pipe:[4711]``."""
+    found = set()
     try:
         for handle in Path(f"/proc/{pid}/fd").iterdir():
-            handles.add(os.readlink(handle))
-    except OSError:
-        return handles
-    return handles
+            found.add(os.readlink(handle))
+    except OSError:  # it has ended meanwhile
+        return found
+    return found
