@@ -17,7 +17,7 @@ from pathlib import Path
 import tests.chaos
 from include.settings import PROJECT
 from tests.chaos.case import Case, MeansLacking
-from tests.chaos.matrix.command import run_matrix
+from tests.chaos.matrix.command import models, run_matrix
 from tests.chaos.matrix.tally import Cell
 from tests.chaos.world import World, opened
 
@@ -62,7 +62,7 @@ def _matrix(options: argparse.Namespace, chosen: list[Case], folder: Path) -> in
     """The chosen cells, several at once."""
     cells: list[Cell] = [(words[1], words[2]) for case in chosen if (words := case.name.split("/"))[0] == "kill"]
     return run_matrix(
-        folder,
+        World(options.stack or folder, say=_say, is_kept=options.stack is not None, models=models()),
         seed=options.seed,
         cells=cells,
         instants=options.instants,
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=0, help="time of the matrix (default: no limit)")
     parser.add_argument("--progress", type=Path, default=PROJECT / ".chaos", help="folder in which the matrix keeps it")
     parser.add_argument("--after", type=Path, metavar="FILE", help="rounds of another commit that count as well")
+    parser.add_argument("--stack", type=Path, metavar="FOLDER", help="of the matrix's stack, which is kept there")
     parser.add_argument("--list", action="store_true", help="name the cases and end")
     return parser
 

@@ -25,6 +25,7 @@ class World:
     :param say: prints a line of the table.
     :param lengths: seconds of each work undisturbed; what is not given is measured.
     :param given: a stack that runs already and is not this world's to stop.
+    :param is_kept: the stack goes down at the end and stays on disk; the next world of this folder has it settled.
     :param models: the small models that the stack has in production, and what is changed of the flagship for each.
     """
 
@@ -33,6 +34,7 @@ class World:
     say: Callable[[str], None] = print
     lengths: dict[str, float] = field(default_factory=dict)
     given: Line | None = None
+    is_kept: bool = False
     models: Mapping[str, Callable[[Document], None]] = field(default_factory=lambda: {MODEL: small})
 
     @cached_property
@@ -41,7 +43,13 @@ class World:
         if self.given is not None:
             settle(self.given, self.models)
             return self.given
-        line = Line(self.folder / "line")
+        line, settled = Line(self.folder / "line"), self.folder / "settled"
+        if settled.exists():
+            self.mend(line)
+            for name in self.models:
+                finish_all(line, name, 900)
+            return line
+        shutil.rmtree(line.home, ignore_errors=True)
         line.home.mkdir(parents=True)
         line.copy_project()
         for file in (line.home / "dags").glob("[!_]*.py"):  # what is parsed costs a processor's time
@@ -49,6 +57,7 @@ class World:
                 file.unlink()
         self.mend(line)
         settle(line, self.models)
+        settled.touch()
         return line
 
     @cached_property
@@ -71,6 +80,9 @@ class World:
         """Stop what was started, and delete it."""
         if "subject" in self.__dict__:
             self.subject.close()
+        if self.is_kept:
+            Line(self.folder / "line").command("down", seconds=120)
+            return
         if (self.folder / "line").exists():
             Line(self.folder / "line").command("clean", seconds=120)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import requests
 import sqlalchemy as sa
 import yaml
 
@@ -131,8 +133,16 @@ class Line:
             tasks = {name: task.state for name, task in self.tasks(dag_id, run_id).items()}
             return f"{dag_id} {run_id} did not end: {tasks}"
 
-        wait(lambda: self.state(dag_id, run_id) in FINISHED, seconds, stuck)
-        return self.state(dag_id, run_id)
+        state = ""
+
+        def ended() -> bool:
+            nonlocal state
+            with suppress(requests.Timeout):  # of a machine that is busy; the deadline is ours
+                state = self.state(dag_id, run_id)
+            return state in FINISHED
+
+        wait(ended, seconds, stuck)
+        return state
 
     def state(self, dag_id: str, run_id: str) -> str:
         """State of a run."""

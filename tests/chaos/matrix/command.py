@@ -26,7 +26,7 @@ _RATE = 4.0
 
 
 def run_matrix(
-    world_folder: Path,
+    world: World,
     *,
     seed: int,
     cells: Sequence[Cell],
@@ -38,6 +38,7 @@ def run_matrix(
 ) -> int:
     """Go on where an earlier run of the same seed and commit was cut.
 
+    :param world: of :func:`models`; closed at the end.
     :param minutes: no round is begun that would end later; 0: no limit.
     :param progress: folder of the files of what was done.
     :param after: a file of another commit, whose rounds count as well if there is none of this commit yet.
@@ -53,7 +54,7 @@ def run_matrix(
     say(f"seed {seed} at {commit}, {len(cells)} cells, {lacking} instants to go; kept in {file}")
     if lacking:
         deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
-        _rounds(world_folder, tally, seed, commit, deadline, say)
+        _rounds(world, tally, seed, commit, deadline, say)
     say(f"\n{table(tally)}")
     return 1 if tally.all_breaches() else NOT_FINISHED if tally.missing() else 0
 
@@ -89,8 +90,7 @@ def _straight(document: Document) -> None:
     document["execution"] = {"retries": 5, "retry_delay": "3s"}  # a service that is away ends a try within seconds
 
 
-def _rounds(folder: Path, tally: Tally, seed: int, commit: str, deadline: float, say: Callable[[str], None]) -> None:
-    world = World(folder, say=say, models=models())
+def _rounds(world: World, tally: Tally, seed: int, commit: str, deadline: float, say: Callable[[str], None]) -> None:
     herd: dict[str, Subject] = {}
     try:
         herd = subjects(world)
