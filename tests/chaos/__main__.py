@@ -44,11 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    folder = Path(tempfile.mkdtemp(prefix="noria-chaos-"))
     if options.matrix:
-        return _matrix(options, chosen, folder)
+        return _matrix(options, chosen)
     print(f"seed {options.seed}, {len(chosen)} cases, {options.instants} instants for each kill", flush=True)
-    with opened(folder, options.instants, _say) as world:
+    with opened(_scratch(), options.instants, _say) as world:
         held = {case.name: _holds(case, world, options.seed) for case in chosen}
     failed = [name for name, holds in held.items() if holds is False]
     skipped = list(held.values()).count(None)
@@ -58,11 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _matrix(options: argparse.Namespace, chosen: list[Case], folder: Path) -> int:
+def _scratch() -> Path:
+    return Path(tempfile.mkdtemp(prefix="noria-chaos-"))
+
+
+def _matrix(options: argparse.Namespace, chosen: list[Case]) -> int:
     """The chosen cells, several at once."""
     cells: list[Cell] = [(words[1], words[2]) for case in chosen if (words := case.name.split("/"))[0] == "kill"]
     return run_matrix(
-        World(options.stack or folder, say=_say, is_kept=options.stack is not None, models=models()),
+        World(options.stack or _scratch(), say=_say, is_kept=options.stack is not None, models=models()),
         seed=options.seed,
         cells=cells,
         instants=options.instants,

@@ -49,7 +49,9 @@ class World:
             for name in self.models:
                 finish_all(line, name, 900)
             return line
-        shutil.rmtree(line.home, ignore_errors=True)
+        if line.home.exists():  # it was cut before it was settled
+            line.command("clean", seconds=120)
+            shutil.rmtree(line.home)
         line.home.mkdir(parents=True)
         line.copy_project()
         for file in (line.home / "dags").glob("[!_]*.py"):  # what is parsed costs a processor's time
