@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from include.gates.checks import SAMPLES, absent_check, check_of, lists_in
 from include.gates.errors import GateBroken, SuiteError
 from include.gates.plain import to_plain
+from include.gates.plan import Plan, validate
 from include.gates.result import Check, GateResult
 from include.gates.suite import Suite
 
@@ -28,8 +30,6 @@ PERSONAL: Final = "(personal)"
 """What stands for a value of a personal column."""
 _BATCH: Final = "frame"
 _NOTHING: Final[Mapping[int, Check]] = MappingProxyType({})
-_ROW_COUNT: Final = "table.row_count"
-_QUICK: Final[dict[str, Any]] = {"result_format": {"result_format": "BOOLEAN_ONLY"}}
 
 
 class Evaluator:
@@ -49,7 +49,8 @@ class Evaluator:
         self._personal = frozenset(personal)
         self._engine = PandasExecutionEngine()
         self._configurations = [_configuration(suite, number) for number in range(len(suite.expectations))]
-        self._plans: dict[tuple[int, ...], _Plan] = {}
+        self._judges: dict[int, Any] = {}
+        self._plans: dict[tuple[int, ...], Plan] = {}
 
     def judge(
         self,
@@ -87,7 +88,7 @@ class Evaluator:
         named = [name for name in identify if name in present]
         for number in numbers:
             if not checks[number].success and not (brief and checks[number].severity == "warning"):
-                checks[number] = self._with_details(number, checks[number], frame, named)
+                checks[number] = self.with_details(number, checks[number], frame, named)
         return self.result(subject, len(frame), checks)
 
     def result(self, subject: str, rows: int, checks: Mapping[int, Check]) -> GateResult:
@@ -118,19 +119,51 @@ class Evaluator:
         return replace(check, samples=samples, observed=observed)
 
     def _evaluate(self, numbers: tuple[int, ...], narrow: pd.DataFrame, subject: str) -> dict[int, Check]:
-        self._engine.load_batch_data(_BATCH, narrow)
+        measured = self.measure(numbers, narrow, subject)
+        return {number: self.conclude(number, named, subject) for number, named in measured.items()}
+
+    def measure(self, numbers: tuple[int, ...], frame: pd.DataFrame, subject: str) -> dict[int, dict[str, Any]]:
+        """The metrics of some expectations on a frame, by their names.
+
+        :raises GateBroken: if one cannot be computed.
+        """
+        self._engine.load_batch_data(_BATCH, frame)
         if numbers not in self._plans:
             self._plans[numbers] = self._plan(numbers, subject)
-        outcomes = self._plans[numbers].run(self, subject, len(narrow))
-        checks = {}
-        for number, (success, observed, metrics) in outcomes.items():
-            expectation = self._suite.expectations[number]
-            checks[number] = check_of(expectation, success, observed, metrics)
-        return checks
-
-    def _plan(self, numbers: tuple[int, ...], subject: str) -> _Plan:
+        plan = self._plans[numbers]
         try:
-            return _Plan(self._engine, {number: self._configurations[number] for number in numbers})
+            return plan.measure(len(frame))
+        except Exception as error:
+            raise self.broken(plan.culprit(error), subject, error) from error
+
+    def conclude(self, number: int, named: Mapping[str, Any], subject: str) -> Check:
+        """What an expectation says of its metrics, which may be of more rows than one frame holds.
+
+        :raises GateBroken: if it cannot judge them.
+        """
+        with self.said_broken(number, subject):
+            if number not in self._judges:
+                self._judges[number] = self._configurations[number].to_domain_obj()
+            outcome = validate(self._judges[number], named, self._engine)
+        found = (outcome.get("result") or {}).get("observed_value")
+        return check_of(self._suite.expectations[number], bool(outcome["success"]), to_plain(found), named)
+
+    @contextmanager
+    def said_broken(self, number: int, subject: str) -> Iterator[None]:
+        """Within, an error means that an expectation could not be evaluated.
+
+        :raises GateBroken: then.
+        """
+        try:
+            yield
+        except GateBroken:
+            raise
+        except Exception as error:
+            raise self.broken(number, subject, error) from error
+
+    def _plan(self, numbers: tuple[int, ...], subject: str) -> Plan:
+        try:
+            return Plan(self._engine, {number: self._configurations[number] for number in numbers})
         except Exception as error:
             raise GateBroken(self._suite.name, subject, "planning the suite's metrics", _reason(error)) from error
 
@@ -168,70 +201,24 @@ class Evaluator:
         )
         return outcome
 
-    def _with_details(self, number: int, check: Check, frame: pd.DataFrame, identify: list[str]) -> Check:
+    def with_details(self, number: int, check: Check, frame: pd.DataFrame, identify: list[str]) -> Check:
         """Add the rows or values that do not meet a failed expectation."""
         expectation = self._suite.expectations[number]
         if expectation.form.kind == "rows":
-            return replace(check, samples=self._samples(number, frame, identify))
+            return self.with_samples(check, self._samples(number, frame, identify))
         outcome = self._look_again(number, frame[list(expectation.columns)], {"result_format": "SUMMARY"})
         return replace(check, observed=lists_in(outcome.result or {}) or check.observed)
+
+    @staticmethod
+    def with_samples(check: Check, samples: Sequence[Mapping[str, Any]]) -> Check:
+        """A failed check with the first rows that do not meet it."""
+        return replace(check, samples=tuple(dict(row) for row in samples))
 
     def _samples(self, number: int, frame: pd.DataFrame, identify: list[str]) -> tuple[dict[str, Any], ...]:
         """The first rows that do not meet an expectation on each row: the entity's columns, then its own."""
         shown = list(dict.fromkeys([*identify, *self._suite.expectations[number].columns]))
         rows = frame.loc[self.unexpected(number, frame)[:SAMPLES], shown]
         return tuple({name: to_plain(row[name]) for name in shown} for row in rows.to_dict("records"))
-
-
-class _Plan:
-    """The metrics of some of a suite's expectations, in levels: each level needs only those before it."""
-
-    def __init__(self, engine: Any, configurations: Mapping[int, Any]) -> None:
-        from great_expectations.validator.metrics_calculator import MetricsCalculator
-
-        self._engine = engine
-        calculator = MetricsCalculator(execution_engine=engine, show_progress_bars=False)
-        self._expectations: dict[int, tuple[Any, dict[str, Any], frozenset[Any]]] = {}
-        needed: dict[Any, tuple[Any, set[Any]]] = {}
-        for number, configuration in configurations.items():
-            expectation = configuration.to_domain_obj()
-            dependencies = expectation.get_validation_dependencies(
-                execution_engine=engine, runtime_configuration=_QUICK
-            )
-            graph = calculator.build_metric_dependency_graph(dependencies.get_metric_configurations(), _QUICK)
-            own = _collect(graph.edges, needed)
-            named = {name: metric.id for name, metric in dependencies.metric_configurations.items()}
-            self._expectations[number] = (expectation, named, own)
-        self._row_counts = [name for name, (metric, _) in needed.items() if metric.metric_name == _ROW_COUNT]
-        self._levels = _levels(needed, self._row_counts)
-
-    def run(self, evaluator: Evaluator, subject: str, rows: int) -> dict[int, tuple[bool, Any, dict[str, Any]]]:
-        """Compute the metrics of the loaded frame and let each expectation judge its own.
-
-        :param rows: number of the frame's rows, the one metric that needs no computing.
-        """
-        metrics: dict[Any, Any] = dict.fromkeys(self._row_counts, rows)
-        for level in self._levels:
-            try:
-                metrics.update(self._engine.resolve_metrics(metrics_to_resolve=level, metrics=metrics))
-            except Exception as error:
-                raise evaluator.broken(self._culprit(error), subject, error) from error
-        outcomes = {}
-        for number, (expectation, named, _) in self._expectations.items():
-            values = {name: metrics[metric] for name, metric in named.items()}
-            try:
-                outcome = expectation._validate(
-                    metrics=values, runtime_configuration=_QUICK, execution_engine=self._engine
-                )
-                success, found = bool(outcome["success"]), outcome.get("result") or {}
-            except Exception as error:
-                raise evaluator.broken(number, subject, error) from error
-            outcomes[number] = (success, to_plain(found.get("observed_value")), values)
-        return outcomes
-
-    def _culprit(self, error: Exception) -> int:
-        failed = {metric.id for metric in getattr(error, "failed_metrics", ())}
-        return next((number for number, (_, _, own) in self._expectations.items() if own & failed), 0)
 
 
 def _quiet() -> None:
@@ -251,30 +238,6 @@ def _configuration(suite: Suite, number: int) -> Any:
         where = f"expectation {number + 1} ({expectation.type})"
         raise SuiteError(suite.path, where, f"Great Expectations refuses it: {error}.", "Correct it.") from error
     return configuration
-
-
-def _collect(edges: Sequence[Any], needed: dict[Any, tuple[Any, set[Any]]]) -> frozenset[Any]:
-    own = set()
-    for edge in edges:
-        _, after = needed.setdefault(edge.left.id, (edge.left, set()))
-        own.add(edge.left.id)
-        if edge.right is not None:
-            needed.setdefault(edge.right.id, (edge.right, set()))
-            after.add(edge.right.id)
-            own.add(edge.right.id)
-    return frozenset(own)
-
-
-def _levels(needed: Mapping[Any, tuple[Any, set[Any]]], known: Sequence[Any]) -> list[list[Any]]:
-    levels: list[list[Any]] = []
-    done: set[Any] = set(known)
-    while len(done) < len(needed):
-        ready = {name: metric for name, (metric, after) in needed.items() if name not in done and after <= done}
-        if not ready:
-            raise RuntimeError("the metrics of the suite depend on each other in a circle")
-        levels.append(list(ready.values()))
-        done |= set(ready)
-    return levels
 
 
 def _reason(error: Exception) -> str:

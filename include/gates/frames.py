@@ -1,4 +1,4 @@
-"""Reads what a gate judges: only the columns that the suite names and the entity, nothing else."""
+"""What a gate judges, where it lies: only the columns that the suite names and the entity are ever read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from include.gates.errors import GateBroken
+from include.gates.rows_on_disk import RowsOnDisk
 from include.gates.suite import Suite
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 PARTS: Final = ("train", "validation", "holdout")
@@ -33,34 +33,19 @@ def read_table(path: Path, suite: Suite, subject: str, extra: Sequence[str] = ()
         raise GateBroken(suite.name, subject, f"reading {path}", reason) from error
 
 
-def read_frame(path: Path, suite: Suite, subject: str, extra: Sequence[str] = ()) -> pd.DataFrame:
-    """The same as a frame.
-
-    :raises GateBroken: if the file cannot be read.
-    """
-    frame: pd.DataFrame = read_table(path, suite, subject, extra).to_pandas()
-    return frame
+def file_rows(path: Path, suite: Suite, subject: str) -> RowsOnDisk:
+    """The rows of one file."""
+    return RowsOnDisk(files=(path,), suite=suite.name, subject=subject)
 
 
-def read_predictions(path: Path, suite: Suite, subject: str) -> pd.DataFrame:
-    """Read staged predictions; suites know the partition that a row comes from as ``partition``.
+def predictions_rows(path: Path, suite: Suite, subject: str) -> RowsOnDisk:
+    """Staged predictions; suites know the partition that a row comes from as ``partition``."""
+    from include.lake.columns import DATA_PARTITION, PARTITION
 
-    :raises GateBroken: if the file cannot be read.
-    """
-    from include.lake.columns import DATA_PARTITION, PARTITION, ROW
-
-    return read_frame(path, suite, subject, [DATA_PARTITION, ROW]).rename(columns={DATA_PARTITION: PARTITION})
+    return RowsOnDisk(files=(path,), suite=suite.name, subject=subject, renamed={DATA_PARTITION: PARTITION})
 
 
-def read_training_set(directory: Path, suite: Suite, extra: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a training set's three parts as one frame with the column ``part``.
-
-    :raises GateBroken: if a file cannot be read.
-    """
-    import pandas as pd
-
-    frames = []
-    for part in PARTS:
-        frame = read_frame(directory / f"{part}.parquet", suite, "the training set", extra)
-        frames.append(frame.assign(part=part))
-    return pd.concat([frame for frame in frames if len(frame)] or frames, ignore_index=True)
+def training_rows(directory: Path, suite: Suite, subject: str) -> RowsOnDisk:
+    """A training set's three parts with the column ``part``."""
+    files = tuple(directory / f"{part}.parquet" for part in PARTS)
+    return RowsOnDisk(files=files, suite=suite.name, subject=subject, added={"part": PARTS})

@@ -86,6 +86,8 @@ class _Canonical:
 
 
 def _canonical(column: pa.Array) -> _Canonical:
+    if pa.types.is_large_string(column.type):
+        column = column.cast(pa.string())
     if column.null_count:
         validity = column.is_valid().to_numpy(zero_copy_only=False).view(np.uint8)
     else:

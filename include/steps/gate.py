@@ -10,16 +10,14 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.errors import Refused
+from include.steps.gate_rows import connecting, rows_file, whole_rows
 from include.steps.protocol import Document, StepCall
 from include.steps.verdicts import NAMED, record_verdicts
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from include.gates.errors import GateRefused
     from include.gates.result import GateResult
     from include.gates.suite import Suite
@@ -98,23 +96,11 @@ def _gate_word(suite: Suite, verdict: str, page: str) -> dict[str, Any]:
     return {"stage": suite.stage, "verdict": verdict, "suite": suite.name, "suite_digest": suite.digest, "page": page}
 
 
-def _rows_file(call: StepCall, manifest: StagedManifest, partition: StagedPartition) -> Path:
-    """The staged file, or, if the gate runs once more after publishing, the file in the table with these rows."""
-    from include.lake.paths import from_store
-    from include.lake.store import store_of
-    from include.lake.table import LakeTable
-
-    staged = from_store(call.settings, partition.path or "")
-    store_of(call.settings).fetch(staged, fixed=True)
-    if staged.is_file():
-        return staged
-    return LakeTable(call.settings, manifest.model, manifest.table).published_file(partition) or staged
-
-
 def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[GateResult]:
     """A result for each partition that was staged, or that could not be."""
     from include.gates.engine import Evaluator
-    from include.gates.frames import read_table
+    from include.gates.frames import file_rows, read_table
+    from include.gates.large import LARGE_ROWS, judge_rows
     from include.gates.result import unreadable
     from include.gates.together import at_once, judge_each
     from include.lake.paths import from_store
@@ -126,9 +112,15 @@ def _results(call: StepCall, suite: Suite, manifest: StagedManifest) -> list[Gat
     evaluator = Evaluator(suite, personal=call.definition.serving.personal) if staged else None
     entity = call.definition.source.entity
     results: dict[str, GateResult] = {}
-    for some in at_once(staged, [partition.rows for partition in staged]):
+    large = [partition for partition in staged if partition.rows > LARGE_ROWS and partition.path is not None]
+    for partition in large:
+        rows = file_rows(rows_file(call, manifest, partition), suite, partition.key)
+        if evaluator:
+            results[partition.key] = judge_rows(evaluator, rows, connecting(call), identify=entity)
+    small = [partition for partition in staged if partition not in large]
+    for some in at_once(small, [partition.rows for partition in small]):
         frames = {
-            partition.key: read_table(_rows_file(call, manifest, partition), suite, partition.key, entity)
+            partition.key: read_table(rows_file(call, manifest, partition), suite, partition.key, entity)
             for partition in some
             if partition.path is not None
         }
@@ -204,15 +196,15 @@ def _quarantine(call: StepCall, suite: Suite, partition: StagedPartition, result
 def _judge_whole(call: StepCall, suite: Suite) -> Document:
     """Judge a training set or predictions as one; what is staged goes on with the verdict, or into quarantine."""
     from include.gates.engine import Evaluator
+    from include.gates.large import judge_rows
     from include.lake.staging import write_manifest
     from include.reports.gate_page import GatePage
 
     manifest = _manifest(call, suite, call.inputs["training"]["staged"]) if suite.stage == "predictions" else None
     subject = "the training set" if manifest is None else "the holdout predictions"
-    identify, frame = _whole_frame(call, suite, subject, manifest)
-    result = Evaluator(suite, personal=call.definition.serving.personal).judge(
-        frame, subject=subject, identify=identify
-    )
+    identify, rows = whole_rows(call, suite, subject, manifest)
+    evaluator = Evaluator(suite, personal=call.definition.serving.personal)
+    result = judge_rows(evaluator, rows, connecting(call), identify=identify)
     model, cure = call.definition.model, _cure(call, suite, subject)
     files = {} if manifest is None else _keep(call, suite, manifest.partitions[0], result)
     about = GatePage(model=model, stage=suite.stage, subject=subject, as_of=call.as_of, cure=cure, files=files)
@@ -225,23 +217,6 @@ def _judge_whole(call: StepCall, suite: Suite) -> Document:
         return output
     gated = manifest.judged({}, _gate_word(suite, "passed", page))
     return output | {"staged": write_manifest(call.settings, gated, "gated.json")}
-
-
-def _whole_frame(
-    call: StepCall, suite: Suite, subject: str, manifest: StagedManifest | None
-) -> tuple[list[str], pd.DataFrame]:
-    """The columns that identify a row, and the rows."""
-    from include.gates.frames import read_predictions, read_training_set
-    from include.lake.paths import from_store
-    from include.lake.store import store_of
-
-    if manifest is None:
-        directory = from_store(call.settings, str(call.inputs["training_set"]["directory"]))
-        store_of(call.settings).fetch_folder(directory)
-        entity = list(call.definition.source.entity)
-        return entity, read_training_set(directory, suite, entity)
-    path = _rows_file(call, manifest, manifest.partitions[0])
-    return ["partition", "_row"], read_predictions(path, suite, subject)
 
 
 def _write_page(call: StepCall, suite: Suite, name: str, results: Sequence[GateResult], page: Any) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from include.gates.engine import Evaluator
-from include.gates.frames import read_frame
+from include.gates.frames import file_rows
+from include.gates.large import judge_rows
 from include.gates.result import GateResult, unreadable
 from include.gates.scoring import applied, scoring_suite
 from include.gates.suite import Suite
 from include.lake.columns import PREDICTION, ROW
+from include.lake.connections import open_duckdb
 from include.lake.digests import inputs_digest
 from include.lake.paths import from_store, relative_to_store
 from include.lake.score_columns import kept_columns, scored_columns, scores_schema
@@ -26,6 +28,10 @@ from include.serving.scoring.rows import PartNotScored, Scorer
 from include.serving.scoring.version import ChosenVersion
 from include.settings import Settings
 from include.spec.definition import Definition
+from include.spec.memory import duckdb_memory
+
+if TYPE_CHECKING:
+    import duckdb
 
 SCORES_FORMAT: Final = 1  # raised when the same rows and version would give other scores
 
@@ -168,8 +174,12 @@ class PartRun:
     def _judged(self, evaluator: Evaluator, path: Path, part: Part) -> GateResult:
         suite = self.entry_suite if evaluator is self._entry else self.exit_suite
         entity = self.scorer.definition.source.entity
-        frame = read_frame(path, suite, part.name, entity)
-        return evaluator.judge(frame, subject=part.name, identify=entity)
+        return judge_rows(evaluator, file_rows(path, suite, part.name), self._connect, identify=entity)
+
+    def _connect(self, folders: Sequence[Path]) -> duckdb.DuckDBPyConnection:
+        scorer = self.scorer
+        memory = duckdb_memory(scorer.definition, "score")
+        return open_duckdb(scorer.settings, memory=memory, readable=sorted(set(folders)))
 
     def _refused(self, part: Part, inputs: str, *results: GateResult, rows: Path | None = None) -> Outcome:
         """The part with the file that goes to quarantine: the rows or scores that were refused, else what came."""
