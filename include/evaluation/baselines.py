@@ -13,6 +13,7 @@ from include.evaluation.scoring import Floats
 from include.spec.definition import FeatureType, Task
 from include.training.matrices import encode_part, learn_categories
 from include.training.packaged_model import encode
+from include.training.part_on_disk import PartOnDisk, in_batches
 from include.training.trainers.linear import fit_linear
 
 #: Rows that the linear baseline is fitted on at most, spread evenly over the training part.
@@ -52,8 +53,8 @@ def naive_baseline(task: Task, train_labels: Floats, rows: int, classes: Sequenc
 def linear_baseline(
     task: Task,
     features: Mapping[str, FeatureType],
-    train: pd.DataFrame,
-    holdout: pd.DataFrame,
+    train: pd.DataFrame | PartOnDisk,
+    holdout: pd.DataFrame | PartOnDisk,
     classes: Sequence[str] = (),
 ) -> Baseline:
     """Logistic (of two or more classes) or ridge regression on standardized numbers and one-hot categories.
@@ -81,7 +82,7 @@ def linear_baseline(
     model = fit_linear(task, part, described, **_settings(task))
     kind = "ridge regression" if task == "regression" else "logistic regression"
     text = f"{kind} on {model.columns} columns, fitted on {len(thin):,} of {len(train):,} training rows"
-    answers = model.predict(encode(holdout, described))
+    answers = in_batches(holdout, lambda frame: model.predict(encode(frame, described)))
     return Baseline("linear", _of_all(answers, seen, len(classes)) if classes else answers, text)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from include.evaluation.scoring import Floats
+from include.training.part_on_disk import PartOnDisk
 
 #: Inputs whose contributions are drawn one by one.
 _DRAWN: Final = 12
@@ -43,7 +44,7 @@ class Explained:
         return {str(name): float(size) / total if total else 0.0 for name, size in sizes.items()}
 
 
-def explain(model: Any, rows: pd.DataFrame, *, most: int, seed: int) -> Explained | str:
+def explain(model: Any, rows: pd.DataFrame | PartOnDisk, *, most: int, seed: int) -> Explained | str:
     """Explain a packaged model's answers to some of the rows; a sentence if it cannot explain itself.
 
     :param model: as :func:`include.training.package.open_package` gives it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.objective import objective_columns
 from include.training import holdout_inputs
-from include.training.run import read_inputs
+from include.training.part_on_disk import PartOnDisk, open_rows
 from include.training.set_folder import INPUTS_FILE
 
 
@@ -55,14 +56,14 @@ class Holdout:
     """
 
     directory: Path
-    frame: pd.DataFrame
+    frame: pd.DataFrame | PartOnDisk
     labels: Floats
     predictions: Floats
-    inputs: pd.DataFrame
-    train: pd.DataFrame
+    inputs: pd.DataFrame | PartOnDisk
+    train: pd.DataFrame | PartOnDisk
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
 
-    @property
+    @cached_property
     def partitions(self) -> NDArray[np.str_]:
         """Each row's partition key, shape (rows,)."""
         return self.frame["partition"].to_numpy(dtype=np.str_)
@@ -72,19 +73,20 @@ class Holdout:
         return self.frame[column].to_numpy(dtype="datetime64[us]")
 
 
-def read_holdout(store: Path, training: Mapping[str, Any]) -> Holdout:
+def read_holdout(store: Path, training: Mapping[str, Any], scratch: Path | None = None) -> Holdout:
     """Read the files that a train output refers to.
 
     :param store: root of the store.
     :param training: output of the step train.
+    :param scratch: a folder, if the files are too large to be read whole.
     :raises TrainingSetIncomplete: if a file is missing, or rows and predictions do not belong together.
     :raises NothingHeldOut: if there is no holdout row.
     """
     directory = store / training["training_set"]["directory"]
-    frame = _read(directory / "holdout.parquet")
+    frame = _open(directory / "holdout.parquet", scratch)
     if frame.empty:
         raise NothingHeldOut(directory / "holdout.parquet")
-    inputs = _read_inputs(directory)
+    inputs = _open(directory / INPUTS_FILE, scratch, whole_numbers=True)
     if len(inputs) != len(frame):
         problem = f"has {len(inputs)} rows, but the holdout part has {len(frame)}"
         raise TrainingSetIncomplete(directory / INPUTS_FILE, problem)
@@ -95,7 +97,7 @@ def read_holdout(store: Path, training: Mapping[str, Any]) -> Holdout:
         labels=frame["label"].to_numpy(dtype=np.float64, na_value=np.nan),
         predictions=predicted[_answer(predicted)].to_numpy(dtype=np.float64, na_value=np.nan),
         inputs=inputs,
-        train=_read(directory / "train.parquet"),
+        train=_open(directory / "train.parquet", scratch),
     )
 
 
@@ -130,17 +132,19 @@ def _read(path: Path) -> pd.DataFrame:
         raise TrainingSetIncomplete(path, "is missing") from error
 
 
-def _read_inputs(directory: Path) -> pd.DataFrame:
+def _open(path: Path, scratch: Path | None, *, whole_numbers: bool = False) -> pd.DataFrame | PartOnDisk:
     try:
-        return read_inputs(directory)
+        return open_rows(path, scratch, whole_numbers=whole_numbers)
     except FileNotFoundError as error:
-        raise TrainingSetIncomplete(directory / INPUTS_FILE, "is missing") from error
+        raise TrainingSetIncomplete(path, "is missing") from error
 
 
-def _aligned(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _aligned(frame: pd.DataFrame | PartOnDisk, path: Path) -> pd.DataFrame:
     """The predictions in the holdout's order; every row must have exactly one, with the same label."""
     keys = ["partition", "_row"]
     predicted = _read(path)
+    if _in_order(frame, predicted):
+        return predicted
     twice = int(predicted.duplicated(keys).sum())
     if twice or len(predicted) != len(frame):
         raise TrainingSetIncomplete(path, f"has {len(predicted)} rows ({twice} twice) for {len(frame)} holdout rows")
@@ -153,3 +157,20 @@ def _aligned(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not joined["label"].equals(joined["label_predicted"].astype(joined["label"].dtype)):
         raise TrainingSetIncomplete(path, "has other labels than the holdout part")
     return joined
+
+
+def _in_order(frame: pd.DataFrame | PartOnDisk, predicted: pd.DataFrame) -> bool:
+    """Whether the predictions are those of the rows one by one, which needs no join: as training writes them."""
+    if len(predicted) != len(frame) or predicted["prediction"].isna().any():
+        return False
+    if not np.array_equal(frame["_row"].to_numpy(), predicted["_row"].to_numpy()):
+        return False
+    if not np.array_equal(frame["label"].to_numpy(dtype=np.float64), predicted["label"].to_numpy(dtype=np.float64)):
+        return False
+    keys = (pd.Categorical(one["partition"].astype(str)) for one in (frame, predicted))
+    first, second = keys
+    same = np.array_equal(first.categories, second.categories) and np.array_equal(first.codes, second.codes)
+    # In order of partition and row without a gap in between: no row is there twice.
+    steps = np.diff(first.codes.astype(np.int64))
+    rows = np.diff(predicted["_row"].to_numpy())
+    return bool(same and ((steps > 0) | ((steps == 0) & (rows > 0))).all())

@@ -36,11 +36,13 @@ def judge_robustness(
         ``disturbed`` (estimates of the metric), ``change`` (paired; negative is worse, whatever the metric).
     """
     types = input_columns(definition)
+    # What disturbs a column looks at all of it: here, and only here, all inputs of the holdout are in memory.
+    inputs = holdout.inputs if isinstance(holdout.inputs, pd.DataFrame) else holdout.inputs.frame()
     found = []
     for number, disturbance in enumerate(definition.evaluation.robustness):
         columns = disturbed_columns(disturbance, types)
         generator = np.random.default_rng([definition.training.seed, number])
-        rows = disturb(disturbance, holdout.inputs, {name: types[name] for name in columns}, generator)
+        rows = disturb(disturbance, inputs, {name: types[name] for name in columns}, generator)
         metric = disturbance.metric or definition.evaluation.metrics[0]
         references = {_UNDISTURBED: holdout.predictions}
         measured = compare(judging, holdout.labels, predict(rows), references, holdout.partitions)

@@ -20,7 +20,7 @@ def judge_unseen(definition: Definition, holdout: Holdout, version: int, windows
     :raises WindowsUnknown: if they cannot be read.
     """
     if definition.source.event_time is None:
-        places = row_places(definition, holdout.frame)
+        places = row_places(definition, holdout.frame[split_columns(definition)])
         by = ", ".join(split_columns(definition))
         return judge_places(definition.task, places, holdout.labels, windows, by=by, version=version)
     if by := windows.get("train", {}).get("by"):

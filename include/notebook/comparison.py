@@ -23,6 +23,7 @@ from include.registry.signing import check
 from include.registry.versions import ModelVersion, get_version
 from include.settings import Settings
 from include.spec.definition import Definition
+from include.training.part_on_disk import in_batches
 from include.training.run import read_inputs
 from include.training.training_set import TrainingSet, assemble_training_set
 
@@ -138,7 +139,8 @@ def _answers(settings: Settings, definition: Definition, version: ModelVersion, 
     with model_files(
         settings.tracking_url, whose=whose, model_uri=version.model_uri, expected_digest=version.artifact_digest
     ) as directory:
-        return load_model(directory, whose=whose, classes=definition.label.class_names)(holdout.inputs)
+        predict = load_model(directory, whose=whose, classes=definition.label.class_names)
+        return in_batches(holdout.inputs, predict)
 
 
 def _table(definition: Definition, met: Comparison, first: int, second: int) -> pd.DataFrame:

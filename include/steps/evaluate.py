@@ -33,16 +33,20 @@ def run(call: StepCall) -> Document:
     from include.evaluation.decision import apply_gates
     from include.evaluation.holdout import read_holdout, with_objective_columns
     from include.evaluation.threshold import find_threshold
+    from include.lake.paths import temporary_folder
     from include.lake.store import store_of
     from include.registry.results import record_check
     from include.registry.state import champion
     from include.reports.evaluation_page import write_evaluation_page
     from include.reports.layout import write_atomically
+    from include.training.part_on_disk import stays_on_disk
 
     training, store, root = call.inputs["training"], store_of(call.settings), call.settings.store
     store.fetch_folder(root / training["training_set"]["directory"])
     store.fetch(root / training["predictions"])
-    holdout = with_objective_columns(call.settings, call.definition, read_holdout(root, training), training)
+    on_disk = stays_on_disk(call.definition, training["training_set"]["rows"])
+    read = read_holdout(root, training, temporary_folder(call.settings) if on_disk else None)
+    holdout = with_objective_columns(call.settings, call.definition, read, training)
     rival, theirs = _meet(call, training, holdout, champion(call.settings, call.definition.model))
     started = time.monotonic()
     threshold = find_threshold(call.settings, call.definition, training)

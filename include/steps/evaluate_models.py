@@ -26,10 +26,11 @@ def ask_champion(call: StepCall, champion: DeployedVersion, holdout: Holdout) ->
     :raises ModelAway: if its files cannot be had.
     """
     from include.evaluation.logged_models import load_model
+    from include.training.part_on_disk import in_batches
 
     with champion_files(call.settings, champion) as directory:
         predict = load_model(directory, whose=in_words(champion), classes=call.definition.label.class_names)
-        return predict(holdout.inputs), _explain(call, directory, holdout)
+        return in_batches(holdout.inputs, predict), _explain(call, directory, holdout)
 
 
 def ask_challenger(

@@ -16,7 +16,7 @@ from include.errors import Refused
 from include.spec.candidates import fold_count, trainings
 from include.spec.definition import Definition
 from include.training.folds import Fold
-from include.training.matrices import Encoded
+from include.training.matrices import AnyEncoded
 from include.training.trainers.losses import loss, loss_name
 from include.training.trainers.protocol import Request, Trained
 from include.training.trainers.registry import train
@@ -64,8 +64,8 @@ class Chosen:
 def train_candidates(
     definition: Definition,
     features: Sequence[Mapping[str, Any]],
-    train_part: Encoded,
-    validation: Encoded,
+    train_part: AnyEncoded,
+    validation: AnyEncoded,
     *,
     older_folds: Sequence[Fold] = (),
     modules: Mapping[str, Path] | None = None,

@@ -23,6 +23,7 @@ from include.spec.definition import Definition
 from include.training.folds import Cut, Fold, Rows
 from include.training.matrices import encode_part
 from include.training.packaged_model import PREFIX, clipped, is_null
+from include.training.part_on_disk import PartOnDisk
 from include.training.refusals import FEWEST_ROWS, make_larger
 
 Learned = dict[str, Any]
@@ -59,7 +60,7 @@ class TooFewLeft(Refused):
         self.left = left
 
 
-def kept_rows(definition: Definition, part: str, frame: pd.DataFrame) -> pd.DataFrame:
+def kept_rows(definition: Definition, part: str, frame: pd.DataFrame | PartOnDisk) -> pd.DataFrame | PartOnDisk:
     """The rows of the training or validation part that no rule ``missing: drop`` leaves out; counts are logged.
 
     :param part: ``train`` or ``validation``; of the holdout nothing is ever dropped.
@@ -71,7 +72,7 @@ def kept_rows(definition: Definition, part: str, frame: pd.DataFrame) -> pd.Data
     if not dropping:
         return frame
     missing = {name: frame[PREFIX + name].isna().to_numpy() for name in dropping}
-    kept: pd.DataFrame = frame[~np.logical_or.reduce(list(missing.values()))].reset_index(drop=True)
+    kept: pd.DataFrame | PartOnDisk = frame[~np.logical_or.reduce(list(missing.values()))].reset_index(drop=True)
     counts = {name: int(rows.sum()) for name, rows in missing.items() if rows.any()}
     if len(kept) < len(frame):
         _log.info("%d of %d rows of the %s part are dropped: %s", len(frame) - len(kept), len(frame), part, counts)
@@ -83,7 +84,7 @@ def kept_rows(definition: Definition, part: str, frame: pd.DataFrame) -> pd.Data
     return kept
 
 
-def learn_cleaning(definition: Definition, train: pd.DataFrame) -> dict[str, Learned]:
+def learn_cleaning(definition: Definition, train: pd.DataFrame | PartOnDisk) -> dict[str, Learned]:
     """What each cleaned feature's rule says in numbers, for ``features.json``.
 
     ``low`` and ``high``: bounds of what is no outlier; ``keep``: outliers stay as they are; ``fill``: what stands for
@@ -100,7 +101,9 @@ def learn_cleaning(definition: Definition, train: pd.DataFrame) -> dict[str, Lea
     }
 
 
-def fold_cleaning(definition: Definition, features: Sequence[Mapping[str, Any]], kept: pd.DataFrame) -> Cut | None:
+def fold_cleaning(
+    definition: Definition, features: Sequence[Mapping[str, Any]], kept: pd.DataFrame | PartOnDisk
+) -> Cut | None:
     """How a fold of a search is cut, so that its cleaning is learned from the rows that it trains on, and no later.
 
     Categories stay those of the whole training part. A fold that cannot learn a rule is cleaned as the model will be.

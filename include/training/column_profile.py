@@ -105,9 +105,9 @@ def _shape(values: Any, kind: FeatureType, categories: Sequence[str]) -> Documen
     if kind == "category":
         if categories:
             return {"type": kind, "values": sorted(categories), "rare": [], "all_known": True}
-        counts = pd.Series(values, dtype=object).dropna().value_counts()
+        counts = _named(values).dropna().value_counts()
         ranked = sorted(
-            ((str(value), int(count)) for value, count in counts.items()), key=lambda one: (-one[1], one[0])
+            ((str(value), int(count)) for value, count in counts.items() if count), key=lambda one: (-one[1], one[0])
         )
         names = [name for name, _ in ranked]
         rare = names[TOP_CATEGORIES : TOP_CATEGORIES + MOST_RARE]
@@ -142,13 +142,20 @@ def _places(shape: Mapping[str, Any], values: Any) -> npt.NDArray[np.intp]:
         places = np.searchsorted(np.asarray(shape["edges"], dtype=np.float64), numbers, side="left")
         return np.where(np.isfinite(numbers), places, np.where(np.isnan(numbers), size, size + 1))
     # Each different value is looked up once, however many rows have it.
-    numbers_of, different = pd.factorize(pd.Series(values, dtype=object))
+    numbers_of, different = pd.factorize(_named(values))
     if shape["type"] == "boolean":
         places = np.array([int(bool(value)) for value in different] or [0], dtype=np.intp)
         return np.where(numbers_of < 0, size, places[numbers_of])
     codes = {**dict.fromkeys(shape["rare"], size), **{value: place for place, value in enumerate(shape["values"])}}
     places = np.array([codes.get(str(value), size + 1) for value in different] or [0], dtype=np.intp)
     return np.where(numbers_of < 0, size + 2, places[numbers_of])
+
+
+def _named(values: Any) -> pd.Series:
+    """Values that are no numbers: categories as they are, all others as objects."""
+    if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype):
+        return pd.Series(values)
+    return pd.Series(values, dtype=object)
 
 
 def _numbers(values: Any) -> npt.NDArray[np.float64]:

@@ -24,6 +24,7 @@ from include.spec.columns import personal_features
 from include.spec.definition import Definition
 from include.training.package import BYTES_DEPEND_ON, library_versions
 from include.training.parameters import settings_besides
+from include.training.part_on_disk import BATCH_ROWS
 from include.training.trainers.registry import LIBRARIES
 
 _ROOM: Final = Path(__file__).resolve().parent
@@ -33,12 +34,14 @@ _SOURCES: Final = (
     "cleaning.py",
     "column_profile.py",
     "compiling.py",
+    "encoded_on_disk.py",
     "estimators.py",
     "folds.py",
     "matrices.py",
     "package.py",
     "packaged_model.py",
     "parameters.py",
+    "part_on_disk.py",
     "profile.py",
     "reference_sample.py",
     "row_batch.py",
@@ -64,6 +67,7 @@ def make_fingerprint(
     description: Mapping[str, Any],
     module: Path | None,
     trainer_modules: Mapping[str, Path] = MappingProxyType({}),
+    on_disk: bool = False,
 ) -> Fingerprint:
     """The fingerprint of a training.
 
@@ -71,6 +75,7 @@ def make_fingerprint(
     :param description: the content of ``features.json``: inputs, feature SQL, categories.
     :param module: source of the feature module, if there is one.
     :param trainer_modules: candidate (``""`` without candidates) → source of its trainer module, where it has one.
+    :param on_disk: whether the rows are binned batch by batch, since they are too many for memory.
     """
     training = definition.training
     document = {
@@ -87,6 +92,7 @@ def make_fingerprint(
         **_trainers(definition, trainer_modules),
         **_threshold(definition),
         **_sample(definition),
+        **({"matrix": {"on_disk": BATCH_ROWS}} if on_disk else {}),
         "training_set": training_set["digest"],
         "windows": _in_utc(training_set["windows"]),
         "code": code_digest(),

@@ -23,7 +23,7 @@ from include.spec.definition import Definition
 from include.spec.lengths import Lengths, Places, Shares
 from include.spec.partitions import PartitionCalendar
 from include.spec.windows import earlier
-from include.training.matrices import Encoded
+from include.training.matrices import AnyEncoded
 
 _log = logging.getLogger(__name__)
 
@@ -32,12 +32,15 @@ _log = logging.getLogger(__name__)
 class Fold:
     """What a trial trains on, and what it is judged on."""
 
-    train: Encoded
-    validation: Encoded
+    train: AnyEncoded
+    validation: AnyEncoded
 
-    def dmatrices(self, features: Sequence[Mapping[str, Any]]) -> tuple[xgboost.DMatrix, xgboost.DMatrix]:
+    def dmatrices(
+        self, features: Sequence[Mapping[str, Any]], max_bin: int = 256
+    ) -> tuple[xgboost.DMatrix, xgboost.DMatrix]:
         """Both as XGBoost's own type."""
-        return self.train.dmatrix(features), self.validation.dmatrix(features)
+        train = self.train.dmatrix(features, max_bin=max_bin)
+        return train, self.validation.dmatrix(features, bins_of=train, max_bin=max_bin)
 
 
 Rows = npt.NDArray[np.bool_]
@@ -48,7 +51,7 @@ Cut = Callable[[Rows, Rows], Fold]
 def older_folds(
     definition: Definition,
     times: pd.Series[datetime],
-    train: Encoded,
+    train: AnyEncoded,
     validation_starts: datetime,
     cut: Cut | None = None,
 ) -> list[Fold]:
@@ -78,7 +81,7 @@ def older_folds(
 
 
 def crossed_folds(
-    definition: Definition, places: npt.NDArray[np.int64], train: Encoded, cut: Cut | None = None
+    definition: Definition, places: npt.NDArray[np.int64], train: AnyEncoded, cut: Cut | None = None
 ) -> list[Fold]:
     """The same for data without time: each fold is judged on as many places of the training part as the validation part
     has, and trains on the rest of it.

@@ -15,7 +15,7 @@ from include.errors import Refused
 from include.spec.columns import model_inputs
 from include.spec.definition import Definition, Task, Training
 from include.spec.parameters import OWN_PARAMS
-from include.training.matrices import Encoded
+from include.training.matrices import AnyEncoded
 
 #: The last metric of each decides on early stopping and between the trials of a search.
 OBJECTIVES: Final[dict[Task, dict[str, Any]]] = {
@@ -55,7 +55,7 @@ def settings_besides(training: Training) -> dict[str, Any]:
     )
 
 
-def class_weight(definition: Definition, train: Encoded) -> dict[str, float]:
+def class_weight(definition: Definition, train: AnyEncoded) -> dict[str, float]:
     """The weight of the positive class with which both classes weigh the same in the training part, if that is asked
     for; see XGBoost's documentation of ``scale_pos_weight``. More classes are weighted row by row, by ``row_weights``.
     """

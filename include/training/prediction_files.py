@@ -17,12 +17,17 @@ from include.lake.class_columns import answer_columns
 from include.lake.store import store_of
 from include.settings import Settings
 from include.training.calibration import Sigmoid
+from include.training.part_on_disk import PartOnDisk
 
 Predictions = npt.NDArray[np.float64]
 
 
 def write_predictions(
-    settings: Settings, target: Path, rows: pd.DataFrame, predictions: Predictions, classes: Sequence[str] = ()
+    settings: Settings,
+    target: Path,
+    rows: pd.DataFrame | PartOnDisk,
+    predictions: Predictions,
+    classes: Sequence[str] = (),
 ) -> None:
     """Write keys, label and predictions of rows.
 

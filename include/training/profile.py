@@ -18,6 +18,7 @@ from include.spec.definition import FeatureType, Task
 from include.training.column_profile import profile_column
 from include.training.confidence import learn_confidence
 from include.training.packaged_model import PREFIX, likeliest
+from include.training.part_on_disk import PartOnDisk
 
 Document = dict[str, Any]
 Stretches = npt.NDArray[np.intp] | None
@@ -28,7 +29,7 @@ MOST_STRETCHES: Final = 16
 
 
 def make_profile(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | PartOnDisk,
     feature_types: Mapping[str, FeatureType],
     *,
     predictions: Any,

@@ -14,12 +14,13 @@ import pandas as pd
 
 from include.spec.definition import FeatureType
 from include.training.packaged_model import PREFIX, is_null
+from include.training.part_on_disk import PartOnDisk
 
 Sample = dict[str, list[Any]]
 
 
 def take_sample(
-    frame: pd.DataFrame, feature_types: Mapping[str, FeatureType], *, rows: int, without: Collection[str]
+    frame: pd.DataFrame | PartOnDisk, feature_types: Mapping[str, FeatureType], *, rows: int, without: Collection[str]
 ) -> Sample:
     """Values by feature; what is missing, or no finite number, is None.
 

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from include.errors import NoriaError
 from include.lake.columns import PARTITION
-from include.lake.paths import relative_to_store
-from include.lake.places import row_places
+from include.lake.paths import relative_to_store, temporary_folder
+from include.lake.places import row_places, split_columns
 from include.settings import Settings
 from include.spec.candidates import trainings
 from include.spec.columns import feature_types, input_columns, personal_features
@@ -34,10 +34,11 @@ from include.training.describe import describe, feature_module_path, trainer_mod
 from include.training.example_rows import example_rows
 from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
 from include.training.folds import Fold, crossed_folds, older_folds
-from include.training.matrices import Encoded, encode_part, learn_categories
+from include.training.matrices import AnyEncoded, encode_part, learn_categories
 from include.training.package import PackageIncomplete, artifact_digest, write_package
 from include.training.packaged_model import TabularModel, encode
 from include.training.parameters import parameters, settings_besides
+from include.training.part_on_disk import PartOnDisk, in_batches, open_rows, some_rows, stays_on_disk
 from include.training.prediction_files import answered_before_refit, put_file, write_predictions
 from include.training.profile import make_profile
 from include.training.reference_sample import take_sample
@@ -51,6 +52,8 @@ Document = dict[str, Any]
 
 _PREDICTIONS: Final = "predictions/holdout.parquet"
 _VALIDATION: Final = "predictions/validation.parquet"
+_SOME: Final = 100_000
+"""Rows of a large holdout that are looked at where some will do."""
 _REASON: Final = "noria.candidate_reason"
 _log = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ class Job:
 
     :param reference: of the training set.
     :param directory: of the training set.
+    :param scratch: folder for parts that are too large for memory; None if they are read whole.
     :param train: the training part.
     :param description: content of ``features.json``.
     """
@@ -82,7 +86,8 @@ class Job:
     as_of: datetime
     reference: Mapping[str, Any]
     directory: Path
-    train: pd.DataFrame
+    scratch: Path | None
+    train: pd.DataFrame | PartOnDisk
     description: Document
     fingerprint: Fingerprint
 
@@ -107,7 +112,10 @@ def prepare_job(settings: Settings, definition: Definition, as_of: datetime, ref
     :raises TrainingSetGone: if the training set is not there.
     """
     directory = open_directory(settings, reference)
-    train = pd.read_parquet(directory / "train.parquet")
+    scratch = temporary_folder(settings) if stays_on_disk(definition, reference["rows"]) else None
+    if scratch is not None:
+        scratch.mkdir(parents=True, exist_ok=True)
+    train = open_rows(directory / "train.parquet", scratch)
     kept = kept_rows(definition, "train", train)
     cleaning = learn_cleaning(definition, kept)
     description = describe(definition, learn_categories(kept, feature_types(definition), cleaning), cleaning)
@@ -117,7 +125,12 @@ def prepare_job(settings: Settings, definition: Definition, as_of: datetime, ref
         if one.training.trainer.kind == "xgboost":
             parameters(one)
     fingerprint = make_fingerprint(
-        definition, training_set=reference, description=description, module=module, trainer_modules=modules
+        definition,
+        training_set=reference,
+        description=description,
+        module=module,
+        trainer_modules=modules,
+        on_disk=scratch is not None,
     )
     return Job(
         settings=settings,
@@ -125,6 +138,7 @@ def prepare_job(settings: Settings, definition: Definition, as_of: datetime, ref
         as_of=as_of,
         reference=dict(reference),
         directory=directory,
+        scratch=scratch,
         train=train,
         description=description,
         fingerprint=fingerprint,
@@ -161,7 +175,9 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     """
     features = job.description["features"]
     started = time.monotonic()
-    validation, holdout = (pd.read_parquet(job.directory / f"{part}.parquet") for part in ("validation", "holdout"))
+    validation, holdout = (
+        open_rows(job.directory / f"{part}.parquet", job.scratch) for part in ("validation", "holdout")
+    )
     kept = kept_rows(job.definition, "train", job.train)
     judged_on = kept_rows(job.definition, "validation", validation)
     train = encode_part(kept, features)
@@ -176,13 +192,14 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     trained = chosen.trained
     seconds = time.monotonic() - started
     _log.info("Trained %d rounds in %.1f s.", trained.best_round, seconds)
-    inputs = read_inputs(job.directory)
+    inputs = open_rows(job.directory / INPUTS_FILE, job.scratch, whole_numbers=True)
     with tempfile.TemporaryDirectory(prefix="noria-package-") as folder:
         package = Path(folder) / "package"
         described = _described(job, trained)
         predictions = _package(job, trained, described, holdout, package)
-        compiled = compile_package(package, described, inputs)["compiled"]
-        _check_equal(job, holdout, predictions, TabularModel.open(package).predict_frame(inputs))
+        compiled = compile_package(package, described, some_rows(inputs, _SOME))["compiled"]
+        answers = in_batches(inputs, TabularModel.open(package).predict_frame)
+        _check_equal(job, holdout, predictions, answers)
         classes = job.definition.label.class_names
         write_predictions(job.settings, job.predictions, holdout, predictions, classes)
         if _VALIDATION in job.files:
@@ -204,15 +221,17 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     return _outputs(job, tracker, finished, reused=False)
 
 
-def _further_folds(job: Job, kept: pd.DataFrame, train: Encoded) -> list[Fold]:
+def _further_folds(job: Job, kept: pd.DataFrame | PartOnDisk, train: AnyEncoded) -> list[Fold]:
     """The folds of the definition's search besides the one that the parts are.
 
     :param kept: the rows of the training part that are trained on; ``train`` are the same.
     """
     cut = fold_cleaning(job.definition, job.description["features"], kept)
     if not job.definition.source.has_time:
-        return crossed_folds(job.definition, row_places(job.definition, kept), train, cut)
-    times, end = kept[job.definition.source.event_time], job.reference["windows"]["train"]["end"]
+        return crossed_folds(
+            job.definition, row_places(job.definition, kept[split_columns(job.definition)]), train, cut
+        )
+    times, end = kept[str(job.definition.source.event_time)], job.reference["windows"]["train"]["end"]
     return older_folds(job.definition, times, train, datetime.fromisoformat(end), cut)
 
 
@@ -227,9 +246,11 @@ def _described(job: Job, trained: Trained) -> Document:
     return job.description if trained.kind == "xgboost" else {**job.description, "estimator": {"kind": trained.kind}}
 
 
-def _package(job: Job, trained: Trained, description: Document, holdout: pd.DataFrame, package: Path) -> Predictions:
+def _package(
+    job: Job, trained: Trained, description: Document, holdout: pd.DataFrame | PartOnDisk, package: Path
+) -> Predictions:
     """Write the package; returns the predictions for the holdout's published features."""
-    predictions = trained.estimator.predict(encode(holdout, description["features"]))
+    predictions = in_batches(holdout, lambda frame: trained.estimator.predict(encode(frame, description["features"])))
     profile = make_profile(
         job.train,
         feature_types(job.definition),
@@ -253,7 +274,7 @@ def _package(job: Job, trained: Trained, description: Document, holdout: pd.Data
     return predictions
 
 
-def _check_equal(job: Job, holdout: pd.DataFrame, expected: Predictions, answers: Predictions) -> None:
+def _check_equal(job: Job, holdout: pd.DataFrame | PartOnDisk, expected: Predictions, answers: Predictions) -> None:
     different = np.flatnonzero((expected != answers).reshape(len(expected), -1).any(axis=1))
     if len(different):
         first = int(different[0])
@@ -313,22 +334,22 @@ def _log_model(
     run: RunLog,
     tracker: Tracker,
     package: Path,
-    inputs: pd.DataFrame,
-    holdout: pd.DataFrame,
+    inputs: pd.DataFrame | PartOnDisk,
+    holdout: pd.DataFrame | PartOnDisk,
     predictions: Predictions,
     needs: Sequence[str],
 ) -> str:
     """Log model, predictions and verification rows; load the model back from MLflow and compare its answers."""
     import mlflow.pyfunc
 
-    logged = run.model(package, example_rows(job.definition, inputs), needs)
+    logged = run.model(package, example_rows(job.definition, some_rows(inputs, _SOME)), needs)
     with tempfile.TemporaryDirectory(prefix="noria-logged-") as folder:
         back = tracker.download_model(logged.model_uri, Path(folder))
         if artifact_digest(back) != logged.artifact_digest:
             raise PackageIncomplete(back, ["the bytes that were logged"])
-        found = mlflow.pyfunc.load_model(str(back)).predict(inputs)
+        loaded = mlflow.pyfunc.load_model(str(back))
         names = [f"probability_{name}" for name in job.definition.label.class_names]
-        answers = found[names or "prediction"].to_numpy()
+        answers = in_batches(inputs, lambda frame: loaded.predict(frame)[names or "prediction"].to_numpy())
         _check_equal(job, holdout, predictions, answers)
         rows = Path(folder) / "rows.parquet"
         pq.write_table(_verification_rows(job, predictions), rows, compression="zstd")
@@ -357,12 +378,12 @@ def _refuse_erased(job: Job, run: RunLog) -> None:
 
 def _verification_rows(job: Job, predictions: Predictions) -> pa.Table:
     """Raw input columns and prediction of holdout rows, spread evenly over the holdout."""
-    table = pq.read_table(job.directory / INPUTS_FILE)
-    expected = pa.array(predictions.tolist(), pa.list_(pa.float64())) if predictions.ndim == 2 else predictions
-    table = table.append_column("prediction", pa.array(expected))
-    count = min(job.definition.deployment.verify_rows, table.num_rows)
-    places = np.unique(np.linspace(0, table.num_rows - 1, count).astype(np.int64))
-    return table.take(pa.array(places))
+    count = min(job.definition.deployment.verify_rows, len(predictions))
+    places = np.unique(np.linspace(0, len(predictions) - 1, count).astype(np.int64))
+    table = PartOnDisk(job.directory / INPUTS_FILE, job.directory).rows_at(places)
+    chosen = predictions[places]
+    expected = pa.array(chosen.tolist(), pa.list_(pa.float64())) if chosen.ndim == 2 else pa.array(chosen)
+    return table.append_column("prediction", expected)
 
 
 def _tags(job: Job) -> dict[str, str]:

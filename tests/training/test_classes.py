@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from include.features.select import label_sql
@@ -17,6 +16,7 @@ from include.training.matrices import Encoded
 from include.training.package import write_package
 from include.training.packaged_model import TabularModel
 from include.training.parameters import parameters, row_weights
+from include.training.part_files import WrittenPart
 from include.training.profile import make_profile
 from include.training.refusals import ClassMissing, check_parts
 from include.training.trainers.linear import train_linear
@@ -177,9 +177,12 @@ def test_other_tasks_keep_their_label_expression() -> None:
     assert label_sql(make_definition()) == '"delay" > 15'
 
 
-def parts_of(train: list[int], validation: list[int], holdout: list[int]) -> dict[str, pa.Table]:
+def parts_of(train: list[int], validation: list[int], holdout: list[int]) -> dict[str, WrittenPart]:
     given = {"train": train, "validation": validation, "holdout": holdout}
-    return {part: pa.table({"label": pa.array(labels * 50, pa.float64())}) for part, labels in given.items()}
+    return {
+        part: WrittenPart(rows=50 * len(labels), digest="", labels=tuple(sorted(map(float, set(labels)))))
+        for part, labels in given.items()
+    }
 
 
 WINDOW = {"start": "2013-01-01T00:00:00+00:00", "end": "2013-01-02T00:00:00+00:00"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -19,9 +20,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from include.evaluation.holdout import read_holdout
+from include.evaluation.report import Rival, evaluate
 from include.settings import Settings
 from include.spec.definition import Definition, FeatureModule
 from include.stack.postgres import Postgres
+from include.training import part_on_disk
 from include.training import run as training_run
 from include.training.describe import describe
 from include.training.package import artifact_digest
@@ -387,3 +391,34 @@ def assert_loads_equally(tracker: Tracker, output: dict[str, Any], folder: Path)
     packaged = loaded.unwrap_python_model()
     assert packaged.predict_rows(asked) == expected[:20]
     assert [packaged.predict_rows([row])[0] for row in asked] == expected[:20]
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"refit": "validation", "calibration": "sigmoid", "params": {"max_bin": 32}},
+        {"search": {"space": {"max_depth": {"low": 2, "high": 4}}, "trials": 2, "folds": 2}},
+    ],
+)
+def test_parts_that_stay_on_disk_give_the_same_model_and_the_same_judgement(
+    lake: Settings, tracker: Tracker, monkeypatch: pytest.MonkeyPatch, training: dict[str, Any]
+) -> None:
+    rules = {"carrier": {"missing": "drop"}, "far": {"missing": "median", "indicator": True}}
+    definition = make_definition(clean={"features": rules}, training={"rounds": 8, **training})
+    job = job_of(lake, definition)
+    in_memory = train_and_log(job, tracker)
+    monkeypatch.setattr(part_on_disk, "_BYTES_A_VALUE", 1 << 30)
+    monkeypatch.setattr(part_on_disk, "BATCH_ROWS", 101)
+    large = job_of(lake, definition)
+    assert (job.scratch, large.scratch) == (None, lake.store / "tmp")
+    assert large.fingerprint.value != job.fingerprint.value
+    on_disk = train_and_log(large, tracker)
+    assert on_disk["artifact_digest"] == in_memory["artifact_digest"]
+    first, second = (pq.read_table(lake.store / one["predictions"]) for one in (in_memory, on_disk))
+    assert first.equals(second)
+    gc.collect()
+    assert not list(large.scratch.glob("pages-*"))
+
+    read = [read_holdout(lake.store, in_memory, scratch) for scratch in (None, large.scratch)]
+    reports = [evaluate(definition, holdout, Rival.nobody(len(holdout.frame))) for holdout in read]
+    assert reports[0] == reports[1]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from include.spec.definition import Definition, Task
 from include.training.calibration import Sigmoid, fit_sigmoid
 from include.training.estimators import LinearModel
-from include.training.matrices import Encoded
+from include.training.matrices import AnyEncoded, followed_by
 from include.training.trainers.losses import loss, loss_name
 from include.training.trainers.protocol import Floats, Request, Trained
 
@@ -77,7 +77,7 @@ def train_linear(request: Request) -> Trained:
         sigmoid = fit_sigmoid(np.ascontiguousarray(scores), validation.labels.astype(np.float64))
     importance = _importance(fitted, train.matrix, features)
     if training.refit == "validation":
-        fitted = fit_linear(definition.task, train.followed_by(validation), features, **params)
+        fitted = fit_linear(definition.task, followed_by(train, validation), features, **params)
     return Trained(
         kind="linear",
         estimator=fitted.calibrated(sigmoid) if sigmoid else fitted,
@@ -92,7 +92,7 @@ def train_linear(request: Request) -> Trained:
 
 def fit_linear(
     task: Task,
-    part: Encoded,
+    part: AnyEncoded,
     features: Sequence[Mapping[str, Any]],
     *,
     most_categories: int | None = None,

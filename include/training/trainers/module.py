@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from include.errors import Refused
 from include.training.estimators import ModuleModel
-from include.training.matrices import Encoded
+from include.training.matrices import AnyEncoded
 from include.training.trainers.losses import loss, loss_name
 from include.training.trainers.protocol import Floats, Request, Trained
 from include.training.trainers.timeless import timeless
@@ -46,8 +46,8 @@ class TrainerModuleRefused(Refused):
 class TrainerJob:
     """What a trainer module's ``train`` is given."""
 
-    train: Encoded
-    validation: Encoded
+    train: AnyEncoded
+    validation: AnyEncoded
     features: Sequence[Mapping[str, Any]]
     task: str
     params: Mapping[str, Any]

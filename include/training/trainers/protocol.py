@@ -15,7 +15,7 @@ from include.spec.definition import Definition
 if TYPE_CHECKING:
     from include.training.calibration import Sigmoid
     from include.training.folds import Fold
-    from include.training.matrices import Encoded
+    from include.training.matrices import AnyEncoded
     from include.training.search import Found
 
 Floats = npt.NDArray[np.float64]
@@ -46,8 +46,8 @@ class Request:
 
     definition: Definition
     features: Sequence[Mapping[str, Any]]
-    train: Encoded
-    validation: Encoded
+    train: AnyEncoded
+    validation: AnyEncoded
     older_folds: Sequence[Fold] = ()
     threads: int | None = None
     module: Path | None = None

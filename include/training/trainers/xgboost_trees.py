@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy.typing as npt
 import xgboost
 
 from include.spec.definition import Definition, Training
+from include.spec.parameters import DEFAULTS
 from include.training.calibration import Sigmoid, calibrated, fit_sigmoid
 from include.training.folds import Fold
-from include.training.matrices import Encoded
+from include.training.matrices import AnyEncoded, followed_by
 from include.training.packaged_model import probability_or_value
 from include.training.parameters import class_weight, parameters, refusals_said, row_weights
 from include.training.search import search_parameters
@@ -54,15 +56,19 @@ def train_trees(request: Request) -> Trained:
         if training.search is not None:
             older = (replace(fold, train=_weighted(definition, fold.train)) for fold in request.older_folds)
             folds = [Fold(train=train, validation=validation), *older]
-            found = search_parameters(training, params, [fold.dmatrices(features) for fold in folds], nthread)
+            found = search_parameters(
+                training, params, [fold.dmatrices(features, _bins(params)) for fold in folds], nthread
+            )
             params |= found.params
         booster, curves = _early_stopped(training, {**params, "nthread": nthread}, features, train, validation)
         best = int(booster.best_iteration) + 1
         # Before a refit, which trains on the validation part, too.
         sigmoid = _sigmoid(training, booster[:best], validation)
-        judged = probability_or_value(booster[:best], validation.matrix)
+        judged = validation.answers(partial(probability_or_value, booster[:best]))
         if training.refit == "validation":
-            both = _weighted(definition, request.train.followed_by(validation)).dmatrix(features)
+            both = _weighted(definition, followed_by(request.train, validation)).dmatrix(
+                features, max_bin=_bins(params)
+            )
             booster = xgboost.train({**params, "nthread": nthread}, both, best, verbose_eval=False)
     model = booster[:best]
     return Trained(
@@ -78,7 +84,7 @@ def train_trees(request: Request) -> Trained:
     )
 
 
-def _weighted(definition: Definition, part: Encoded) -> Encoded:
+def _weighted(definition: Definition, part: AnyEncoded) -> AnyEncoded:
     """The part with the weights of its rows, if classes are to weigh the same; what is judged on stays as it is."""
     weights = row_weights(definition, part.labels)
     return part if weights is None else replace(part, weights=weights)
@@ -88,11 +94,12 @@ def _early_stopped(
     training: Training,
     params: Mapping[str, Any],
     features: Sequence[Mapping[str, Any]],
-    train: Encoded,
-    validation: Encoded,
+    train: AnyEncoded,
+    validation: AnyEncoded,
 ) -> tuple[xgboost.Booster, dict[str, dict[str, list[float]]]]:
     curves: dict[str, dict[str, list[float]]] = {}
-    part, judge = train.dmatrix(features), validation.dmatrix(features)
+    part = train.dmatrix(features, max_bin=_bins(params))
+    judge = validation.dmatrix(features, bins_of=part, max_bin=_bins(params))
     booster = xgboost.train(
         dict(params),
         part,
@@ -105,11 +112,19 @@ def _early_stopped(
     return booster, curves
 
 
-def _sigmoid(training: Training, booster: xgboost.Booster, validation: Encoded) -> Sigmoid | None:
+def _sigmoid(training: Training, booster: xgboost.Booster, validation: AnyEncoded) -> Sigmoid | None:
     if training.calibration == "none":
         return None
-    scores = np.asarray(booster.inplace_predict(validation.matrix, predict_type="margin"), dtype=np.float64)
-    return fit_sigmoid(scores.reshape(-1), validation.labels.astype(np.float64))
+
+    def margins(matrix: npt.NDArray[np.float32]) -> Floats:
+        return np.asarray(booster.inplace_predict(matrix, predict_type="margin"), dtype=np.float64).reshape(-1)
+
+    return fit_sigmoid(validation.answers(margins), validation.labels.astype(np.float64))
+
+
+def _bins(params: Mapping[str, Any]) -> int:
+    """In how many bins values are put: a matrix on disk holds nothing else."""
+    return int(params.get("max_bin", DEFAULTS["max_bin"]))
 
 
 def _bare(booster: xgboost.Booster) -> xgboost.Booster:
