@@ -24,13 +24,14 @@ from include.settings import Settings
 from include.spec.cleaned import cleaned
 from include.spec.columns import feature_types
 from include.spec.definition import Definition
+from include.spec.memory import duckdb_memory
 
 FEATURES_FORMAT: Final = 1  # raised when the same raw rows would give other feature rows
 _PARTITIONS_AT_ONCE: Final = 64
 _SMALL_PARTITIONS_AT_ONCE: Final = 512
 _SMALL_ROWS: Final = 100_000  # together
 _MOST_AT_ONCE: Final = 8
-_MEMORY_MIB: Final = 2048  # of all batches at work; what does not fit spills
+_MOST_ROWS: Final = 4_000_000  # sorted at once, if they are of more than one partition
 _VIEW: Final = "raw_rows"
 _PUBLISHED: Final = "published_rows"
 
@@ -108,6 +109,10 @@ class FeaturesStage:
             return 1
         return max(1, min(self.definition.training.resources.cpu, batches, _MOST_AT_ONCE))
 
+    def _memory(self, at_once: int) -> str:
+        """DuckDB's for one of the batches at work; what does not fit spills."""
+        return f"{int(duckdb_memory(self.definition, 'prepare').removesuffix('MiB')) // at_once}MiB"
+
     def _inputs(self, record: PartitionRecord, pasts: Pasts) -> str:
         past = pasts.made_from(record.key)
         return features_inputs(self.settings, self.definition, record.digest, self._suite_digest, past)
@@ -116,7 +121,7 @@ class FeaturesStage:
         self, keys: Sequence[str], raw: LakeTable, version: int, inputs: Mapping[str, str], pasts: Pasts, at_once: int
     ) -> list[StagedPartition]:
         threads = max(1, self.definition.training.resources.cpu // at_once)
-        connection = open_duckdb(self.settings, threads=threads, memory=f"{_MEMORY_MIB // at_once}MiB")
+        connection = open_duckdb(self.settings, threads=threads, memory=self._memory(at_once))
         try:
             if pasts.columns:
                 raw.scan(connection, _PUBLISHED, version=version, keys=keys)
@@ -184,7 +189,7 @@ def _batches(keys: Sequence[str], records: Mapping[str, PartitionRecord]) -> Ite
     for key in keys:
         own = records[key].rows
         small = len(batch) < _SMALL_PARTITIONS_AT_ONCE and rows + own <= _SMALL_ROWS
-        if len(batch) >= _PARTITIONS_AT_ONCE and not small:
+        if batch and ((len(batch) >= _PARTITIONS_AT_ONCE and not small) or rows + own > _MOST_ROWS):
             yield batch
             batch, rows = [], 0
         batch.append(key)

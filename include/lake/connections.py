@@ -14,7 +14,7 @@ import pyarrow as pa
 from include.lake.paths import temporary_folder
 from include.settings import Settings
 
-DEFAULT_MEMORY: Final = "2GiB"
+DEFAULT_MEMORY: Final = "1GiB"  # half of what a step's pod has unless its definition says otherwise
 DEFAULT_THREADS: Final = 2
 
 
@@ -24,7 +24,7 @@ def open_duckdb(
     """An in-memory DuckDB that spills below the store, and can reach nothing else.
 
     :param threads: number of threads (default 2).
-    :param memory: memory limit in DuckDB's words, such as ``2GiB`` (default); a definition's ``4Gi`` is understood.
+    :param memory: memory limit in DuckDB's words, such as ``1GiB`` (default); a definition's ``4Gi`` is understood.
     :param readable: folders whose files its SQL may read; all other file access is refused.
     """
     spill = temporary_folder(settings) / f"duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -40,10 +40,11 @@ from include.lake.table import PartitionRecord
 from include.lake.writer import GROUP, StagingWriter, WrittenPartition
 from include.settings import Settings
 from include.spec.definition import Definition
+from include.spec.memory import duckdb_memory
 from include.spec.partitions import WHOLE_KEY
 
 _FILES_AT_ONCE: Final = 64
-_BYTES_AT_ONCE: Final = 256 << 20
+_BYTES_AT_ONCE: Final = 64 << 20  # compressed; sorted, they take some times as much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,8 @@ class FilesSource:
         folders = {folder for path in paths for folder in (path.parent, path.resolve().parent)}
         readable = {folder if folder.is_dir() else folder.parent} | folders
         resources = self.definition.training.resources
-        return open_duckdb(self.settings, threads=resources.cpu, readable=sorted(readable))
+        memory = duckdb_memory(self.definition, "ingest")
+        return open_duckdb(self.settings, threads=resources.cpu, memory=memory, readable=sorted(readable))
 
     def _inputs(self, content: str) -> str:
         return raw_inputs(self.definition, content, self._suite_digest)

@@ -11,6 +11,7 @@ from include.lake.columns import FEATURE_PREFIX
 from include.lake.connections import open_duckdb, quote_name, quote_text
 from include.lake.table import LakeTable
 from include.monitoring.counting import Counts, count_rows
+from include.monitoring.kept_counts import KeptCounts
 from include.settings import Settings
 from include.spec.partitions import WHOLE_KEY, Partition, PartitionCalendar, WholeCalendar
 
@@ -86,7 +87,7 @@ def earlier_seasons(
 def count_partitions(
     settings: Settings, model: str, keys: Sequence[str], reference: Mapping[str, Any], *, version: int | None = None
 ) -> CountedPartitions:
-    """Count the features of published partitions over the bins of a profile, in one scan.
+    """Count the features of published partitions over the bins of a profile, in one scan; what is known is not read.
 
     :param reference: by feature: column profile of the training part.
     :param version: of the features table; None: the newest.
@@ -96,8 +97,15 @@ def count_partitions(
     held = [name for name in table.open(version).schema().to_arrow().names if name.startswith(FEATURE_PREFIX)]
     there = {name.removeprefix(FEATURE_PREFIX) for name in held}
     wanted = {name: profile for name, profile in reference.items() if name in there}
+    chosen = set(keys)
+    digests = {key: record.digest for key, record in table.partitions(version).items() if key in chosen}
+    kept = KeptCounts(settings, model, wanted)
+    known = kept.read(digests)
+    counted = known | _count(table, version, [key for key in digests if key not in known], wanted)
+    if len(counted) > len(known):
+        kept.write(digests, counted)
     return CountedPartitions(
-        by_key=_count(table, version, keys, wanted),
+        by_key=counted,
         features=wanted,
         version=version,
         digest=table.digest(version, keys),
