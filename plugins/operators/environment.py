@@ -52,6 +52,19 @@ def project_settings() -> Settings:
     return Settings.from_environment({**os.environ, **connection_variables()})
 
 
+def tracking_page() -> str:
+    """Where a person's browser finds MLflow: the extra ``page`` of the connection noria_mlflow, else where steps do.
+
+    Within a cluster MLflow has a name that only the cluster knows.
+    """
+    try:
+        connection = BaseHook.get_connection("noria_mlflow")
+    except AirflowNotFoundException:
+        return Settings.from_environment().tracking_url
+    extra = json.loads(connection.extra) if connection.extra else {}
+    return str(extra.get("page") or http_url(connection)).rstrip("/")
+
+
 def connection_variables() -> dict[str, str]:
     """``NORIA_*`` variables from the connections that exist: noria_database, noria_mlflow, noria_server, noria_store.
 

@@ -27,6 +27,7 @@ from plugins.operators.docs import step_doc
 from plugins.operators.pod_link import PodLink
 from plugins.operators.report_link import REPORTING, ReportLink
 from plugins.operators.run_facts import FACTS
+from plugins.operators.tracking_link import TRACKED, TrackingLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -117,6 +118,8 @@ class StepOperator(BaseOperator):
     ) -> None:
         kwargs.setdefault("doc_md", step_doc(step))
         super().__init__(**kwargs)
+        if step in TRACKED:
+            self.operator_extra_links = (TrackingLink(), *self.operator_extra_links)
         if step in REPORTING:
             self.operator_extra_links = (ReportLink(), *self.operator_extra_links)
         self.model = model

@@ -17,7 +17,7 @@ from include.console.overview import ModelOverview, known_models, overview
 from include.errors import NoriaError
 from include.registry.step_costs import Cost, costs_of
 from plugins.definitions import arrangement_of
-from plugins.operators.environment import project_settings
+from plugins.operators.environment import project_settings, tracking_page
 from plugins.pages.permissions import ReadableModel, may_answer, may_start, readable_models
 from plugins.pages.runs import (
     DagFacts,
@@ -140,7 +140,7 @@ def model_page(model: ReadableModel, user: GetUserDep, session: SessionDep) -> R
         may_answer=may_answer(f"{model}.deploy", user),
         questions=questions_of(session, model),
         runs=newest_runs(session, model),
-        tracking=settings.tracking_url,
+        tracking=tracking_page(),
     )
     return _json(_PAGE.dump_json(page))
 

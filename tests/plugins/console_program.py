@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from airflow.utils.db import initdb
 
@@ -23,8 +24,20 @@ ENDPOINTS = (
     "/noria/api/models/alpha/ledger?before=1",
     "/noria/reports/alpha/page.html",
     "/noria/tasks/alpha.train/work/report?run_id=r",
+    "/noria/tasks/alpha.train/work/mlflow?run_id=r",
     "/noria/pods/alpha.train/work?run_id=r",
 )
+TRAINING = """
+from airflow.sdk import DAG, task
+
+with DAG(dag_id="alpha.deploy", schedule=None) as dag:
+
+    @task
+    def train():
+        return {"run_id": "trained-here"}
+
+    train()
+"""
 OTHERS = ("/noria/api/models/beta", "/noria/api/models/gamma", "/noria/reports/alpha/x/../y")
 
 
@@ -32,6 +45,7 @@ def main() -> None:
     """Print, as JSON, the answers by user and address."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     write_dags(folder, ["alpha.train", "alpha.rollback", "beta.train"])
+    (folder / "alpha_deploy.py").write_text(TRAINING)
     initdb()
     run_dags(folder)
 
@@ -49,7 +63,8 @@ def main() -> None:
         for user, said in headers.items()
         for address in (*ENDPOINTS, *OTHERS)
     }
-    done = {"answers": answers, "acts": acts(client, headers), "forged": forged(client, headers)}
+    tracked = {user: leads_to_mlflow(client, headers[user]) for user in ("ana", "ben")}
+    done = {"answers": answers, "acts": acts(client, headers), "forged": forged(client, headers), "tracked": tracked}
     page = ask(client, "/noria/api/models/alpha", headers["ana"])["body"]
     done["started_by"] = [run["triggering_user_name"] for run in page["runs"] if run["run_type"] == "manual"]
     os.environ["NORIA_DATABASE_URL"] = "postgresql+psycopg2://noria@127.0.0.1:9/noria"
@@ -63,6 +78,19 @@ def ask(client: Any, address: str, headers: dict[str, str]) -> dict[str, Any]:
     body = answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
     policy = answer.headers.get("content-security-policy", "")
     return {"status": answer.status_code, "body": body, "policy": policy}
+
+
+def leads_to_mlflow(client: Any, headers: dict[str, str]) -> list[Any]:
+    """Where the link of a task leads: in a run that has trained, and in one that was started for a version."""
+    (trained,) = client.get("/api/v2/dags/alpha.deploy/dagRuns", headers=headers).json().get("dag_runs") or [{}]
+    body = {"dag_run_id": "of-two", "logical_date": None, "conf": {"version": 2}}
+    client.post("/api/v2/dags/alpha.rollback/dagRuns", headers=headers, json=body)
+    runs = (("alpha.deploy", trained.get("dag_run_id", "r")), ("alpha.rollback", "of-two"))
+    found = [
+        client.get(f"/noria/tasks/{dag}/work/mlflow?run_id={quote(run)}", headers=headers, follow_redirects=False)
+        for dag, run in runs
+    ]
+    return [answer.headers.get("location", answer.status_code) for answer in found]
 
 
 def acts(client: Any, headers: dict[str, dict[str, str]]) -> dict[str, int]:

@@ -15,6 +15,7 @@ import pytest
 from include.settings import PROJECT, Settings
 from tests.console.seeding import seed
 
+MLFLOW = {"conn_type": "http", "host": "127.0.0.1", "port": 9, "extra": {"page": "https://mlflow.example.com/"}}
 PROGRAM = PROJECT / "tests" / "plugins" / "console_program.py"
 
 
@@ -37,7 +38,7 @@ def world(stored_settings: Settings, database_url: str, tmp_path: Path) -> dict[
         "NORIA_HOME": str(stored_settings.home),
         "NORIA_STORE": str(stored_settings.store),
         "NORIA_DATABASE_URL": stored_settings.database_url,
-        "NORIA_TRACKING_URL": "http://127.0.0.1:9",
+        "AIRFLOW_CONN_NORIA_MLFLOW": json.dumps(MLFLOW),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
@@ -79,9 +80,13 @@ def test_the_console_shows_each_team_its_models_and_lets_nobody_else_look_or_act
         }
         for user in ("ana", "vera", "vic", "root")
     }
-    both = {"train": True, "rollback": True}
-    neither = {"train": False, "rollback": False}
+    both = dict.fromkeys(("train", "deploy", "rollback"), True)
+    neither = dict.fromkeys(both, False)
     assert may == {"ana": both, "vera": neither, "vic": neither, "root": both}
+    assert told["tracked"] == {
+        "ana": [f"https://mlflow.example.com/#/runs/{run}" for run in ("trained-here", "run2")],
+        "ben": [403, 403],
+    }
     assert told["acts"] == {"ana": 200, "ben": 403, "vera": 403, "vic": 403, "root": 200, "nobody": 401}
     assert {"ana", "root"} <= set(told["started_by"]), "a run is in the name of whoever started it"
     assert told["forged"]["plain"] == told["forged"]["form"] == 422, "what a foreign page can send is no request"
@@ -96,8 +101,9 @@ def check_content(answers: dict[str, Any]) -> None:
     page = answers["ana /noria/api/models/alpha"]["body"]
     assert page["user"] == "ana"
     assert [version["version"] for version in page["story"]["versions"]] == [1, 2]
+    assert page["tracking"] == "https://mlflow.example.com"
     assert page["problem"], "a definition that cannot be read is told"
-    assert {run["dag_id"] for run in page["runs"]} == {"alpha.train", "alpha.rollback"}
+    assert {run["dag_id"] for run in page["runs"]} == {"alpha.train", "alpha.rollback", "alpha.deploy"}
     assert answers["ben /noria/api/models/costs"]["body"] == {"beta": {"lately": 0.06, "in_all": 0.06}}
     report = answers["ana /noria/reports/alpha/page.html"]
     assert report["status"] == 200

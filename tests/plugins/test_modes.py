@@ -39,11 +39,11 @@ def loaded(mode: str) -> str:
 
 
 def test_local_mode_never_imports_the_provider_or_the_kubernetes_package() -> None:
-    assert loaded("local") == "FOUND [] ['Report']"
+    assert loaded("local") == "FOUND [] ['MLflow run', 'Report']"
 
 
 def test_pod_mode_is_preloaded_in_airflows_processes_and_links_to_the_pod() -> None:
-    assert loaded("kubernetes") == f"FOUND {sorted(HEAVY)} ['Pod', 'Report']"
+    assert loaded("kubernetes") == f"FOUND {sorted(HEAVY)} ['MLflow run', 'Pod', 'Report']"
 
 
 def mode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: str, pods: str = "") -> str:
