@@ -11,6 +11,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Response
 from pydantic import TypeAdapter
 
+from include.console.comparison import Comparison, comparison_of
 from include.console.lineage import Origin, origins
 from include.console.model import ModelStory, is_known, ledger_before, model_story
 from include.console.overview import ModelOverview, known_models, overview
@@ -18,6 +19,7 @@ from include.errors import NoriaError
 from include.registry.step_costs import Cost, costs_of
 from plugins.definitions import arrangement_of
 from plugins.operators.environment import project_settings, tracking_page
+from plugins.pages.cards import Version
 from plugins.pages.permissions import ReadableModel, may_answer, may_start, readable_models
 from plugins.pages.runs import (
     DagFacts,
@@ -98,6 +100,7 @@ class ModelPage:
 _LIST = TypeAdapter(ModelList)
 _PAGE = TypeAdapter(ModelPage)
 _COSTS = TypeAdapter(dict[str, Cost])
+_COMPARISON = TypeAdapter(Comparison | None)
 _ORIGINS = TypeAdapter(list[Origin])
 _ROWS = TypeAdapter(list[dict[str, Any]])
 
@@ -149,6 +152,12 @@ def model_page(model: ReadableModel, user: GetUserDep, session: SessionDep) -> R
 def lineage(model: ReadableModel) -> Response:
     """From which data each version was made, as MLflow has it."""
     return _json(_ORIGINS.dump_json(origins(project_settings(), model)))
+
+
+@router.get("/{model}/versions/{version}/comparison")
+def comparison(model: ReadableModel, version: Version) -> Response:
+    """A version beside the champion of its evaluation; null if it was never evaluated."""
+    return _json(_COMPARISON.dump_json(comparison_of(project_settings(), model, version)))
 
 
 @router.get("/{model}/ledger")

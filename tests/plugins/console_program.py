@@ -22,6 +22,7 @@ ENDPOINTS = (
     "/noria/api/models/alpha",
     "/noria/api/models/alpha/lineage",
     "/noria/api/models/alpha/ledger?before=1",
+    "/noria/api/models/alpha/versions/1/comparison",
     "/noria/reports/alpha/page.html",
     "/noria/tasks/alpha.train/work/report?run_id=r",
     "/noria/tasks/alpha.train/work/mlflow?run_id=r",

@@ -69,7 +69,7 @@ def test_the_console_shows_each_team_its_models_and_lets_nobody_else_look_or_act
     ):  # fmt: skip
         if model != "gamma" or user in ("ana", "root"):
             assert answers[f"{user} /noria/api/models/{model}"]["status"] == status, (user, model)
-    for address in ("lineage", "ledger?before=1"):
+    for address in ("lineage", "ledger?before=1", "versions/1/comparison"):
         assert answers[f"ben /noria/api/models/alpha/{address}"]["status"] == 403
     assert answers["ben /noria/reports/alpha/page.html"]["status"] == 403
     check_content(answers)
@@ -105,6 +105,8 @@ def check_content(answers: dict[str, Any]) -> None:
     assert page["problem"], "a definition that cannot be read is told"
     assert {run["dag_id"] for run in page["runs"]} == {"alpha.train", "alpha.rollback", "alpha.deploy"}
     assert answers["ben /noria/api/models/costs"]["body"] == {"beta": {"lately": 0.06, "in_all": 0.06}}
+    compared = answers["ana /noria/api/models/alpha/versions/1/comparison"]["body"]
+    assert compared["challenger"]["roc_auc"]["value"] == 0.7
     report = answers["ana /noria/reports/alpha/page.html"]
     assert report["status"] == 200
     assert "a gate's page" in report["body"]

@@ -73,7 +73,7 @@ export function QualityByVersion({ model, versions, champion, metrics, tracking 
             <ResponsiveContainer width="100%" height={240}>
               <ComposedChart data={points} margin={{ top: 12, right: 16, bottom: 4, left: 4 }} accessibilityLayer={false}>
                 <CartesianGrid stroke="var(--line)" vertical={false} />
-                <XAxis dataKey="name" tick={AXIS} stroke="var(--line)" />
+                <XAxis dataKey="name" tick={AXIS} stroke="var(--line)" padding={{ left: 32, right: 32 }} />
                 <YAxis domain={around(points, bound)} tick={AXIS} stroke="var(--line)" width={56} tickFormatter={asNumber} />
                 <Tooltip
                   {...BOX}

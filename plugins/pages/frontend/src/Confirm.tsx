@@ -25,6 +25,8 @@ export function Confirm({ title, button, danger = false, user, children, act, cl
     element?.showModal();
     return () => element?.close();
   }, []);
+  // The dialog closes itself, and then gives the focus back to the button that opened it.
+  const leave = () => dialog.current?.close();
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
@@ -44,13 +46,13 @@ export function Confirm({ title, button, danger = false, user, children, act, cl
     }
   }
   return (
-    <dialog ref={dialog} aria-labelledby={`${id}-title`} onCancel={close} onClose={close}>
+    <dialog ref={dialog} aria-labelledby={`${id}-title`} onClose={close}>
       <h2 id={`${id}-title`}>{title}</h2>
       {done ? (
         <>
           <p role="status">{done}</p>
           <div className="buttons">
-            <button type="button" className="primary" onClick={close} autoFocus>
+            <button type="button" className="primary" onClick={leave} autoFocus>
               Close
             </button>
           </div>
@@ -60,7 +62,7 @@ export function Confirm({ title, button, danger = false, user, children, act, cl
           {children}
           <label className="field">
             <span>Reason (required)</span>
-            <textarea name="reason" rows={3} maxLength={1000} required aria-describedby={`${id}-who`} aria-invalid={problem !== ""} autoFocus />
+            <textarea name="reason" rows={3} maxLength={1000} required aria-describedby={`${id}-who`} aria-invalid={problem !== ""} />
           </label>
           <p id={`${id}-who`} className="soft small">
             Recorded as done by <b>{user}</b>.
@@ -74,7 +76,7 @@ export function Confirm({ title, button, danger = false, user, children, act, cl
             <button type="submit" className={danger ? "danger" : "primary"} disabled={busy}>
               {busy ? "…" : button}
             </button>
-            <button type="button" onClick={close} disabled={busy}>
+            <button type="button" onClick={leave} disabled={busy}>
               Cancel
             </button>
           </div>

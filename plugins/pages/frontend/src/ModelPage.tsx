@@ -10,10 +10,18 @@ import { Timeline } from "./Timeline";
 import type { GateCheck, ModelPageData, Role, Run, StepCost } from "./types";
 import { ago, asHours, asLength, asNumber, asPercent, asTime, fromNow, toneOf } from "./words";
 
+const SOON = 5_000;
+const LATER = 30_000;
+
+/** Whether something is under way that a reader may be waiting for. */
+const changes = ({ line }: ModelPageData) =>
+  line.overview.challenger !== null || line.under_way.some((family) => family !== "data" && family !== "score");
+
 export default function ModelPage({ model }: { model: string }) {
   const query = useQuery({
     queryKey: ["model", model],
     queryFn: () => read<ModelPageData>(`/noria/api/models/${encodeURIComponent(model)}`),
+    refetchInterval: ({ state }) => (state.data && changes(state.data) ? SOON : LATER),
   });
   return (
     <>

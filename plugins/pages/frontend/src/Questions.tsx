@@ -2,6 +2,7 @@ import { useState } from "react";
 import Markdown from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { answerQuestion, cardAddress, runAddress } from "./airflow";
+import { Comparison } from "./Comparison";
 import { Confirm } from "./Confirm";
 import { Out, Section } from "./parts";
 import type { ModelPageData, Question } from "./types";
@@ -19,7 +20,7 @@ export function Questions({ model, data, done }: { model: string; data: ModelPag
 
 function OneQuestion({ model, question, data, done }: { model: string; question: Question; data: ModelPageData; done: () => void }) {
   const [option, setOption] = useState<string>();
-  const { challenger } = data.line.overview;
+  const { champion, challenger } = data.line.overview;
   const id = `question-${question.run_id}`;
   return (
     <Section id={id} title={question.subject} note={<>asked {ago(question.created_at, Date.parse(data.read_at))}, <Out href={runAddress(question.dag_id, question.run_id)}>its run</Out></>}>
@@ -27,11 +28,15 @@ function OneQuestion({ model, question, data, done }: { model: string; question:
         <Markdown remarkPlugins={[remarkGfm]}>{question.body ?? ""}</Markdown>
       </div>
       {challenger && (
-        <details className="card-of">
-          <summary>Model card of version {challenger.version}</summary>
-          <iframe src={cardAddress(model, challenger.version)} title={`Model card of version ${challenger.version}`} loading="lazy" />
-          <a href={cardAddress(model, challenger.version)}>The card alone</a>
-        </details>
+        <>
+          <h3>Comparison with the champion</h3>
+          <Comparison model={model} version={challenger.version} champion={champion?.version} metrics={data.about?.metrics ?? []} />
+          <details className="card-of" open>
+            <summary>Model card of version {challenger.version}</summary>
+            <iframe src={cardAddress(model, challenger.version)} title={`Model card of version ${challenger.version}`} />
+            <a href={cardAddress(model, challenger.version)}>The card alone</a>
+          </details>
+        </>
       )}
       {data.may_answer ? (
         <div className="buttons">

@@ -228,3 +228,14 @@ export interface Origin {
   training_set: string | null;
   compared_with: number | null;
 }
+
+export interface Comparison {
+  rows: number;
+  status: string | null;
+  reason: string | null;
+  champion_version: number | null;
+  challenger: Record<string, Interval> | null;
+  champion: Record<string, Interval> | null;
+  improvements: Record<string, Interval> | null;
+  page: string | null;
+}
