@@ -14,10 +14,12 @@ import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Final, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+_WHEN_DARK: Final = "@media (prefers-color-scheme: dark)"
 
 
 def format_value(value: object, digits: int = 4) -> str:
@@ -72,6 +74,11 @@ def environment() -> Environment:
 def render_page(template: str, /, **values: object) -> str:
     """Render a template of ``include/reports/templates`` as one HTML document."""
     return environment().get_template(template).render(**values)
+
+
+def in_theme(page: str, theme: Literal["light", "dark"]) -> str:
+    """A rendered page in one theme, for a frame in a page whose reader has chosen it; else it is as the system is."""
+    return page.replace(_WHEN_DARK, "@media all" if theme == "dark" else "@media not all", 1)
 
 
 def write_page(path: Path, template: str, /, **values: object) -> Path:

@@ -19,8 +19,17 @@ Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 @router.get("/models/{model}/versions/{version}/card")
-def card(model: ReadableModel, version: Version, form: Literal["html", "markdown", "json"] = "html") -> Response:
-    """The card as it is now: what was measured at registration, and what has become of the version since."""
+def card(
+    model: ReadableModel,
+    version: Version,
+    form: Literal["html", "markdown", "json"] = "html",
+    theme: Literal["light", "dark"] | None = None,
+) -> Response:
+    """The card as it is now: what was measured at registration, and what has become of the version since.
+
+    Without a theme it is light or dark as the reader's system is.
+    """
+    from include.reports.layout import in_theme
     from include.reports.model_card_life import read_card
     from include.reports.model_card_page import card_document, markdown_card, render_card
 
@@ -29,4 +38,5 @@ def card(model: ReadableModel, version: Version, form: Literal["html", "markdown
         return PlainTextResponse(markdown_card(found, life), media_type="text/markdown", headers=_HEADERS)
     if form == "json":
         return Response(card_document(found, life), media_type="application/json", headers=_HEADERS)
-    return HTMLResponse(render_card(found, life), headers=_HEADERS)
+    page = render_card(found, life)
+    return HTMLResponse(in_theme(page, theme) if theme else page, headers=_HEADERS)

@@ -174,16 +174,38 @@ def test_nothing_bars_anybody_from_a_page_in_either_theme_or_width(console: Cons
         page.get_by_role("link", name=name).first.get_attribute("href") for name in ("Gate page", "The card alone")
     ]
     pages.append(page.get_by_role("link", name="The whole evaluation of version 2").get_attribute("href"))
-    page.get_by_role("button", name="Roll back…").click()
-    expect(page.get_by_role("dialog")).to_be_visible()
+    assert tabbed(page, 5) == ["Models", "Retrain…", "Deploy…", "Roll back…", "Retire…"]
+    page.get_by_role("button", name="Roll back…").press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
     faults["dialog"] = barriers(page)
+    assert {"Reason (required)", "Cancel"} <= set(tabbed(page, 8)) <= {"Back to", "Reason (required)", *DIALOG}
     page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
     assert has_focus(page.get_by_role("button", name="Roll back…"))
     for address in pages:
         page.goto(f"{console.address}{address}")
         faults[str(address)] = barriers(page)
     assert {address: found for address, found in faults.items() if found} == {}
     page.context.close()
+
+
+DIALOG = ("Bar v1 until a person lifts the bar", "Roll back", "Cancel", "")
+"""What else the keyboard reaches in that dialog; nothing when it is at the browser's own bar."""
+
+
+def tabbed(page: Page, times: int) -> list[str]:
+    """Where the key Tab leads, as it is named."""
+    named = """() => {
+        const at = document.activeElement;
+        if (at === document.body) return "";
+        return (at.labels?.[0]?.querySelector("span") ?? at.labels?.[0] ?? at).textContent.trim();
+    }"""
+    found = []
+    for _ in range(times):
+        page.keyboard.press("Tab")
+        found.append(page.evaluate(named))
+    return found
 
 
 def test_a_viewer_reads_and_cannot_act_and_a_stranger_sees_nothing(console: Console) -> None:

@@ -5,6 +5,7 @@ import { answerQuestion, cardAddress, runAddress } from "./airflow";
 import { Comparison } from "./Comparison";
 import { Confirm } from "./Confirm";
 import { Out, Section } from "./parts";
+import { theme } from "./theme";
 import type { ModelPageData, Question } from "./types";
 import { ago } from "./words";
 
@@ -33,7 +34,7 @@ function OneQuestion({ model, question, data, done }: { model: string; question:
           <Comparison model={model} version={challenger.version} champion={champion?.version} metrics={data.about?.metrics ?? []} />
           <details className="card-of" open>
             <summary>Model card of version {challenger.version}</summary>
-            <iframe src={cardAddress(model, challenger.version)} title={`Model card of version ${challenger.version}`} />
+            <iframe src={`${cardAddress(model, challenger.version)}?theme=${theme()}`} title={`Model card of version ${challenger.version}`} />
             <a href={cardAddress(model, challenger.version)}>The card alone</a>
           </details>
         </>

@@ -36,3 +36,6 @@ export function followTheme() {
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
 }
+
+/** What the reader has chosen, for pages that are shown within ours. */
+export const theme = () => document.documentElement.dataset.theme ?? "light";
