@@ -15,6 +15,9 @@ from tests.chaos.subject import END, MODEL, WINDOW, Subject, champion, finish_al
 from tests.e2e.line import Document, Line, wait
 from tests.e2e.models import relax_training_suite
 
+_PATIENCE = 3600.0
+"""Seconds for one of the settling runs: how busy the machine is, is not what is tested."""
+
 
 @dataclass
 class World:
@@ -106,7 +109,7 @@ def settle(line: Line, models: Mapping[str, Callable[[Document], None]]) -> None
         for name in models:
             line.trigger(f"{name}.{family}", "settle", conf)
         for name in models:
-            state = line.finish(f"{name}.{family}", "settle", 900)
+            state = line.finish(f"{name}.{family}", "settle", _PATIENCE)
             assert state == "success", line.tasks(f"{name}.{family}", "settle")
     for name in models:
         wait(lambda name=name: champion(line, name) is not None, 300, "the first version was never deployed")  # type: ignore[misc]
