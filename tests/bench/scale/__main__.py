@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.table:
         write_readme(PROJECT / "README.md", json.loads(RESULT.read_text()))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started and made is removed
     limit = options.limit * _GIB
     sizes: list[Document] = []
     with memory_group(limit) as group:

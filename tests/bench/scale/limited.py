@@ -36,7 +36,8 @@ class Ended:
     """How a child ended.
 
     :param code: exit code; -9 if the kernel killed it for its memory.
-    :param resident: its highest resident memory in bytes, as the kernel counted it (``ru_maxrss``).
+    :param resident: its highest resident memory in bytes: the kernel's own mark (VmHWM), last read 50 ms before its end
+        at most. (``ru_maxrss`` would say the parent's from before the start, if that was more.)
     :param anonymous: the highest memory seen that is not of files, in bytes; looked at every 50 ms.
     :param read: bytes read by it, from disk or from the kernel's cache.
     """
@@ -62,24 +63,32 @@ class MemoryGroup:
             child = subprocess.Popen(
                 words, env=dict(environment), cwd=folder, stdout=file, stderr=file, stdin=subprocess.DEVNULL
             )
-            anonymous = read = 0
-            while True:
-                pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-                if pid:
-                    break
-                anonymous, read = max(anonymous, self._anonymous()), max(read, _bytes_read(child.pid))
-                time.sleep(0.05)
+            anonymous = read = resident = 0
+            try:
+                while True:
+                    pid, status = os.waitpid(child.pid, os.WNOHANG)
+                    if pid:
+                        break
+                    anonymous = max(anonymous, self._anonymous())
+                    read = _number(child.pid, "io", "rchar:") or read
+                    resident = _number(child.pid, "status", "VmHWM:") * 1024 or resident
+                    time.sleep(0.05)
+            except BaseException:  # of this benchmark, such as its end: nothing of it goes on
+                child.kill()
+                child.wait()
+                raise
         child.returncode = os.waitstatus_to_exitcode(status)
-        return Ended(child.returncode, time.monotonic() - began, usage.ru_maxrss * 1024, anonymous, read)
+        return Ended(child.returncode, time.monotonic() - began, resident, anonymous, read)
 
     def _anonymous(self) -> int:
         found = re.search(r"^total_rss (\d+)$", (self._folder / "memory.stat").read_text(), re.MULTILINE)
         return int(found[1]) if found else 0
 
 
-def _bytes_read(pid: int) -> int:
+def _number(pid: int, file: str, name: str) -> int:
+    """A number that the kernel says of a process; 0 if it has ended."""
     try:
-        found = re.search(r"^rchar: (\d+)$", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
+        found = re.search(rf"^{name}\s*(\d+)", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
     except OSError:
         return 0
     return int(found[1]) if found else 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from tests.bench.scale.flights import APART, repeat_flights
+from tests.bench.scale.limited import NoLimit, memory_group
 from tests.bench.scale.table import BEGIN, END, render, write_readme
 
 
@@ -57,3 +59,19 @@ def test_the_table_compares_the_cost_of_a_row_and_replaces_the_old_one(tmp_path:
     assert text.endswith(f"{END}\nafter\n")
     write_readme(readme, document)
     assert readme.read_text() == text
+
+
+@pytest.mark.parametrize(("megabytes", "code"), [(8, 0), (200, -9)])
+def test_a_child_that_needs_more_than_the_limit_is_killed(tmp_path: Path, megabytes: int, code: int) -> None:
+    try:
+        with memory_group(64 << 20) as group:
+            ended = group.run(
+                [sys.executable, "-S", "-c", f"import time; held = b'x' * ({megabytes} << 20); time.sleep(0.5)"],
+                environment={},
+                folder=tmp_path,
+                log=tmp_path / "log",
+            )
+    except NoLimit as error:
+        pytest.skip(str(error))
+    assert ended.code == code
+    assert 8 << 20 < ended.resident < 80 << 20
