@@ -73,10 +73,16 @@ _ROLES: Final = """
     SELECT s.role, s.version, s.share, s.since, s.until, s.plan ->> 'stage' AS stage, s.deployment, v.as_of
     FROM deployment_state AS s JOIN model_version AS v USING (model, version) WHERE s.model = :model ORDER BY s.role
 """
+_DEPLOYMENTS: Final = """
+    SELECT to_version AS version, evidence ->> 'deployment' AS deployment, min(at) AS at
+    FROM deployment_ledger
+    WHERE model = :model AND to_version IS NOT NULL AND evidence ->> 'deployment' IS NOT NULL
+    GROUP BY to_version, evidence ->> 'deployment' ORDER BY max(revision) DESC LIMIT :most
+"""
 _COSTS: Final = f"""
     SELECT step, coalesce(sum(cpu_seconds) FILTER (WHERE day > current_date - {DAYS}), 0) / 3600 AS lately,
            sum(cpu_seconds) / 3600 AS in_all, sum(tries) AS tries
-    FROM step_cost WHERE model = :model GROUP BY step ORDER BY in_all DESC
+    FROM step_cost WHERE model = :model GROUP BY step ORDER BY in_all DESC, step
 """  # nosec B608 # made of nothing but the constant above
 _NEWEST: Final = 2**62
 
@@ -93,6 +99,7 @@ class ModelStory:
     :param drift: checks for drift with every feature's change; the last one of each instant.
     :param decay: what labels said of the champion's answers.
     :param ledger: the newest entries, newest first.
+    :param deployments: the newest runs that took a version towards production, newest first.
     :param costs: hours of processor time by step, the dearest first.
     """
 
@@ -102,6 +109,7 @@ class ModelStory:
     drift: Rows
     decay: Rows
     ledger: Rows
+    deployments: Rows
     costs: Rows
 
 
@@ -119,6 +127,7 @@ def model_story(settings: Settings, model: str) -> tuple[ModelOverview, ModelSto
             drift=_rows(connection, _DRIFT, model, most=CHECKS),
             decay=_rows(connection, _DECAY, model, most=CHECKS),
             ledger=_rows(connection, _LEDGER, model, most=ENTRIES, before=_NEWEST),
+            deployments=_rows(connection, _DEPLOYMENTS, model, most=ENTRIES),
             costs=_rows(connection, _COSTS, model),
         )
 

@@ -122,17 +122,23 @@ def origin_of(settings: Settings, definition: Definition, version: int) -> Origi
 
 
 def touched_by(
-    settings: Settings, definition: Definition, table: DataTable, version: int
+    settings: Settings,
+    definition: Definition,
+    table: DataTable,
+    version: int,
+    tags: Mapping[int, Mapping[str, str]] | None = None,
 ) -> tuple[dict[str, PartitionRecord], list[Touched]]:
     """The partitions that a version of a table wrote, and the model versions that were made from them, oldest first.
 
     A model version was made from a partition if it lies in its windows and still had these rows in the table's version
     that it was made from.
 
+    :param tags: MLflow's of each model version, if the caller knows them.
     :raises NoSuchVersion: if the table or the version is not there.
     """
     written = _written(settings, definition.model, table, version)
-    tags, answers = _tags(settings, definition.model), _answered(settings, definition.model)
+    tags = _tags(settings, definition.model) if tags is None else tags
+    answers = _answered(settings, definition.model)
     found = []
     for registered in list_versions(settings, definition.model):
         number = _number(tags.get(registered.version, {}).get(f"noria.{table}_version"))

@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from include.errors import NoriaError, Refused, TryAgain
-from plugins.pages import built, cards, models, reports, task_tracking
+from plugins.pages import built, cards, clients, lineage, models, reports, task_tracking
 from plugins.pages.headers import REPORT, SafeHeaders
 from plugins.pages.pod import pod_page
 
@@ -19,6 +19,8 @@ app = FastAPI(title="Noria", docs_url=None, redoc_url=None, openapi_url=None)
 app.add_middleware(SafeHeaders)
 app.include_router(cards.router)
 app.include_router(models.router)
+app.include_router(clients.router)
+app.include_router(lineage.router)
 app.include_router(reports.router)
 app.include_router(task_tracking.router)
 app.include_router(built.router)

@@ -12,7 +12,6 @@ from fastapi import APIRouter, HTTPException, Response
 from pydantic import TypeAdapter
 
 from include.console.comparison import Comparison, comparison_of
-from include.console.lineage import Origin, origins
 from include.console.model import ModelStory, is_known, ledger_before, model_story
 from include.console.overview import ModelOverview, known_models, overview
 from include.errors import NoriaError
@@ -101,7 +100,6 @@ _LIST = TypeAdapter(ModelList)
 _PAGE = TypeAdapter(ModelPage)
 _COSTS = TypeAdapter(dict[str, Cost])
 _COMPARISON = TypeAdapter(Comparison | None)
-_ORIGINS = TypeAdapter(list[Origin])
 _ROWS = TypeAdapter(list[dict[str, Any]])
 
 
@@ -146,12 +144,6 @@ def model_page(model: ReadableModel, user: GetUserDep, session: SessionDep) -> R
         tracking=tracking_page(),
     )
     return _json(_PAGE.dump_json(page))
-
-
-@router.get("/{model}/lineage")
-def lineage(model: ReadableModel) -> Response:
-    """From which data each version was made, as MLflow has it."""
-    return _json(_ORIGINS.dump_json(origins(project_settings(), model)))
 
 
 @router.get("/{model}/versions/{version}/comparison")

@@ -21,8 +21,12 @@ ENDPOINTS = (
     "/noria/api/models/costs",
     "/noria/api/models/alpha",
     "/noria/api/models/alpha/lineage",
+    "/noria/api/models/alpha/lineage/tables/raw/0",
+    "/noria/api/models/alpha/lineage/requests/01JD",
     "/noria/api/models/alpha/ledger?before=1",
     "/noria/api/models/alpha/versions/1/comparison",
+    "/noria/api/models/alpha/clients",
+    "/noria/api/models/tumor_malignant/clients",
     "/noria/reports/alpha/page.html",
     "/noria/tasks/alpha.train/work/report?run_id=r",
     "/noria/tasks/alpha.train/work/mlflow?run_id=r",
@@ -45,7 +49,7 @@ OTHERS = ("/noria/api/models/beta", "/noria/api/models/gamma", "/noria/reports/a
 def main() -> None:
     """Print, as JSON, the answers by user and address."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-    write_dags(folder, ["alpha.train", "alpha.rollback", "beta.train"])
+    write_dags(folder, ["alpha.train", "alpha.rollback", "beta.train", "tumor_malignant.train"])
     (folder / "alpha_deploy.py").write_text(TRAINING)
     initdb()
     run_dags(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -26,6 +27,7 @@ def world(stored_settings: Settings, database_url: str, tmp_path: Path) -> dict[
         folder.mkdir()
     (models / "alpha.yaml").write_text("model: alpha\nowner: red\nreaders: [auditors]\n")
     (models / "beta.yaml").write_text("model: beta\nowner: blue\n")
+    shutil.copy(PROJECT / "include" / "models" / "tumor_malignant.yaml", models)
     page = replace(stored_settings, home=tmp_path / "home").store / "reports" / "alpha" / "page.html"
     page.parent.mkdir(parents=True)
     page.write_text("<p>a gate's page</p>")
@@ -62,14 +64,15 @@ def test_the_console_shows_each_team_its_models_and_lets_nobody_else_look_or_act
 
     assert listed(answers, "ana") == listed(answers, "vera") == listed(answers, "vic") == {"alpha"}
     assert listed(answers, "ben") == {"beta"}
-    assert listed(answers, "root") == {"alpha", "beta"}
+    assert listed(answers, "root") == {"alpha", "beta", "tumor_malignant"}
     for user, model, status in (
         ("ana", "alpha", 200), ("ana", "beta", 403), ("ben", "alpha", 403), ("root", "beta", 200),
         ("ana", "gamma", 403), ("root", "gamma", 404),
     ):  # fmt: skip
         if model != "gamma" or user in ("ana", "root"):
             assert answers[f"{user} /noria/api/models/{model}"]["status"] == status, (user, model)
-    for address in ("lineage", "ledger?before=1", "versions/1/comparison"):
+    parts = ("lineage", "lineage/tables/raw/0", "lineage/requests/01JD", "clients", "versions/1/comparison")
+    for address in (*parts, "ledger?before=1"):
         assert answers[f"ben /noria/api/models/alpha/{address}"]["status"] == 403
     assert answers["ben /noria/reports/alpha/page.html"]["status"] == 403
     check_content(answers)
@@ -91,7 +94,7 @@ def test_the_console_shows_each_team_its_models_and_lets_nobody_else_look_or_act
     assert {"ana", "root"} <= set(told["started_by"]), "a run is in the name of whoever started it"
     assert told["forged"]["plain"] == told["forged"]["form"] == 422, "what a foreign page can send is no request"
     assert told["forged"]["allowed_origin"] is None
-    assert {answer["status"] for answer in told["away"].values()} <= {200, 503}
+    assert {answer["status"] for answer in told["away"].values()} <= {200, 404, 503}
     away = told["away"]["/noria/api/models"]
     assert away["status"] == 503
     assert "does not answer" in away["body"]["detail"]
@@ -104,6 +107,11 @@ def check_content(answers: dict[str, Any]) -> None:
     assert page["tracking"] == "https://mlflow.example.com"
     assert page["problem"], "a definition that cannot be read is told"
     assert {run["dag_id"] for run in page["runs"]} == {"alpha.train", "alpha.rollback", "alpha.deploy"}
+    examples = answers["root /noria/api/models/tumor_malignant/clients"]["body"]
+    assert [one["language"] for one in examples] == ["curl", "python", "javascript", "java"]
+    assert all("tumor_malignant" in one["text"] and one["command"] for one in examples)
+    assert answers["ana /noria/api/models/tumor_malignant/clients"]["status"] == 403
+    assert answers["ana /noria/api/models/alpha/clients"]["status"] == 404, "a broken definition has no signature"
     assert answers["ben /noria/api/models/costs"]["body"] == {"beta": {"lately": 0.06, "in_all": 0.06}}
     compared = answers["ana /noria/api/models/alpha/versions/1/comparison"]["body"]
     assert compared["challenger"]["roc_auc"]["value"] == 0.7
@@ -119,6 +127,9 @@ def check_content(answers: dict[str, Any]) -> None:
     assert answers["ana /noria/models/assets/models.svg"]["status"] == 200
     assert answers["ana /noria/models/assets/absent.js"]["status"] == 404
     assert answers["ana /noria/reports/alpha/x/../y"]["status"] == 404
+    unknown = answers["ana /noria/api/models/alpha/lineage/requests/01JD"]
+    assert unknown["status"] == 404
+    assert "has no answered request" in unknown["body"]["detail"]
     lineage = answers["ana /noria/api/models/alpha/lineage"]
     assert lineage["status"] == 503
     assert "MLflow did not answer" in lineage["body"]["detail"]

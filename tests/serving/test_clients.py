@@ -19,6 +19,7 @@ import pytest
 from include.serving.clients.__main__ import main
 from include.serving.clients.example_row import Signature
 from include.serving.clients.languages import LANGUAGES, LanguageUnknown, client_example
+from include.serving.clients.of_definition import signature_of
 from include.settings import Settings
 from include.spec.loader import find_definition, list_definitions
 from include.training.describe import describe
@@ -116,6 +117,13 @@ def echo() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def test_a_definition_s_signature_is_that_of_the_model_made_from_it() -> None:
+    settings = Settings.from_environment({})
+    for name in list_definitions(settings):
+        definition = find_definition(settings, name)
+        assert signature_of(definition) == Signature.of(describe(definition, categories={})), name
 
 
 @pytest.mark.parametrize("language", list(LANGUAGES))

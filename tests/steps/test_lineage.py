@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, Literal
 
 import pytest
 from mlflow.exceptions import MlflowException
 
+from include.console import lineage as console
 from include.errors import Refused
 from include.lake.table import LakeTable, NoSuchVersion
 from include.registry.__main__ import _parser
@@ -17,6 +19,7 @@ from include.registry.lineage_commands import run_lineage
 from include.registry.mlflow_client import connect
 from include.registry.state import switch_champion
 from include.registry.versions import VersionUnknown
+from include.settings import Settings
 from tests.steps.judging_world import World, judged_definition
 from tests.steps.test_monitor import labelled_requests
 
@@ -32,6 +35,14 @@ def registered(world: World) -> int:
     version = int(world.run("register", 22, {"training": training, "decision": {"verdict": "promote"}})["version"])
     switch_champion(world.settings, "late", version, actor="ana", reason="test")
     return version
+
+
+def versions_over_http(settings: Settings, model: str) -> list[dict[str, Any]]:
+    """MLflow's documents as its server answers them; this MLflow has no server."""
+    return [
+        {"version": one.version, "tags": [{"key": key, "value": value} for key, value in one.tags.items()]}
+        for one in connect(settings).search_model_versions(f"name = '{model}'")
+    ]
 
 
 @pytest.fixture
@@ -67,17 +78,26 @@ def test_a_version_leads_to_the_partitions_that_it_was_made_from(
 
 @pytest.mark.parametrize("table", ["raw", "features"])
 def test_a_tables_version_leads_to_models_and_their_predictions(
-    world: World, registered: int, command: Callable[..., list[str]], table: str
+    world: World,
+    registered: int,
+    command: Callable[..., list[str]],
+    table: Literal["raw", "features"],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     newest = LakeTable(world.settings, "late", table).version()
     with labelled_requests(world, registered, rows=50):
-        written, [touched] = touched_by(world.settings, judged_definition(), table, newest)  # type: ignore[arg-type]
+        written, [touched] = touched_by(world.settings, judged_definition(), table, newest)
         lines = command(f"--{table}", str(newest))
+        monkeypatch.setattr(console, "_versions", versions_over_http)
+        told = console.touched(world.settings, judged_definition(), table, newest)
     assert len(written) == 36
     assert (touched.registered.version, touched.keys[-1]) == (registered, "2013-01-21")
     assert [(one.table, one.rows) for one in touched.predictions] == [("inference", 50)]
     assert lines[0].startswith(f"Version {newest} of the {table} table of late wrote 36 partitions, 2013-01-01 to")
     assert any("It answered 50 rows of requests" in line for line in lines)
+    [made] = told.made
+    assert (told.wrote, made.version, made.partitions, made.last) == (36, registered, len(touched.keys), "2013-01-21")
+    assert made.answers == {"inference": 50}
 
 
 def test_data_that_no_version_was_made_from_says_so(
@@ -101,6 +121,8 @@ def test_a_prediction_leads_to_its_version_and_data(
     with labelled_requests(world, registered, rows=50):
         [answer] = answers_of(world.settings, "late", "r7")
         assert (answer.version, answer.role, answer.row) == (registered, "champion", 0)
+        [shown] = console.answered(world.settings, "late", "r7")
+        assert (shown.version, shown.role, shown.at) == (registered, "champion", answer.at)
         lines = command("--request", "r7")
         assert f"by version {registered} as champion" in lines[0]
         assert any(world.train(22)["run_id"] in line for line in lines)

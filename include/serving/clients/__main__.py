@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from include.errors import NoriaError, Refused
-from include.serving.clients.example_row import Signature
 from include.serving.clients.languages import LANGUAGES, client_example
+from include.serving.clients.of_definition import signature_of
 from include.settings import Settings
 from include.spec.loader import find_definition
 
@@ -43,9 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _examples(settings: Settings, options: argparse.Namespace) -> dict[str, str]:
-    from include.training.describe import describe
-
-    signature = Signature.of(describe(find_definition(settings, options.model), categories={}))
+    signature = signature_of(find_definition(settings, options.model))
     wanted = [options.language] if options.language else list(LANGUAGES)
     return {language: client_example(signature, language, options.server or settings.server_url) for language in wanted}
 

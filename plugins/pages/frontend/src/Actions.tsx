@@ -57,7 +57,13 @@ export function Actions({ model, data, done }: { model: string; data: ModelPageD
         >
           <p>{CONSEQUENCES[action.name]}</p>
           {action.paused && <p className="badtext">The DAG is paused: the run waits until somebody unpauses it.</p>}
-          {action.name === "deploy" && <Which versions={data.story.versions} champion={data.line.overview.champion?.version} />}
+          {action.name === "deploy" && (
+            <Which
+              versions={data.story.versions}
+              champion={data.line.overview.champion?.version}
+              retired={data.line.overview.retired_at !== null}
+            />
+          )}
           {action.name === "rollback" && <Back data={data} />}
         </Confirm>
       )}
@@ -67,7 +73,7 @@ export function Actions({ model, data, done }: { model: string; data: ModelPageD
 
 const deployable = (version: Version) => version.status !== "barred";
 
-function Which({ versions, champion }: { versions: Version[]; champion: number | undefined }) {
+function Which({ versions, champion, retired }: { versions: Version[]; champion: number | undefined; retired: boolean }) {
   const open = versions.filter((one) => deployable(one) && one.version !== champion).toReversed();
   return (
     <>
@@ -86,7 +92,8 @@ function Which({ versions, champion }: { versions: Version[]; champion: number |
         <input type="checkbox" name="straight" /> Leave out shadow, canary and A/B
       </label>
       <label className="check">
-        <input type="checkbox" name="force" /> Also if the champion knows newer data
+        <input type="checkbox" name="force" required={retired} />{" "}
+        {retired ? "Bring the retired model back into production" : "Also if the champion knows newer data"}
       </label>
     </>
   );

@@ -1,12 +1,16 @@
 import { useId, useState, type ReactNode } from "react";
 import { useQuery } from "@tanstack/react-query";
 import { cardAddress, read, reportAddress, runAddress } from "./airflow";
+import { LineageGraph, type DataVersion } from "./LineageGraph";
+import { MadeBy, TouchedBy } from "./LineageQuestions";
 import { Empty, Loading, Out, Problem } from "./parts";
 import type { ModelPageData, Origin } from "./types";
 import { asPercent, asTime } from "./words";
 
+const FEW = 6;
+
 export function Lineage({ model, data }: { model: string; data: ModelPageData }) {
-  const { versions, ledger, roles } = data.story;
+  const { versions, roles } = data.story;
   const origins = useQuery({
     queryKey: ["lineage", model],
     queryFn: () => read<Origin[]>(`/noria/api/models/${encodeURIComponent(model)}/lineage`),
@@ -15,18 +19,35 @@ export function Lineage({ model, data }: { model: string; data: ModelPageData })
   });
   const id = useId();
   const [chosen, choose] = useState<number>();
+  const [asked, ask] = useState<DataVersion>();
+  const [all, setAll] = useState(false);
   const number = chosen ?? data.line.overview.champion?.version ?? versions.at(-1)?.version;
   const version = versions.find((one) => one.version === number);
   if (!version) return <Empty>There is no version whose origin could be shown.</Empty>;
   const origin = origins.data?.find((one) => one.version === number);
-  const deployments = [
-    ...new Map(
-      ledger.filter((entry) => entry.deployment && entry.to_version === number).map((entry) => [entry.deployment!, entry]),
-    ).values(),
-  ];
+  const deployments = data.story.deployments.filter((one) => one.version === number);
   const held = roles.filter((role) => role.version === number);
+  const inUse = new Set(roles.map((role) => role.version));
+  const newest = versions.toReversed();
+  const few = newest.filter((one, place) => place < FEW || inUse.has(one.version) || one.version === number);
   return (
     <>
+      <LineageGraph
+        model={model}
+        data={data}
+        versions={all ? newest : few}
+        origins={origins.data ?? []}
+        chosen={version.version}
+        choose={choose}
+        ask={ask}
+      />
+      {few.length < newest.length && (
+        <button type="button" onClick={() => setAll(!all)}>
+          {all ? "Show fewer versions" : `Show all ${newest.length} versions`}
+        </button>
+      )}
+      {asked && <TouchedBy model={model} data={asked} choose={choose} />}
+      <MadeBy model={model} choose={choose} />
       <div className="filters">
         <label htmlFor={id}>
           <span>Version</span>
@@ -75,7 +96,7 @@ export function Lineage({ model, data }: { model: string; data: ModelPageData })
           title={deployments.length === 1 ? "Deployment" : "Deployments"}
           lines={[
             ...deployments.map((entry) => {
-              const [dag = "", ...run] = entry.deployment!.split("/");
+              const [dag = "", ...run] = entry.deployment.split("/");
               return (
                 <Out key={entry.deployment} href={runAddress(dag, run.join("/"))}>
                   {asTime(entry.at)}

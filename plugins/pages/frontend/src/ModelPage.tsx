@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { LIST_ADDRESS, dagAddress, read, reportAddress, runAddress } from "./airflow";
 import { Actions } from "./Actions";
 import { attentionOf } from "./attention";
+import { Clients } from "./Clients";
 import { DriftHistory, QualityByVersion } from "./Charts";
 import { Lineage } from "./Lineage";
 import { Empty, Loading, Mark, Out, Problem, Section } from "./parts";
@@ -87,6 +88,11 @@ function Page({ model, data, again }: { model: string; data: ModelPageData; agai
       <Section id="lineage" title="Lineage" note="What a version was made from, and where it went">
         <Lineage model={model} data={data} />
       </Section>
+      {about && (
+        <Section id="clients" title="Ask for predictions" note="Whole programs, made from the model’s signature">
+          <Clients model={model} />
+        </Section>
+      )}
       <Section id="timeline" title="Timeline" note="The ledger: every change, who made it and why">
         <Timeline model={model} first={story.ledger} now={now} />
       </Section>

@@ -199,6 +199,7 @@ export interface ModelPageData {
     drift: DriftCheck[];
     decay: DecayCheck[];
     ledger: Entry[];
+    deployments: { version: number; deployment: string; at: string }[];
     costs: StepCost[];
   };
   about: {
@@ -238,4 +239,26 @@ export interface Comparison {
   champion: Record<string, Interval> | null;
   improvements: Record<string, Interval> | null;
   page: string | null;
+}
+
+export interface ClientExample {
+  language: string;
+  file: string;
+  command: string;
+  text: string;
+}
+
+/** What a version of a table wrote, and what came of it. */
+export interface Touched {
+  table: string;
+  version: number;
+  wrote: number;
+  made: { version: number; status: string; partitions: number; first: string; last: string; answers: Record<string, number> }[];
+}
+
+export interface Answered {
+  row: number;
+  at: string;
+  version: number;
+  role: string;
 }
