@@ -215,7 +215,7 @@ class TestHerd:
         named: Callable[[], str] = lambda: f"run-{len(line.begun)}"  # noqa: E731
         subjects: Any = {name: SimpleNamespace(line=line, model=name, new_run=named) for name in WORKS}
         for name, work in WORKS.items():
-            monkeypatch.setitem(herds.WORKS, name, replace(work, prepare=lambda *_: {"version": 2}))
+            monkeypatch.setitem(WORKS, name, replace(work, prepare=lambda *_: {"version": 2}))
         return Herd(line, subjects, print)  # type: ignore[arg-type]
 
     def kill(self, herd: Herd, name: str, at: float) -> None:
