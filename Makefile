@@ -123,6 +123,10 @@ fuzz: setup ## Feed mutated input to the parsers of outside input (ARGS="--secon
 console: ## Build the console's front end anew from plugins/pages/frontend (needs Node 20 and npm)
 	@cd plugins/pages/frontend && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 
+.PHONY: pictures
+pictures: setup ## Take the README's pictures anew from the stack that runs here, with Chromium (MODEL=flight_delay)
+	@$(BIN)/python -m tests.e2e.walk.pictures --model $(MODEL)
+
 reference: setup ## Write the reference page of the definition
 	@$(BIN)/python -m include.spec reference
 

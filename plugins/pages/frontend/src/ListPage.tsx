@@ -39,7 +39,8 @@ const column = createColumnHelper<Row>();
 function columnsAt(now: number) {
   return [
     column.accessor((row) => row.overview.model, { id: "model", header: "Model", cell: ({ row }) => <Name row={row.original} /> }),
-    column.accessor((row) => row.attention.length, {
+    // Whoever waits for an answer comes first.
+    column.accessor((row) => row.attention.length + (row.questions ? 100 : 0), {
       id: "attention",
       header: "Attention",
       sortDescFirst: true,
