@@ -185,7 +185,17 @@ def parse_sql(sql: str) -> exp.Expr:
         raise ExpressionError(sql, "it holds several statements", "Write one expression, without a semicolon.")
     if trees[0] is None:
         raise ExpressionError(sql, "it is empty", "Write an SQL expression, such as the name of a column.")
-    return trees[0]
+    return _with_negations_closed(trees[0])
+
+
+def _with_negations_closed(tree: exp.Expr) -> exp.Expr:
+    """The tree with parentheses around what a minus negates: of ``-mod(a, b)`` the parser makes an operator without."""
+    from sqlglot import exp
+
+    for negation in list(tree.find_all(exp.Neg)):
+        if isinstance(negation.this, exp.Binary):
+            negation.set("this", exp.Paren(this=negation.this))
+    return tree
 
 
 def written_anew(sql: str, tree: exp.Expr) -> str:

@@ -304,6 +304,11 @@ def plain_rows() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+@pytest.mark.parametrize("sql", ["mod(a, - mod(a, a))", "7 % - mod(i, 3)", "- mod(- mod(a, b), b)"])
+def test_a_minus_before_a_remainder_negates_the_whole_of_it(sql: str, plain_rows: duckdb.DuckDBPyConnection) -> None:
+    assert values(plain_rows, check_expression(sql).sql) == values(plain_rows, sql)
+
+
 @given(sql=st.one_of(st.recursive(numbers, _grown, max_leaves=8), st.recursive(booleans, _grown_truths, max_leaves=8)))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_expressions_keep_their_values(sql: str, plain_rows: duckdb.DuckDBPyConnection) -> None:
