@@ -48,6 +48,6 @@ def comparison_of(settings: Settings, model: str, version: int) -> Comparison | 
 
     :raises DatabaseAway: the database cannot be reached.
     """
-    with database.transaction(settings.database_url) as connection:
+    with database.reading(settings.database_url) as connection:
         row = connection.execute(text(_NEWEST), {"model": model, "version": version}).one_or_none()
     return None if row is None else Comparison(**row._mapping)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from include.console.overview import ModelOverview, overview_by
 from include.registry import database
-from include.registry.step_costs import DAYS
+from include.registry.step_costs import StepCost, costs_by_step
 from include.settings import Settings
 
 VERSIONS: Final = 60
@@ -79,11 +79,6 @@ _DEPLOYMENTS: Final = """
     WHERE model = :model AND to_version IS NOT NULL AND evidence ->> 'deployment' IS NOT NULL
     GROUP BY to_version, evidence ->> 'deployment' ORDER BY max(revision) DESC LIMIT :most
 """
-_COSTS: Final = f"""
-    SELECT step, coalesce(sum(cpu_seconds) FILTER (WHERE day > current_date - {DAYS}), 0) / 3600 AS lately,
-           sum(cpu_seconds) / 3600 AS in_all, sum(tries) AS tries
-    FROM step_cost WHERE model = :model GROUP BY step ORDER BY in_all DESC, step
-"""  # nosec B608 # made of nothing but the constant above
 _NEWEST: Final = 2**62
 
 Rows = list[dict[str, Any]]
@@ -110,7 +105,7 @@ class ModelStory:
     decay: Rows
     ledger: Rows
     deployments: Rows
-    costs: Rows
+    costs: list[StepCost]
 
 
 def model_story(settings: Settings, model: str) -> tuple[ModelOverview, ModelStory]:
@@ -128,7 +123,7 @@ def model_story(settings: Settings, model: str) -> tuple[ModelOverview, ModelSto
             decay=_rows(connection, _DECAY, model, most=CHECKS),
             ledger=_rows(connection, _LEDGER, model, most=ENTRIES, before=_NEWEST),
             deployments=_rows(connection, _DEPLOYMENTS, model, most=ENTRIES),
-            costs=_rows(connection, _COSTS, model),
+            costs=costs_by_step(connection, model),
         )
 
 

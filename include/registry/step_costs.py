@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from include.registry import database
@@ -17,11 +17,16 @@ from include.settings import Settings
 DAYS: Final = 30
 """The days that are shown beside the sum of all."""
 
-_BY_MODEL: Final = f"""
-    SELECT model, coalesce(sum(cpu_seconds) FILTER (WHERE day > current_date - {DAYS}), 0) AS lately,
-           sum(cpu_seconds) AS in_all
-    FROM step_cost WHERE model = ANY(:models) GROUP BY model
-"""  # nosec B608 # made of nothing but the constant above
+_HOURS: Final = f"""
+    coalesce(sum(cpu_seconds) FILTER (WHERE day > current_date - {DAYS}), 0) / 3600 AS lately,
+    sum(cpu_seconds) / 3600 AS in_all
+"""
+# Both statements are made of nothing but the constants above.
+_BY_MODEL: Final = f"SELECT model, {_HOURS} FROM step_cost WHERE model = ANY(:models) GROUP BY model"  # nosec B608
+_BY_STEP: Final = f"""
+    SELECT step, sum(tries) AS tries, {_HOURS} FROM step_cost WHERE model = :model
+    GROUP BY step ORDER BY in_all DESC, step
+"""  # nosec B608
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,17 @@ class Cost:
 
     lately: float
     in_all: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCost(Cost):
+    """The same of one step of a model.
+
+    :param tries: how many there were.
+    """
+
+    step: str
+    tries: int
 
 
 def add_cost(settings: Settings, *, model: str, step: str, cpu_seconds: float, tries: int) -> None:
@@ -56,6 +72,11 @@ def costs_of(settings: Settings, models: Collection[str]) -> dict[str, Cost]:
     """
     with database.reading(settings.database_url) as connection:
         return {
-            row.model: Cost(lately=row.lately / 3600, in_all=row.in_all / 3600)
+            row.model: Cost(lately=row.lately, in_all=row.in_all)
             for row in connection.execute(text(_BY_MODEL), {"models": sorted(models)})
         }
+
+
+def costs_by_step(connection: Connection, model: str) -> list[StepCost]:
+    """What each step of a model has cost, the dearest first."""
+    return [StepCost(**row._mapping) for row in connection.execute(text(_BY_STEP), {"model": model})]

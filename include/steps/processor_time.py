@@ -35,9 +35,8 @@ class Meter:
         from include.registry.step_costs import add_cost
 
         taken = processor_seconds()
-        add_cost(
-            self._settings, model=self._model, step=self._step, cpu_seconds=taken - self._told, tries=self._tries
-        )  # fmt: skip
+        spent = taken - self._told
+        add_cost(self._settings, model=self._model, step=self._step, cpu_seconds=spent, tries=self._tries)
         self._told, self._tries = taken, 0
 
 

@@ -62,8 +62,8 @@ def test_a_story_has_each_history_in_order_and_pages_through_the_ledger(seeded: 
     assert story.versions[0]["metrics"]["roc_auc"]["low"] == 0.68
     assert [check["share"] for check in story.drift] == [0.01, 0.02, 0.03, 0.04]
     assert len(story.gates) == 16
-    assert [(one["step"], one["tries"]) for one in story.costs] == [("ingest", 4), ("train", 4)]
-    assert story.costs[0]["in_all"] == story.costs[0]["lately"] == pytest.approx(0.04)
+    assert [(one.step, one.tries) for one in story.costs] == [("ingest", 4), ("train", 4)]
+    assert story.costs[0].in_all == story.costs[0].lately == pytest.approx(0.04)
     assert story.deployments == [], "what was promoted by hand has no run"
     assert [entry["revision"] for entry in story.ledger] == list(range(120, 20, -1))
     assert [entry["revision"] for entry in ledger_before(seeded, "alpha", 21)] == list(range(20, 0, -1))
