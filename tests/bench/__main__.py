@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import requests
 
@@ -25,6 +24,7 @@ from include.stack.processes import wait_for
 from tests.bench.lab import MODEL, Bench, Document, open_bench
 from tests.bench.prepare import compare_prepare
 from tests.bench.search import compare_searches
+from tests.bench.turn import take_turn
 
 Run = Callable[[str, Document], Document]
 _CALLS = 300
@@ -33,26 +33,14 @@ _CALLS = 300
 def _turn(bench: Bench, run: Run, seconds: dict[str, float]) -> Document:
     """Data and training, every partition anew; seconds by task are added to ``seconds``."""
 
-    def timed(task: str, step: str, **inputs: Any) -> Document:
+    def timed(task: str, step: str, inputs: Document) -> Document:
         begin = time.perf_counter()
         output = run(step, inputs)
         seconds[task] = time.perf_counter() - begin
         return output
 
     keys = [partition.key for partition in needed_partitions(bench.definition, bench.as_of)]
-    staged = timed("ingest", "ingest", first=keys[0], last=keys[-1], force=True)
-    raw = timed("publish raw", "publish", gate=timed("gate raw", "gate", stage="raw", staged=staged))
-    prepared = timed("prepare", "prepare", published=raw, force=True)
-    timed("publish features", "publish", gate=timed("gate features", "gate", stage="features", staged=prepared))
-    training_set = timed("assemble", "assemble")
-    timed("gate training", "gate", stage="training", training_set=training_set)
-    training = timed("train", "train", training_set=training_set)
-    predicted = timed("gate predictions", "gate", stage="predictions", training=training)
-    timed("publish predictions", "publish", gate=predicted)
-    evaluation = timed("evaluate", "evaluate", training=training)
-    decision = timed("decide", "decide", training=training, evaluation=evaluation)
-    registered = timed("register", "register", training=training, evaluation=evaluation, decision=decision)
-    return {"training": training, **registered}
+    return take_turn(timed, keys[0], keys[-1])
 
 
 def _compare_steps(alone: dict[str, float], forked: dict[str, float], processes: dict[str, float]) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from include.datasets import land
-from include.registry.database import ensure_schema
-from include.settings import PROJECT, Settings
+from include.settings import Settings
 from include.spec.as_of import resolve_as_of
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
@@ -29,6 +25,7 @@ from include.steps.catalog import load_step
 from include.steps.protocol import StepCall
 from include.steps.warm_protocol import connect, socket_path
 from plugins.operators.warm import fork_step
+from tests.bench.installation import installation, variables_of
 
 Document = dict[str, Any]
 MODEL = "flight_delay"
@@ -45,16 +42,7 @@ class Bench:
 
     def environment(self) -> dict[str, str]:
         """Variables of child processes."""
-        return {
-            **os.environ,
-            "NORIA_HOME": str(self.settings.home),
-            "NORIA_STORE": str(self.settings.store),
-            "NORIA_DATABASE_URL": self.settings.database_url,
-            "NORIA_TRACKING_URL": self.settings.tracking_url,
-            "NORIA_SERVER_URL": self.settings.server_url,
-            "PYTHONPATH": str(PROJECT),
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
+        return variables_of(self.settings)
 
     def in_this_process(self, step: str, inputs: Document) -> Document:
         """Call a step."""
@@ -114,28 +102,14 @@ def open_bench(**training: Any) -> Iterator[Bench]:
 
     :param training: what of the definition's training section is otherwise.
     """
-    folder = Path(tempfile.mkdtemp(prefix="noria-bench-"))
-    postgres = Postgres.for_instance(folder, f"bench-{uuid.uuid4().hex[:12]}")
-    postgres.start()
-    try:
-        postgres.create_database("noria")
+    with installation("bench") as made:
         port = next(port for port in range(18190, 18290) if is_free(port))
-        settings = replace(
-            Settings.from_environment({"NORIA_HOME": str(folder / "home")}),
-            database_url=postgres.url("noria"),
-            tracking_url=f"sqlite:///{folder}/mlflow.db",
-            server_url=f"http://127.0.0.1:{port}",
-        )
-        ensure_schema(settings.database_url)
+        settings = replace(made.settings, server_url=f"http://127.0.0.1:{port}")
         land(settings, MODEL)
         definition = find_definition(settings, MODEL)
         changed = definition.training.model_copy(update=training)
         definition = definition.model_copy(update={"training": changed})
         as_of = resolve_as_of(definition, requested=None, partition_key=None, data_interval_end=None)
         # MLflow keeps a sqlite store's artifacts in the working folder.
-        with chdir(folder):
-            yield Bench(settings, definition, as_of, postgres)
-    finally:
-        postgres.stop()
-        postgres.delete()
-        shutil.rmtree(folder, ignore_errors=True)
+        with chdir(made.folder):
+            yield Bench(settings, definition, as_of, made.postgres)

@@ -6,11 +6,8 @@ A PostgreSQL of its own, MLflow on SQLite, a warm parent that forks the steps, a
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -22,11 +19,11 @@ from typing import Any
 import yaml
 
 from include.lake.table import LakeTable
-from include.registry.database import ensure_schema
 from include.settings import PROJECT, Settings
 from include.stack.postgres import Postgres
 from include.steps.warm_protocol import connect, socket_path
 from plugins.operators.warm import WarmProcess, fork_step
+from tests.bench.installation import installation, variables_of
 from tests.steps.judging_world import as_of, judged_definition, land, write_suites
 
 Document = dict[str, Any]
@@ -95,16 +92,7 @@ class SmallLine:
     def environment(self, **more: str) -> dict[str, str]:
         """Variables of its processes."""
         return {
-            **os.environ,
-            "NORIA_HOME": str(self.settings.home),
-            "NORIA_STORE": str(self.settings.store),
-            "NORIA_MODELS": str(self.settings.models),
-            "NORIA_EXPECTATIONS": str(self.settings.expectations),
-            "NORIA_DATABASE_URL": self.settings.database_url,
-            "NORIA_TRACKING_URL": self.settings.tracking_url,
-            "NORIA_SERVER_URL": self.settings.server_url,
-            "PYTHONPATH": str(PROJECT),
-            "OMP_WAIT_POLICY": "PASSIVE",
+            **variables_of(self.settings),
             **({"TMPDIR": str(self.temporary)} if self.temporary else {}),
             **self.more,
             **more,
@@ -176,27 +164,12 @@ def small_line(
     :param environment: more variables of its steps, such as a library to load.
     :param store: folder of the store, such as one on a disk of its own; default: beside the rest.
     """
-    folder = Path(tempfile.mkdtemp(prefix="noria-faults-"))
-    postgres = Postgres.for_instance(folder, f"faults-{uuid.uuid4().hex[:12]}")
-    try:
-        postgres.start()
-        postgres.create_database("noria")
-        settings = replace(
-            Settings.from_environment({"NORIA_HOME": str(folder / "home")}),
-            database_url=postgres.url("noria"),
-            tracking_url=f"sqlite:///{folder}/mlflow.db",
-            models=folder / "models",
-        )
-        settings = _with_model(replace(settings, store=store or settings.store))
-        line = SmallLine(folder, settings, postgres, temporary, environment or {})
-        ensure_schema(settings.database_url)
+    with installation("faults") as made:
+        settings = replace(made.settings, models=made.folder / "models", store=store or made.settings.store)
+        line = SmallLine(made.folder, _with_model(settings), made.postgres, temporary, environment or {})
         land(line.settings)
-        with chdir(folder), _warm_parent(line):
+        with chdir(made.folder), _warm_parent(line):
             yield line
-    finally:
-        postgres.stop()
-        postgres.delete()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _with_model(settings: Settings) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.gates import GateBroken, GateResult, large, read_suite
+from include.gates import GateBroken, GateResult, large
 from include.gates.engine import Evaluator
 from include.gates.frames import training_rows
 from include.gates.rows_on_disk import RowsOnDisk
 from include.gates.vocabulary import FORMS
 from include.lake.connections import open_duckdb
 from include.settings import Settings
+from tests.gates.factories import evaluator_of
 
 #: Each type of expectation at least twice: one that the rows meet, one that they do not.
 EXPECTATIONS: list[tuple[str, dict[str, Any]]] = [
@@ -100,13 +100,7 @@ def rows(tmp_path: Path) -> RowsOnDisk:
 
 
 def evaluator(folder: Path, kinds: Sequence[tuple[str, dict[str, Any]]] = EXPECTATIONS) -> Evaluator:
-    items = [
-        {"type": f"expect_{kind}", "kwargs": kwargs, "severity": "critical", "meta": {"notes": "It matters."}}
-        for kind, kwargs in kinds
-    ]
-    path = folder / "suite.json"
-    path.write_text(json.dumps({"name": "m.training", "expectations": items}))
-    return Evaluator(read_suite(path, "training"), personal=["origin"])
+    return evaluator_of(folder, kinds, stage="training", personal=["origin"])
 
 
 def judged(judge: Evaluator, rows: RowsOnDisk) -> GateResult:

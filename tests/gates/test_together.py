@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from include.gates import read_suite
 from include.gates.engine import Evaluator
 from include.gates.together import at_once, judge_each
+from tests.gates.factories import evaluator_of
 
 EXPECTATIONS: list[tuple[str, dict[str, Any]]] = [
     ("table_row_count_to_be_between", {"min_value": 2, "max_value": 3}),
@@ -30,14 +30,8 @@ EXPECTATIONS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def evaluator(folder: Path, expectations: list[tuple[str, dict[str, Any]]] = EXPECTATIONS) -> Evaluator:
-    items = [
-        {"type": f"expect_{kind}", "kwargs": kwargs, "severity": "critical", "meta": {"notes": "It matters."}}
-        for kind, kwargs in expectations
-    ]
-    path = folder / "suite.json"
-    path.write_text(json.dumps({"name": "m.raw", "expectations": items}))
-    return Evaluator(read_suite(path, "raw"))
+def evaluator(folder: Path, expectations: Sequence[tuple[str, dict[str, Any]]] = EXPECTATIONS) -> Evaluator:
+    return evaluator_of(folder, expectations, stage="raw")
 
 
 def frames_of(count: int, *, seed: int, spoilt: float) -> dict[str, pd.DataFrame]:

@@ -16,8 +16,9 @@ from typing import Final
 
 import requests
 
-from tests.bench.console.world import World, console_world, quiet_down
+from tests.bench.console.world import World, console_world
 from tests.bench.running import bench_folder
+from tests.bench.serving.rounds import settle
 
 _GOAL: Final = 300
 _ADDRESSES: Final = (
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench_folder("console") as folder,
         console_world(folder, models, entries=options.entries, versions=4, checks=30) as world,
     ):
-        quiet_down()
+        settle(world.server.pid)
         print(f"{options.models:,} models, {options.models * options.entries:,} ledger rows; goal: {_GOAL} ms")
         print(f"\n{'milliseconds':<34}{'wall':>24}{'processor':>20}{'KiB':>16}")
         print(f"{'':<34}{'first':>8}{'median':>8}{'least':>8}{'server':>10}{'database':>10}{'all':>8}{'sent':>8}")

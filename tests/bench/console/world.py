@@ -8,7 +8,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -222,8 +221,3 @@ def _login(url: str, folder: Path, user: str) -> dict[str, str]:
     answer = requests.post(f"{url}/auth/token", json={"username": user, "password": passwords[user]}, timeout=60)
     answer.raise_for_status()
     return {"Authorization": f"Bearer {answer.json()['access_token']}", "Accept-Encoding": "gzip"}
-
-
-def quiet_down(seconds: float = 3.0) -> None:
-    """Let what starting has left to do end."""
-    time.sleep(seconds)

@@ -12,14 +12,15 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from include.settings import PROJECT
-from tests.bench.scale.limited import Ended, MemoryGroup, memory_group
+from tests.bench.scale.limited import MemoryGroup, memory_group
 from tests.bench.scale.table import RESULT, print_size, write_readme
-from tests.bench.scale.world import World, open_world
+from tests.bench.scale.world import open_world
+from tests.bench.turn import take_turn
 
 Document = dict[str, Any]
 _GIB: Final = 1 << 30
@@ -61,47 +62,16 @@ def _measure(group: MemoryGroup, rows: int, options: argparse.Namespace) -> Docu
     began = time.monotonic()
     with open_world(rows, f"{options.limit}Gi", _ROUNDS, options.place) as (world, landed):
         print(f"\n{landed:,} rows landed in {time.monotonic() - began:.0f} s", flush=True)
-        steps = []
-        for name, ended in _line(world, group):
-            print(f"  {name:<18} {ended.seconds:8.1f} s {ended.resident / _GIB:6.2f} GiB", flush=True)
-            steps.append({"step": name, **{key: getattr(ended, key) for key in ("seconds", "resident", "anonymous")}})
+        steps: list[Document] = []
+
+        def run(task: str, step: str, inputs: Document) -> Document:
+            output, ended = world.run(group, step, inputs)
+            print(f"  {task:<18} {ended.seconds:8.1f} s {ended.resident / _GIB:6.2f} GiB", flush=True)
+            steps.append({"step": task, **{key: getattr(ended, key) for key in ("seconds", "resident", "anonymous")}})
+            return output
+
+        take_turn(run, _FIRST, _LAST)
     return {"rows": landed, "steps": steps}
-
-
-def _line(world: World, group: MemoryGroup) -> Iterator[tuple[str, Ended]]:
-    """The steps in the order in which the DAGs run them, each with what it took."""
-
-    def run(step: str, inputs: Document) -> tuple[Document, Ended]:
-        return world.run(group, step, inputs)
-
-    staged, ended = run("ingest", {"first": _FIRST, "last": _LAST})
-    yield "ingest", ended
-    gated, ended = run("gate", {"stage": "raw", "staged": staged})
-    yield "gate raw", ended
-    published, ended = run("publish", {"gate": gated})
-    yield "publish raw", ended
-    staged, ended = run("prepare", {"published": published})
-    yield "prepare", ended
-    gated, ended = run("gate", {"stage": "features", "staged": staged})
-    yield "gate features", ended
-    _, ended = run("publish", {"gate": gated})
-    yield "publish features", ended
-    training_set, ended = run("assemble", {})
-    yield "assemble", ended
-    _, ended = run("gate", {"stage": "training", "training_set": training_set})
-    yield "gate training", ended
-    training, ended = run("train", {"training_set": training_set})
-    yield "train", ended
-    gated, ended = run("gate", {"stage": "predictions", "training": training})
-    yield "gate predictions", ended
-    _, ended = run("publish", {"gate": gated})
-    yield "publish predictions", ended
-    evaluation, ended = run("evaluate", {"training": training})
-    yield "evaluate", ended
-    decision, ended = run("decide", {"training": training, "evaluation": evaluation})
-    yield "decide", ended
-    _, ended = run("register", {"training": training, "evaluation": evaluation, "decision": decision})
-    yield "register", ended
 
 
 if __name__ == "__main__":

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
-import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,12 +14,11 @@ from typing import Any, Final
 import yaml
 
 from include.datasets import land
-from include.registry.database import ensure_schema
 from include.settings import PROJECT, Settings
 from include.spec.as_of import resolve_as_of
 from include.spec.definition import Definition
 from include.spec.loader import find_definition
-from include.stack.postgres import Postgres
+from tests.bench.installation import installation, variables_of
 from tests.bench.scale.flights import APART, repeat_flights
 from tests.bench.scale.limited import Ended, MemoryGroup
 
@@ -45,7 +41,6 @@ class World:
 
     folder: Path
     settings: Settings
-    postgres: Postgres
 
     @property
     def definition(self) -> Definition:
@@ -72,17 +67,7 @@ class World:
         return dict(json.loads(result.read_text())), ended
 
     def _environment(self, result: Path) -> dict[str, str]:
-        return {
-            **os.environ,
-            "NORIA_HOME": str(self.settings.home),
-            "NORIA_MODELS": str(self.settings.models),
-            "NORIA_EXPECTATIONS": str(self.settings.expectations),
-            "NORIA_DATABASE_URL": self.settings.database_url,
-            "NORIA_TRACKING_URL": self.settings.tracking_url,
-            "NORIA_RESULT": str(result),
-            "PYTHONPATH": str(PROJECT),
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
+        return {**variables_of(self.settings), "NORIA_RESULT": str(result)}
 
 
 @contextmanager
@@ -93,26 +78,11 @@ def open_world(rows: int, memory: str, rounds: int, place: Path | None) -> Itera
     :param rounds: so many trees are trained, whatever the size, so that sizes can be compared.
     :param place: where the folder is made.
     """
-    folder = Path(tempfile.mkdtemp(prefix="noria-bench-scale-", dir=place))
-    postgres = Postgres.for_instance(folder, f"bench-{uuid.uuid4().hex[:12]}")
-    postgres.start()
-    try:
-        postgres.create_database("noria")
-        settings = replace(
-            Settings.from_environment({"NORIA_HOME": str(folder / "home")}),
-            database_url=postgres.url("noria"),
-            tracking_url=f"sqlite:///{folder}/mlflow.db",
-            models=folder / "models",
-            expectations=folder / "expectations",
-        )
-        ensure_schema(settings.database_url)
+    with installation("bench-scale", place) as made:
+        settings = replace(made.settings, models=made.folder / "models", expectations=made.folder / "expectations")
         _write_definition(settings, memory, rounds)
         _write_suites(settings, rows)
-        yield World(folder, settings, postgres), _land(settings, rows)
-    finally:
-        postgres.stop()
-        postgres.delete()
-        shutil.rmtree(folder, ignore_errors=True)
+        yield World(made.folder, settings), _land(settings, rows)
 
 
 def _land(settings: Settings, rows: int) -> int:
