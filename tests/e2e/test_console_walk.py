@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import requests
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
 from tests.e2e.line import Line
 from tests.e2e.staged import ledger
@@ -90,8 +90,11 @@ def test_a_deployment_is_started_watched_approved_and_rolled_back_in_the_browser
     page.context.close()
 
 
-def answer(frame: FrameLocator, opener: str, button: str, reason: str) -> None:
-    """Use a dialog with the keyboard: it wants a reason, and gives the focus back to the button that opened it."""
+def answer(frame: FrameLocator, opener: str, button: str, reason: str, leaves: Locator | None = None) -> None:
+    """Use a dialog with the keyboard: it wants a reason, and says what became of it.
+
+    :param leaves: part of the page that goes away meanwhile, and does not take the dialog along.
+    """
     frame.get_by_role("button", name=opener).press("Enter")
     dialog = frame.get_by_role("dialog")
     words = dialog.get_by_label("Reason (required)")
@@ -101,6 +104,8 @@ def answer(frame: FrameLocator, opener: str, button: str, reason: str) -> None:
     words.fill(reason)
     expect(dialog).to_contain_text("Recorded as done by ana")
     dialog.get_by_role("button", name=button, exact=True).press("Enter")
+    if leaves is not None:
+        expect(leaves).to_have_count(0)
     expect(dialog.get_by_role("status")).to_be_visible()
     close = dialog.get_by_role("button", name="Close")
     assert has_focus(close)
@@ -121,7 +126,8 @@ def approve_after_reading(frame: FrameLocator) -> None:
     tops = [place["y"] for place in places if place is not None]
     assert len(tops) == len(places)
     assert tops == sorted(tops)
-    answer(frame, "Approve…", "Approve", "the card convinces me")
+    answer(frame, "Approve…", "Approve", "the card convinces me", leaves=frame.locator("section:has(.card-of)"))
+    assert has_focus(frame.get_by_role("heading", level=1)), "the keyboard is on the page, though its button is gone"
 
 
 def read_timeline(frame: FrameLocator) -> None:

@@ -47,12 +47,15 @@ mlflow.models.set_model(TabularModel())
 _NOISE = "value + {noise} * (int(hashlib.sha256(repr(sorted(row.items())).encode()).hexdigest()[:8], 16) / 2**32 - 0.5)"
 
 
-def asking_for(labels: int = 0) -> Definition:
-    """A definition with stages that ask for little, but for so many labels."""
+def asking_for(labels: int = 0, share: int = 30) -> Definition:
+    """A definition with stages that ask for little, but for so many labels.
+
+    :param share: percent of the requests that the canary answers.
+    """
     return make_definition(
         deployment={
-            "stages": ["shadow", {"canary": 30}, "champion"],
-            "evidence": {"requests": 150, "labels": labels, "timeout": "5m"},
+            "stages": ["shadow", {"canary": share}, "champion"],
+            "evidence": {"requests": 150, "labels": labels, "timeout": "10m"},
             "rollback": {"metric": "roc_auc"},
         }
     )

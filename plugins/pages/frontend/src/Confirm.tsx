@@ -27,6 +27,12 @@ export function Confirm({ title, button, danger = false, user, children, act, cl
   }, []);
   // The dialog closes itself, and then gives the focus back to the button that opened it.
   const leave = () => dialog.current?.close();
+  function closed() {
+    // That button may have left the page meanwhile: then the keyboard begins anew at the heading, not nowhere.
+    const focused = document.activeElement;
+    if (focused === document.body || dialog.current?.contains(focused)) document.querySelector<HTMLElement>("h1")?.focus();
+    close();
+  }
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
@@ -46,7 +52,7 @@ export function Confirm({ title, button, danger = false, user, children, act, cl
     }
   }
   return (
-    <dialog ref={dialog} aria-labelledby={`${id}-title`} onClose={close}>
+    <dialog ref={dialog} aria-labelledby={`${id}-title`} onClose={closed}>
       <h2 id={`${id}-title`}>{title}</h2>
       {done ? (
         <>

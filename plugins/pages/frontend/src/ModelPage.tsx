@@ -43,7 +43,7 @@ function Page({ model, data, again }: { model: string; data: ModelPageData; agai
   return (
     <>
       <header className="page">
-        <h1>{model}</h1>
+        <h1 tabIndex={-1}>{model}</h1>
         {about && <p>{about.description}</p>}
         <p className="marks">
           {line.overview.retired_at && <Mark tone="calm">retired {ago(line.overview.retired_at, now)}</Mark>}
@@ -67,7 +67,7 @@ function Page({ model, data, again }: { model: string; data: ModelPageData; agai
         )}
         <Actions model={model} data={data} done={again} />
       </header>
-      {data.questions.length > 0 && <Questions model={model} data={data} done={again} />}
+      <Questions model={model} data={data} done={again} />
       <div className="columns">
         <Section id="serves" title="Serves now">
           <Serves roles={story.roles} now={now} retired={line.overview.retired_at !== null} />
