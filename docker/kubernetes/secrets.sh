@@ -54,6 +54,9 @@ if ! is_there "$services" noria-serving; then
     @hashing.key "$(openssl rand -base64 32)"
 fi
 token=$(field "$services" noria-serving admin_token)
+is_there "$steps" noria-hashing ||
+  secret "$steps" noria-hashing @hashing.key \
+    "$(kubectl --namespace "$services" get secret noria-serving --output 'jsonpath={.data.hashing\.key}')"
 
 # The private key is where Airflow registers versions, and nowhere else; everybody else checks with its public half.
 if ! is_there "$airflow" noria-signing; then

@@ -312,6 +312,8 @@ def test_airflow_is_given_what_the_manifests_prepare() -> None:
     template = yaml.safe_load(of_kind("dev", "ConfigMap")["noria-pod-template"]["data"]["pod-template.yaml"])
     [container] = template["spec"]["containers"]
     assert container["envFrom"] == [{"secretRef": {"name": name}} for name in ("noria-steps", "noria-trusted-keys")]
+    [key] = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == "hashing"]
+    assert variables(container)["NORIA_HASHING_KEY"] == f"{key}/hashing.key", "steps know the keys that were erased"
 
 
 def test_only_the_scheduler_has_the_key_that_signs_and_whoever_checks_its_public_half() -> None:

@@ -5,6 +5,7 @@ It ends with the very model that local processes make, and what is killed in mid
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import threading
@@ -19,6 +20,10 @@ import psutil
 import pytest
 import requests
 
+from include.lake.erased import ErasedKeys, ErasedKeysUnknown, block, erasure_digest
+from include.privacy.key import EntityKey
+from include.settings import Settings
+from include.spec.loader import find_definition
 from include.spec.windows import needed_partitions
 from include.steps.catalog import LIGHT
 from tests.bench.lab import Bench, open_bench
@@ -42,6 +47,11 @@ class ClusterLine(Line):
     template: Path = field(kw_only=True)
 
     @property
+    def hashing_key(self) -> Path:
+        """The server's hashing key, as a file for the light steps, which run on this machine."""
+        return self.home / "hashing.key"
+
+    @property
     def variables(self) -> dict[str, str]:
         settings = self.environment.settings(self.home / "noria")
         extra = {
@@ -61,6 +71,7 @@ class ClusterLine(Line):
             "NORIA_SERVER_TOKEN": str(settings.server_token),
             "NORIA_SIGNING_KEY": str(settings.signing_key),
             "NORIA_TRUSTED_KEYS": str(settings.trusted_keys),
+            "NORIA_HASHING_KEY": str(self.hashing_key),
             "AIRFLOW_CONN_NORIA_KUBERNETES": json.dumps({"conn_type": "kubernetes", "extra": extra}),
         }
 
@@ -121,6 +132,8 @@ def line(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> 
     template = folder / "pod-template.yaml"
     template.write_text(maps["data"]["pod-template.yaml"])
     made = ClusterLine(home=folder, environment=environment, template=template)
+    secret = environment.kubectl.get("secret", "noria-serving", "--namespace", environment.name)
+    made.hashing_key.write_bytes(base64.b64decode(secret["data"]["hashing.key"]))
     before = os.umask(0)  # light steps and pods are different users here, and share the store
     try:
         yield made
@@ -137,7 +150,10 @@ def pods(core: Any, environment: Environment) -> Iterator[Pods]:
 
 @pytest.fixture(scope="module")
 def first(line: ClusterLine, pods: Pods) -> Document:
-    """What `make run` tells of the life."""
+    """What `make run` tells of the life of a model of which a key was erased before: nobody's, so nothing changes."""
+    settings = Settings.from_environment(line.variables)
+    key = EntityKey.read(find_definition(settings, MODEL), json.dumps({"carrier": "nobody's"}))
+    block(settings, MODEL, key.columns, erasure_digest(settings, key.values))
     done = line.command("run", "--model", MODEL, seconds=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return line.summary(MODEL)
@@ -159,6 +175,13 @@ def test_every_heavy_step_ran_in_a_pod_and_no_light_one(first: Document, pods: P
     assert not steps & LIGHT
     for pod in pods.seen.values():
         assert pod.metadata.labels.keys() >= {"model", "step", "run", "as_of"}
+
+
+def test_steps_in_pods_know_the_keys_that_were_erased(first: Document, line: ClusterLine, pods: Pods) -> None:
+    """They have read the block list, which no process without the key that it was made with can do."""
+    with pytest.raises(ErasedKeysUnknown):
+        ErasedKeys.of(replace(line.settings, hashing_key=None), MODEL)
+    assert {"ingest", "prepare"} <= {pod.metadata.labels["step"] for pod in pods.seen.values()}
 
 
 def test_no_pod_is_left(first: Document, pods: Pods) -> None:

@@ -16,6 +16,8 @@ BASE: Final = "base"
 
 _PLAIN: Final[dict[str, type | tuple[type, ...]]] = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 _SECRET_NAME: Final = re.compile(r"PASSWORD|SECRET|TOKEN|(_|^)KEY$")
+_NAMES_A_FILE: Final = frozenset({"NORIA_HASHING_KEY"})
+"""Variables whose value is the path of a file that holds the secret."""
 
 
 def read_template(path: Path | None) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def _containers(spec: Mapping[str, Any]) -> Iterator[Finding]:
     for position, container in enumerate(containers):
         for place, variable in enumerate(container.get("env") or []):
             name, value = str(variable.get("name")), variable.get("value")
-            if value is not None and (_SECRET_NAME.search(name) or _has_password(value)):
+            secret = _SECRET_NAME.search(name) and name not in _NAMES_A_FILE
+            if value is not None and (secret or _has_password(value)):
                 keys = ("spec", "containers", position, "env", place)
                 what = f"{name} would stand in the pod's specification in plain text"
                 yield Finding(keys, what, "Put it into a Secret, and name that one under `envFrom`.")
