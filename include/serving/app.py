@@ -84,6 +84,7 @@ class Server:
         if self.log is not None:
             self.log.close()
         self._tell_log()
+        self._tell_pairs()
 
     def _is_starting(self) -> bool:
         table = self.follower.table
@@ -95,6 +96,7 @@ class Server:
         while True:
             await asyncio.sleep(_COUNT_SECONDS)
             self._tell_log()
+            self._tell_pairs()
             routes.tell_ages(self.follower)
 
     def _tell_log(self) -> None:
@@ -104,6 +106,10 @@ class Server:
         metrics.LOG_BYTES.inc(written - self._counted[0])
         metrics.LOG_ERRORS.inc(lost - self._counted[1])
         self._counted = written, lost
+
+    def _tell_pairs(self) -> None:
+        for model, (queued, dropped) in self._pairs.counted().items():
+            metrics.paired(model, queued, dropped)
 
     def _others(self, settings: Settings) -> FastAPI:
         app: Any = FastAPIOffline(

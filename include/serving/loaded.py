@@ -86,7 +86,7 @@ class LoadedModel:
 
         :param now: the monotonic clock.
         :param seconds: how long it took for ``count`` rows.
-        :param worked: processor seconds of its thread for them.
+        :param worked: processor seconds of its thread for them; not read for up to :data:`INLINE_ROWS`.
         """
         self.used_at = now
         if count > INLINE_ROWS:

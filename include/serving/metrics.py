@@ -144,9 +144,10 @@ def refused(model: str, status: int) -> None:
     REFUSED.labels(model, str(status)).inc()
 
 
-def paired(model: str, taken: bool) -> None:
-    """Count a request that was to be scored by the other version too."""
-    (SHADOW_QUEUED if taken else SHADOW_DROPPED).labels(model).inc()
+def paired(model: str, queued: int, dropped: int) -> None:
+    """Count requests that were to be scored by the other version too."""
+    SHADOW_QUEUED.labels(model).inc(queued)
+    SHADOW_DROPPED.labels(model).inc(dropped)
 
 
 def page() -> bytes:

@@ -19,7 +19,7 @@ from include.serving import metrics, routing
 from include.serving.answers import new_request_id
 from include.serving.follower import Follower
 from include.serving.limits import Limits
-from include.serving.loaded import LoadedModel, ModelFailed
+from include.serving.loaded import INLINE_ROWS, LoadedModel, ModelFailed
 from include.serving.lookup import champion, find, named
 from include.serving.past import PastLookup
 from include.serving.protocols.calls import Call, Encoded, Headers, Protocol
@@ -187,14 +187,13 @@ class Predictor:
         challenger = ask.served.challenger
         if self._pairs is None or challenger is None or not challenger.paired or ask.asked or answered.rescued:
             return
-        taken = self._pairs.offer(
+        self._pairs.offer(
             shape=answered.loaded.shape,
             request_id=ask.request_id,
             at_us=ask.at_us,
             call=answered.call,
             answered_version=answered.loaded.deployed.version,
         )
-        metrics.paired(ask.served.state.model, taken)
 
     def _finish(self, ask: Ask, call: Call, first: tuple[LoadedModel, str]) -> tuple[Encoded, Answered]:
         answered = self._predict(ask, call, *first)
@@ -209,7 +208,8 @@ class Predictor:
 
     def _predict(self, ask: Ask, call: Call, loaded: LoadedModel, role: str) -> Answered:
         """Predictions of the version, or the champion's if a challenger fails on rows that the champion can read."""
-        began, worked = time.monotonic(), time.thread_time()
+        counts = call.count > INLINE_ROWS  # a system call, at which a busy machine likes to take the processor away
+        began, worked = time.monotonic(), time.thread_time() if counts else 0.0
         try:
             filled, headers = self.past.fill(call, loaded) if loaded.history else (call, [])
             predictions = loaded.predict(readable(ask.served, filled, loaded))
@@ -230,7 +230,7 @@ class Predictor:
             self._write_failure(ask, call, loaded, role, error)
             return answered
         now = time.monotonic()
-        loaded.note(now, now - began, time.thread_time() - worked, call.count)
+        loaded.note(now, now - began, time.thread_time() - worked if counts else 0.0, call.count)
         metrics.series(loaded.deployed.model, loaded.deployed.version, role).answered(now - ask.began)
         return Answered(loaded, role, filled, predictions, now - ask.began, headers)
 

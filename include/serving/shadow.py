@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 20
 """Rows of one request that are scored; of a larger one evenly spread rows are taken, each a tenth of a millisecond."""
-RATE: Final = 500.0
+RATE: Final = 200.0
 """Rows a second of a model that a worker offers, and as many at once after a quiet second. A judgement needs some
 hundred rows; to score all of a busy model's would take the processor away from those who ask."""
 _LONGEST_ADDRESS: Final = 108
@@ -46,11 +46,7 @@ class ShadowSender:
         self._path = path
         self._socket: socket.socket | None = None
         self._resume = 0.0
-        self.queued = 0
-        """Requests that were handed over."""
-        self.dropped = 0
-        """Requests that were not, because the queue was full, nobody listened, or enough are scored."""
-        self._allowances: dict[str, _Allowance] = {}
+        self._models: dict[str, _Offers] = {}
 
     def offer(
         self,
@@ -71,23 +67,25 @@ class ShadowSender:
         :returns: whether it was handed over; False is counted as dropped.
         """
         now = time.monotonic()
-        if now < self._resume or not self._allowance(shape.model).takes(now, min(call.count, MOST_ROWS)):
-            self.dropped += 1
+        offers = self._models.get(shape.model)
+        if offers is None:
+            offers = self._models[shape.model] = _Offers()
+        if now < self._resume or not offers.may(now, min(call.count, MOST_ROWS)):
+            offers.dropped += 1
             return False
         try:
             self._send(_message(shape, request_id, at_us, call, answered_version))
         except (OSError, TypeError, ValueError) as error:
-            self.dropped += 1
+            offers.dropped += 1
             self._after(error)
             return False
-        self.queued += 1
+        offers.queued += 1
         return True
 
-    def _allowance(self, model: str) -> _Allowance:
-        found = self._allowances.get(model)
-        if found is None:
-            found = self._allowances[model] = _Allowance()
-        return found
+    def counted(self) -> dict[str, tuple[int, int]]:
+        """By model, since the last call: requests that were handed over, and those that were not, because the queue
+        was full, nobody listened, or enough are scored."""
+        return {model: found for model, offers in list(self._models.items()) if any(found := offers.count())}
 
     def close(self) -> None:
         """Give the connection up."""
@@ -108,16 +106,25 @@ class ShadowSender:
             self._resume = time.monotonic() + _FULL_SECONDS
 
 
-class _Allowance:
-    """How many more of a model's rows may be offered now: :data:`RATE` a second, saved up for one second."""
+class _Offers:
+    """A model's offers: how many more of its rows may be offered now (:data:`RATE` a second, saved up for one second),
+    and what became of its requests since they were last counted."""
 
-    __slots__ = ("_at", "_left")
+    __slots__ = ("_at", "_left", "dropped", "queued")
 
     def __init__(self) -> None:
         self._left = RATE
         self._at = 0.0
+        self.queued = 0
+        self.dropped = 0
 
-    def takes(self, now: float, rows: int) -> bool:
+    def count(self) -> tuple[int, int]:
+        """Requests that were queued and dropped since the last call."""
+        counted = self.queued, self.dropped
+        self.queued, self.dropped = 0, 0
+        return counted
+
+    def may(self, now: float, rows: int) -> bool:
         """Whether so many more may be offered; they are then counted."""
         self._left = min(RATE, self._left + (now - self._at) * RATE)
         self._at = now
