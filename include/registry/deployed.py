@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Label, literal_column, select, tuple_
+from sqlalchemy import Connection, Label, literal_column, select, tuple_
 
 from include.registry import database
 from include.registry.roles import CHALLENGER_ROLES
@@ -97,21 +97,21 @@ def state_in(connection: Connection, model: str) -> ModelState | None:
     return _read(connection, model).get(model)
 
 
-def read_states(
-    settings: Settings, engine: Engine | None = None, decisions: Decisions | None = None
-) -> dict[str, ModelState]:
+def read_states(settings: Settings) -> dict[str, ModelState]:
     """The state of every model that was ever deployed, by name.
 
-    :param engine: an engine to reuse, for a caller that asks every second.
-    :param decisions: what such a caller keeps between two calls: only what is new or changed is read again.
     :raises DatabaseAway: the database cannot be reached.
     """
-    if engine is None:
-        with database.transaction(settings.database_url) as connection:
-            return _read(connection)
-    database.ensure_schema(settings.database_url)
-    with database.speaking(settings.database_url), engine.connect() as connection:
-        return _read(connection, decisions=decisions)
+    with database.transaction(settings.database_url) as connection:
+        return _read(connection)
+
+
+def states_in(connection: Connection, decisions: Decisions) -> dict[str, ModelState]:
+    """The state of every model, for :class:`include.registry.state_reader.StateReader`.
+
+    :param decisions: what is kept between two calls: only what is new or changed is read again.
+    """
+    return _read(connection, decisions=decisions)
 
 
 def _read(

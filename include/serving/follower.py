@@ -69,6 +69,7 @@ class Follower:
         self._loader = Loader(self._load)
         self._failures = Failures(limits.retry_seconds)
         self._answering: dict[str, LoadedModel] = {}
+        self._followed: dict[str, ModelState] | None = None
         self._read_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
         self.table = Table()
@@ -151,8 +152,11 @@ class Follower:
     def _follow(self, states: dict[str, ModelState]) -> bool:
         """Take over the states; versions that are in memory already answer at once. Returns whether any changed."""
         with self._lock:
+            if self._followed is states:
+                return False
             old = {name: served.state for name, served in self.table.models.items()}
             if self.table.known and old == states:
+                self._followed = states
                 return False
             wanted = {key_of(version) for state in states.values() for version in state.roles.values()}
             self._answering = {name: model for name, model in self._answering.items() if name in states}
@@ -162,6 +166,7 @@ class Follower:
             self.table = replace(self.table, models=models, known=True)
             answering = {key_of(model.deployed) for model in self._answering.values()}
             self._memory.keep_only(wanted | answering)
+            self._followed = states
         return True
 
     def _served(self, state: ModelState) -> Served:

@@ -20,10 +20,10 @@ from typing import Any, Final
 import orjson
 
 from include.errors import NoriaError
-from include.registry import database
-from include.registry.deployed import Decisions, ModelState, read_states
+from include.registry.deployed import ModelState
 from include.registry.outbox import deliver
 from include.registry.roles import CHALLENGER_ROLES
+from include.registry.state_reader import StateReader
 from include.serving import metrics
 from include.serving.board import Board
 from include.serving.memory import StateFile
@@ -59,8 +59,7 @@ class Keeper:
         self._settings = settings
         self._board = board
         self._scorer = scorer
-        self._engine = database.create(settings.database_url, pooled=True)
-        self._decisions: Decisions = {}
+        self._reader = StateReader(settings)
         self._memory = StateFile(settings.home / "serving")
         self._ended = threading.Event()
         self._states: dict[str, ModelState] = {}
@@ -83,7 +82,7 @@ class Keeper:
             self._ended.wait(_LOOK_SECONDS)
         for loop in loops:
             loop.join(timeout=10)
-        self._engine.dispose()
+        self._reader.close()
 
     def _loop(self, name: str, work: Callable[[], object], pause: Callable[[], float]) -> threading.Thread:
         def life() -> None:
@@ -113,7 +112,7 @@ class Keeper:
 
     def _follow(self) -> None:
         try:
-            self._states = read_states(self._settings, self._engine, self._decisions)
+            self._states = self._reader.read()
         except NoriaError:
             if not self._states:
                 self._states = self._memory.read() or {}

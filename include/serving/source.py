@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from include.errors import Refused
-from include.registry import database
-from include.registry.deployed import Decisions, DeployedVersion, ModelState, read_states
+from include.registry.deployed import DeployedVersion, ModelState
 from include.registry.signing import check
+from include.registry.state_reader import StateReader
 from include.serving.artifacts import ArtifactAway, ArtifactCache, ArtifactCorrupt, digest_of, folder_of, load_from
 from include.serving.loaded import LoadedModel
 from include.serving.memory import states_of
@@ -56,19 +56,18 @@ class RegistrySource(ArtifactCache):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._engine = database.create(settings.database_url, pooled=True)
-        self._decisions: Decisions = {}
+        self._reader = StateReader(settings)
 
     def states(self) -> dict[str, ModelState]:
         """The state as the database has it now.
 
         :raises DatabaseAway: the database cannot be reached.
         """
-        return read_states(self._settings, self._engine, self._decisions)
+        return self._reader.read()
 
     def close(self) -> None:
         """Close the connection."""
-        self._engine.dispose()
+        self._reader.close()
 
 
 class FixedDeploymentUnusable(Refused):

@@ -142,18 +142,6 @@ def test_a_key_that_is_added_is_believed_and_one_that_is_removed_is_not(signed: 
     check(rotated, get_version(rotated, "m", 2))
 
 
-@pytest.mark.database
-def test_whoever_asks_every_second_sees_a_changed_decision(signed: Settings) -> None:
-    engine, decisions = database.create(signed.database_url, pooled=True), deployed.Decisions()
-    first = deployed.read_states(signed, engine, decisions)["m"].roles["champion"]
-    assert first.threshold == 0.5
-    assert deployed.read_states(signed, engine, decisions)["m"].roles["champion"] == first
-    tamper(signed, "decision = '{\"threshold\": 0.1}'", "m", 1)
-    changed = deployed.read_states(signed, engine, decisions)["m"].roles["champion"]
-    assert (changed.threshold, changed.mark == first.mark) == (0.1, False)
-    engine.dispose()
-
-
 # ---- the bytes that are signed --------------------------------------------------------------------------------------
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

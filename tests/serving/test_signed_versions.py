@@ -15,6 +15,7 @@ import pytest
 
 from include.registry import state
 from include.registry.signing import SignatureMissing, SignatureWrong, SignerUnknown, check
+from include.registry.state_reader import REREAD_SECONDS
 from include.registry.versions import get_version
 from include.serving.memory import StateFile
 from include.serving.package_image import FOLDER, package
@@ -70,7 +71,7 @@ def test_an_unsigned_champion_leaves_the_signed_one_in_place_until_it_is_signed(
         assert "m version 2 is not trusted: it is not signed" in found["error"]
         assert predict(client).json()["version"] == 1
         sign_version(keyed, "m", 2)
-        until(lambda: serving(client, 2), 3)
+        until(lambda: serving(client, 2), REREAD_SECONDS + 3)
         assert client.get("/models/m").json()["problem"] is None
 
 
@@ -83,7 +84,7 @@ def test_a_row_that_is_changed_while_it_is_served_is_noticed_and_not_used(keyed:
         assert predict(client).status_code == 200
         back = {"digest": row.artifact_digest, "uri": row.model_uri}
         tamper(keyed, "artifact_digest = :digest, model_uri = :uri", "m", 1, **back)
-        until(lambda: client.get("/models/m").json()["status"] == "serving", 3)
+        until(lambda: client.get("/models/m").json()["status"] == "serving", REREAD_SECONDS + 3)
 
 
 def test_without_keys_everything_is_served_as_ever(stored_settings: Settings, saved: list[Logged]) -> None:
@@ -166,6 +167,8 @@ def test_a_digest_beside_the_artifact_is_not_what_is_believed(keyed: Settings) -
     evil = artifact_digest(folder)
     folder.rename(folder.with_name(f"1-{evil}"))
     tamper(keyed, "artifact_digest = :digest", "m", 1, digest=evil)
+    source.close()
+    source = RegistrySource(checking(keyed))
     with pytest.raises(SignatureWrong):
         source.load(source.states()["m"].roles["champion"])
     source.close()

@@ -1,0 +1,105 @@
+"""Whoever asks for the deployment state every half second sees each change, and pays for what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection, event
+
+from include.registry import database, stages, state
+from include.registry.state_reader import StateReader
+from include.settings import Settings
+from include.stack.postgres import Postgres
+from tests.signing import tamper
+
+pytestmark = pytest.mark.database
+WHO = {"actor": "ana", "reason": "because"}
+Have = Callable[..., int]
+
+
+@pytest.fixture
+def reader(stored_settings: Settings, have_version: Have) -> Iterator[StateReader]:
+    """Of a model with two versions that nobody has deployed yet; it never reads again by itself."""
+    for version in (1, 2):
+        have_version(version)
+    made = StateReader(stored_settings, reread_seconds=3600)
+    yield made
+    made.close()
+
+
+def statements(reader: StateReader) -> list[str]:
+    """What a look asks of the database."""
+    asked: list[str] = []
+
+    def note(_: Connection, __: object, statement: str, *___: object) -> None:
+        asked.append(statement)
+
+    event.listen(reader._engine, "before_cursor_execute", note)
+    reader.read()
+    event.remove(reader._engine, "before_cursor_execute", note)
+    return asked
+
+
+def test_each_change_of_the_state_is_seen_at_the_next_look(stored_settings: Settings, reader: StateReader) -> None:
+    plan = {"stage": "canary_10", "kind": "canary", "champion": 1}
+    until = datetime.now(UTC) + timedelta(hours=1)
+    changes: list[Callable[[], object]] = [
+        lambda: state.switch_champion(stored_settings, "m", 1, **WHO),
+        lambda: stages.enter_stage(
+            stored_settings, "m", 2, role="canary", share=0.1, plan=plan, until=until, deployment="d", **WHO
+        ),
+        lambda: stages.withdraw(stored_settings, "m", 2, bar=False, **WHO),
+        lambda: state.switch_champion(stored_settings, "m", 2, **WHO),
+        lambda: state.roll_back(stored_settings, "m", **WHO),
+        lambda: state.retire(stored_settings, "m", **WHO),
+    ]
+    assert reader.read() == {}
+    for change in changes:
+        before = reader.read()
+        change()
+        assert reader.read() == state.read_states(stored_settings) != before
+
+
+def test_another_models_first_deployment_is_seen_too(
+    stored_settings: Settings, reader: StateReader, have_version: Have
+) -> None:
+    have_version(1, model="other")
+    for model in ("m", "other"):
+        state.switch_champion(stored_settings, model, 1, **WHO)
+        assert model in reader.read()
+
+
+def test_a_look_at_what_nobody_has_changed_asks_for_one_row_and_gives_the_same_object(
+    stored_settings: Settings, reader: StateReader
+) -> None:
+    state.switch_champion(stored_settings, "m", 1, **WHO)
+    first = reader.read()
+    [asked] = statements(reader)
+    assert "sum(deployment.revision)" in asked
+    assert reader.read() is first
+
+
+def test_a_version_that_is_changed_beside_the_ledger_is_seen_after_a_while(
+    stored_settings: Settings, reader: StateReader
+) -> None:
+    state.switch_champion(stored_settings, "m", 1, **WHO)
+    often = StateReader(stored_settings, reread_seconds=0)
+    first, unaware = often.read(), reader.read()
+    tamper(stored_settings, "decision = '{\"threshold\": 0.1}'", "m", 1)
+    assert often.read()["m"].roles["champion"].threshold == 0.1 != first["m"].roles["champion"].threshold
+    assert reader.read() is unaware
+    assert often.read() is often.read(), "what was read again and is the same stays the same object"
+    often.close()
+
+
+def test_a_database_that_is_away_is_said_and_found_again(stored_settings: Settings, postgres: Postgres) -> None:
+    reader = StateReader(stored_settings)
+    reader.read()
+    gone = StateReader(Settings(**{**vars(stored_settings), "database_url": postgres.url("nowhere")}))
+    with pytest.raises(database.DatabaseAway):
+        gone.read()
+    assert reader.read() == {}
+    reader.close()
+    gone.close()
