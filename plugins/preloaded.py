@@ -26,5 +26,6 @@ import plugins.operators.environment
 import plugins.operators.local
 import plugins.operators.start
 import plugins.operators.step
+import plugins.sensors.drain
 import plugins.sensors.partitions
 import plugins.sensors.stages

@@ -7,6 +7,7 @@ from airflow.sdk import DAG, get_parsing_context
 from dags.families.data import build_data
 from dags.families.deploy import build_deploy
 from dags.families.monitor import build_monitor
+from dags.families.restore import build_restore
 from dags.families.retire import build_retire
 from dags.families.rollback import build_rollback
 from dags.families.score import build_score
@@ -22,6 +23,7 @@ FAMILIES = {
     "score": build_score,
     "monitor": build_monitor,
     "retire": build_retire,
+    "restore": build_restore,
 }
 
 

@@ -83,16 +83,20 @@ def _timetable(cron: str, time_zone: str) -> CronTriggerTimetable:
     return CronTriggerTimetable(cron, timezone=time_zone, run_immediately=timedelta(0))
 
 
-def resolve_as_of(dag: DAG, definition: Definition, *, acts_now: bool = False) -> ResolveAsOfOperator:
+def resolve_as_of(
+    dag: DAG, definition: Definition, *, acts_now: bool = False, work: str | None = None
+) -> ResolveAsOfOperator:
     """The first task of every run; all others take its output through :data:`AS_OF`.
 
     :param acts_now: whether the run acts on what is deployed and not on data.
+    :param work: what it does, if a nightly run of it is to be skipped while the model is retired.
     """
     return ResolveAsOfOperator(
         dag=dag,
         task_id="resolve_as_of",
         model=definition.model,
         acts_now=acts_now,
+        work=work,
         execution_timeout=timedelta(minutes=5),
         doc_md="Settles the instant that the whole run keeps: the form's, else the end of the run's partition or data "
         "interval; never the wall clock.",

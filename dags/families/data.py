@@ -41,7 +41,7 @@ def build_data(definition: Definition) -> DAG:
         },
     ) as dag:
         pool = definition.execution.data_pool
-        resolved = resolve_as_of(dag, definition)
+        resolved = resolve_as_of(dag, definition, work="data")
         arrived = PartitionArrivedSensor(
             dag=dag,
             task_id="await_partition",

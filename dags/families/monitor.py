@@ -23,7 +23,7 @@ def build_monitor(definition: Definition) -> DAG:
         params={},
     ) as dag:
         monitor = step(dag, definition, "monitor")
-        resolve_as_of(dag, definition) >> monitor
+        resolve_as_of(dag, definition, work="monitor") >> monitor
         StartTrainingOperator(
             dag=dag,
             task_id="start_training",

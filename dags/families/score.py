@@ -54,5 +54,5 @@ def build_score(definition: Definition) -> DAG:
             from_params=("first", "last", "path", "force"),
             pool=definition.execution.data_pool,
         )
-        resolve_as_of(dag, definition) >> choose
+        resolve_as_of(dag, definition, work="score") >> choose
     return dag

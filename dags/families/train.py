@@ -35,7 +35,7 @@ def build_train(definition: Definition) -> DAG:
         },
     ) as dag:
         pool = definition.execution.training_pool
-        resolved = resolve_as_of(dag, definition)
+        resolved = resolve_as_of(dag, definition, work="train")
         await_data = PublishedPartitionsSensor(
             dag=dag,
             task_id="await_data",

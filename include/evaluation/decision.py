@@ -71,7 +71,7 @@ class Standing:
     :param champion_as_of: the champion's as-of.
     :param challenger_version: the challenger's version if its fingerprint is registered already.
     :param barred: whether that version is barred.
-    :param retired: whether the model is out of production.
+    :param retired: whether the model is out of production, or on its way there.
     """
 
     champion_version: int | None = None
@@ -140,7 +140,7 @@ def _obstacle(evaluation: Mapping[str, Any], standing: Standing, as_of: datetime
     if standing.barred:
         return f"Version {challenger} is barred until a person lifts the bar."
     if standing.retired:
-        return "The model is retired; deploy a version by hand with force to bring it back."
+        return "The model is retired or on its way there; bring it back, or deploy a version by hand with force."
     if champion is None:
         return None
     if standing.champion_as_of is not None and as_of < standing.champion_as_of:

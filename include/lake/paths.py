@@ -95,6 +95,16 @@ def erased_file(settings: Settings, model: str) -> Path:
     return settings.store / "erased" / f"{checked_model(model)}.json"
 
 
+def freed_file(settings: Settings, model: str) -> Path:
+    """What names the features of a retired model that were removed and can be made anew."""
+    return settings.store / "freed" / f"{checked_model(model)}.json"
+
+
+def archive_folder(settings: Settings, model: str) -> Path:
+    """Folder of the archives of a model's retirements."""
+    return settings.store / "archive" / checked_model(model)
+
+
 def temporary_folder(settings: Settings) -> Path:
     """Folder where DuckDB may spill; always of this machine."""
     return settings.store / "tmp"

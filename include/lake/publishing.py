@@ -156,9 +156,10 @@ def rewrite(
     return table.version()
 
 
-def drop_partitions(table: LakeTable, keys: Collection[str], *, attempt: str) -> list[str]:
-    """Take partitions out of a table, and remove their files of all versions.
+def drop_partitions(table: LakeTable, keys: Collection[str], *, attempt: str, verdict: str = "aged") -> list[str]:
+    """Take partitions out of a table, and remove their files of all versions; the log of commits stays.
 
+    :param verdict: why, for the commit.
     :returns: keys of the partitions that left the newest version, or of which only older files were removed.
     :raises TableChanged: if another writer came in between.
     """
@@ -180,7 +181,7 @@ def drop_partitions(table: LakeTable, keys: Collection[str], *, attempt: str) ->
                         list(PARTITION_COLUMNS),
                         partition_filters=[(PARTITION, "in", gone)],
                         commit_properties=CommitProperties(
-                            custom_metadata={"noria": {**newest, **said, "verdict": "aged"}}, max_commit_retries=0
+                            custom_metadata={"noria": {**newest, **said, "verdict": verdict}}, max_commit_retries=0
                         ),
                     )
             except CommitFailedError as error:

@@ -10,7 +10,7 @@ import sys
 from datetime import datetime
 
 from include.errors import NoriaError, Refused
-from include.registry import outbox, state, versions
+from include.registry import outbox, retirement, state, versions
 from include.registry.ledger import LedgerEntry
 from include.registry.lineage_commands import LINEAGE, add_lineage, run_lineage
 from include.registry.roles import CHALLENGER_ROLES
@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         "at": "Which versions answered at an instant: the champion, and the challenger with its share.",
         "rollback": "Bring the previous champion back and bar the version that is rolled back; a challenger under way "
         "leaves too. With --version of the challenger only that one is taken out.",
+        "restore": "Undo a retirement: a model that still answers stays, one that is out comes back as it was.",
         "bar": "Keep a version out of production.",
         "lift-bar": "Allow a barred version in production again.",
         "deliver": "Bring MLflow's aliases to the deployment state.",
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--to", type=int, metavar="N", help="the version to go back to (default: previous)")
             command.add_argument("--version", type=int, metavar="N", help="the version to take out (default: champion)")
             command.add_argument("--no-bar", action="store_true", help="allow the version to be deployed again")
-        if name in {"rollback", "bar", "lift-bar"}:
+        if name in {"rollback", "restore", "bar", "lift-bar"}:
             command.add_argument("--reason", required=True)
             command.add_argument("--actor", default=_user(), help="who does it (default: the user of this shell)")
     add_signing(commands)
@@ -128,6 +129,15 @@ def _rollback(settings: Settings, options: argparse.Namespace) -> str:
     return f"{options.model}: {now} is in production instead of version {done.replaced}{also} {end}"
 
 
+def _restore(settings: Settings, options: argparse.Namespace) -> str:
+    done = retirement.restore(settings, options.model, actor=options.actor, reason=options.reason)
+    if done.was is not None:
+        return f"{options.model}: the retirement is undone; version {done.was} goes on answering."
+    if done.champion is None:
+        return f"{options.model}: the retirement is undone; no version was in production before it."
+    return f"{options.model}: version {done.champion} is in production again."
+
+
 def _bar(settings: Settings, options: argparse.Namespace) -> str:
     change, word = (versions.bar, "barred") if options.command == "bar" else (versions.lift_bar, "free of its bar")
     changed = change(settings, options.model, options.version, actor=options.actor, reason=options.reason)
@@ -146,6 +156,8 @@ def _run(settings: Settings, options: argparse.Namespace) -> list[str]:
     lines = []
     if options.command == "rollback":
         lines.append(_rollback(settings, options))
+    elif options.command == "restore":
+        lines.append(_restore(settings, options))
     elif options.command != "deliver":
         lines.append(_bar(settings, options))
     print(*lines, sep="\n", end="\n" if lines else "", flush=True)

@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Label, literal_column, select, tuple_
 from include.registry import database
 from include.registry.roles import CHALLENGER_ROLES
 from include.registry.signing import SignedVersion
-from include.registry.tables import deployment, deployment_state, model_version
+from include.registry.tables import deployment, deployment_state, model_version, retirement
 from include.settings import Settings
 
 _ROW_MARK: Label[str] = literal_column("model_version.xmin::text").label("mark")
 """PostgreSQL's own: the transaction that last wrote the row."""
-_NOT_OF_THE_VERSION = frozenset({"model_revision", "retired_at", "mark"})
+_NOT_OF_THE_VERSION = frozenset({"model_revision", "retired_at", "began_at", "retiring_until", "mark"})
 
 Decisions = dict[tuple[str, int], tuple[str, dict[str, Any]]]
 """What was decided on a version, by model and number, beside the mark of its row at that time."""
@@ -55,12 +55,16 @@ class ModelState:
 
     :param revision: rises by one with each change.
     :param roles: what is deployed, by role; empty if nothing is.
+    :param retiring_since: since when it is on its way out of production and still answers; None if it is not.
+    :param retiring_until: how long it does so at most.
     """
 
     model: str
     revision: int
     retired_at: datetime | None
     roles: dict[str, DeployedVersion]
+    retiring_since: datetime | None = None
+    retiring_until: datetime | None = None
 
     @property
     def challenger(self) -> DeployedVersion | None:
@@ -120,13 +124,14 @@ def _read(
     state, version = deployment_state.c, model_version.c
     query = select(
         deployment.c.model, deployment.c.revision.label("model_revision"), deployment.c.retired_at,
+        retirement.c.began_at, retirement.c.until.label("retiring_until"),
         state.role, state.share, state.since, state.revision, state.plan, state.until, state.deployment,
         version.version, version.fingerprint, version.run_id, version.as_of, version.artifact_digest,
         version.model_uri, version.windows, version.signature, version.signer, _ROW_MARK,
     ).select_from(
-        deployment.outerjoin(deployment_state, deployment.c.model == state.model).outerjoin(
-            model_version, (version.model == state.model) & (version.version == state.version)
-        )
+        deployment.outerjoin(deployment_state, deployment.c.model == state.model)
+        .outerjoin(model_version, (version.model == state.model) & (version.version == state.version))
+        .outerjoin(retirement, (retirement.c.model == deployment.c.model) & retirement.c.restorable_until.is_(None))
     )  # fmt: skip
     rows = connection.execute(query if model is None else query.where(deployment.c.model == model)).all()
     decisions = {} if decisions is None else decisions
@@ -135,8 +140,12 @@ def _read(
     for row in rows:
         name = row.model
         found = states.setdefault(
-            name, ModelState(model=name, revision=row.model_revision, retired_at=row.retired_at, roles={})
-        )
+            name,
+            ModelState(
+                model=name, revision=row.model_revision, retired_at=row.retired_at, roles={},
+                retiring_since=row.began_at, retiring_until=row.retiring_until,
+            ),
+        )  # fmt: skip
         if row.role is not None:
             values = {key: value for key, value in row._mapping.items() if key not in _NOT_OF_THE_VERSION}
             values |= {"plan": row.plan or {}, "decision": decisions[name, row.version][1]}

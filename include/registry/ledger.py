@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from include.registry import database
+from include.registry.retirement_state import Retirement, retirement_in
 from include.registry.roles import CHALLENGER_ROLES, Held, share_of
-from include.registry.tables import CHANNEL, deployment, deployment_ledger, deployment_state, outbox
+from include.registry.tables import CHANNEL, deployment, deployment_ledger, deployment_state, outbox, retirement
 from include.settings import Settings
 
 
@@ -40,13 +41,15 @@ class Locked:
 
     :param revision: its revision before the change.
     :param held: who holds which role.
-    :param retired: whether the model is out of production for good.
+    :param retired: whether the model is out of production.
+    :param retirement: how far its retirement has come, if it is being retired or was.
     """
 
     model: str
     revision: int
     held: Mapping[str, Held]
     retired: bool
+    retirement: Retirement | None = None
 
     @property
     def roles(self) -> dict[str, int]:
@@ -90,7 +93,10 @@ def lock(connection: Connection, model: str) -> Locked:
         )
         for found in connection.execute(select(*columns).where(state.model == model))
     }  # fmt: skip
-    return Locked(model=model, revision=row.revision, held=held, retired=row.retired_at is not None)
+    return Locked(
+        model=model, revision=row.revision, held=held, retired=row.retired_at is not None,
+        retirement=retirement_in(connection, model),
+    )  # fmt: skip
 
 
 def record(
@@ -124,8 +130,11 @@ def record(
     connection.execute(
         deployment.update()
         .where(deployment.c.model == locked.model)
-        .values(revision=revision, retired_at=now if retired else None)
+        .values(revision=revision, retired_at=func.coalesce(deployment.c.retired_at, now) if retired else None)
     )
+    if "champion" in roles and locked.retirement is not None and not locked.retirement.is_draining:
+        # It was out and has a champion again: whatever is retired next is another retirement.
+        connection.execute(retirement.delete().where(retirement.c.model == locked.model))
     entry = {
         "model": locked.model,
         "revision": revision,

@@ -43,7 +43,71 @@ class ModelRetired(Refused):
 
     def __init__(self, model: str) -> None:
         self.model = model
-        super().__init__(f"{model} is retired. To bring it back into production, deploy a version with force.")
+        super().__init__(
+            f"{model} is retired. To undo that: python -m include.registry restore {model} --reason …; to take it up "
+            "again with another version, deploy that with force."
+        )
+
+
+class ModelRetiring(Refused):
+    """The model is on its way out of production, so nothing new comes in."""
+
+    def __init__(self, model: str, until: datetime) -> None:
+        self.model = model
+        self.until = until
+        super().__init__(
+            f"{model} is being retired and answers until {until.isoformat(timespec='seconds')} at the latest: nothing "
+            f"new is trained or deployed. To undo that: python -m include.registry restore {model} --reason …"
+        )
+
+
+class NothingRetired(Refused):
+    """The model is in production, or never was: there is no retirement to undo."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"{model} is not retired, so there is nothing to bring back. What is in production: "
+            f"python -m include.registry history {model}"
+        )
+
+
+class NotRetiredNow(Refused):
+    """What was to be archived or freed is in production again, or may be brought back."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"{model} was brought back, can still be brought back, or has a version on its way into production: "
+            f"nothing was archived or freed. What happened: python -m include.registry history {model}"
+        )
+
+
+class RestoredTooLate(Refused):
+    """The time within which the retirement could be undone is over; what was not archived may be gone."""
+
+    def __init__(self, model: str, until: datetime, archive: str | None) -> None:
+        self.model = model
+        self.until = until
+        self.archive = archive
+        kept = "" if archive is None else f" Its archive stays: {archive} in the store."
+        super().__init__(
+            f"{model} could be brought back until {until.isoformat(timespec='seconds')} (retirement.keep), and that is "
+            f"over.{kept} To take the name up again, ingest its data, train, and deploy the version with force."
+        )
+
+
+class VersionFreed(Refused):
+    """The version's artifact went when its model's retirement became final."""
+
+    def __init__(self, model: str, version: int, at: datetime) -> None:
+        self.model = model
+        self.version = version
+        self.at = at
+        super().__init__(
+            f"{model} version {version} never answered anybody, and its artifact was removed after the model was "
+            f"retired ({at.isoformat(timespec='seconds')}). Deploy another version, or train anew."
+        )
 
 
 class StateChanged(Refused):

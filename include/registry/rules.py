@@ -8,7 +8,14 @@ from sqlalchemy import Connection
 
 from include.registry import versions
 from include.registry.ledger import Locked
-from include.registry.refusals import ModelRetired, OlderThanChampion, StateChanged, VersionBarred
+from include.registry.refusals import (
+    ModelRetired,
+    ModelRetiring,
+    OlderThanChampion,
+    StateChanged,
+    VersionBarred,
+    VersionFreed,
+)
 from include.registry.versions import ModelVersion
 
 
@@ -29,12 +36,18 @@ def check_entry(
     :param expected: the champion that the change was decided against.
     :raises VersionBarred: the version is barred.
     :raises StateChanged: the champion is not the expected one.
+    :raises VersionFreed: its artifact is gone.
+    :raises ModelRetiring: the model is on its way out; that is never forced.
     :raises ModelRetired: the model is out of production.
     :raises OlderThanChampion: the champion knows newer data.
     """
     model = locked.model
     if wanted.status == "barred":
         raise VersionBarred(model, wanted.version)
+    if wanted.freed_at is not None:
+        raise VersionFreed(model, wanted.version, wanted.freed_at)
+    if locked.retirement is not None and locked.retirement.is_draining:
+        raise ModelRetiring(model, locked.retirement.until)
     if not isinstance(expected, AnyChampion) and expected != locked.champion:
         raise StateChanged(model, expected, locked.champion)
     if locked.retired and not force:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from include.registry import database, ledger, versions, withdrawal
 from include.registry.deployed import DeployedVersion, ModelState, challenger, champion, read_states
 from include.registry.ledger import LedgerEntry, Locked, StateAt, history, state_at
-from include.registry.refusals import NothingToRollBackTo, VersionBarred
+from include.registry.refusals import NothingToRollBackTo, VersionBarred, VersionFreed
 from include.registry.roles import CHALLENGER_ROLES
 from include.registry.rules import ANY, AnyChampion, check_entry
 from include.registry.tables import deployment_ledger
@@ -28,7 +28,6 @@ __all__ = [
     "champion",
     "history",
     "read_states",
-    "retire",
     "roll_back",
     "state_at",
     "switch_champion",
@@ -127,6 +126,7 @@ def roll_back(
     :param request: name of the request, such as an Airflow run's id.
     :raises NothingToRollBackTo: neither a version to go back to nor one to take out is named, and none is kept.
     :raises VersionBarred: the version to go back to is barred.
+    :raises VersionFreed: its artifact is gone.
     :raises DatabaseAway: the database cannot be reached.
     """
     with database.transaction(settings.database_url) as connection:
@@ -145,8 +145,11 @@ def roll_back(
             held = locked.challenger
             raise NothingToRollBackTo(model, locked.champion, None if held is None else held.version)
         if target is not None:
-            if versions.read_version(connection, model, target).status == "barred":
+            wanted = versions.read_version(connection, model, target)
+            if wanted.status == "barred":
                 raise VersionBarred(model, target)
+            if wanted.freed_at is not None:
+                raise VersionFreed(model, target, wanted.freed_at)
             versions.set_status(connection, model, target, "registered")
         if bar and out is not None:
             versions.set_status(connection, model, out, "barred")
@@ -196,24 +199,6 @@ def _only_bar(connection: Connection, locked: Locked, version: int, *, bar: bool
     return replace(_unchanged(connection, ledger.lock(connection, locked.model)), barred=version if bar else None)
 
 
-def retire(
-    settings: Settings, model: str, *, actor: str, reason: str, evidence: Mapping[str, Any] | None = None
-) -> Switch:
-    """Take the model out of production for good: no champion, no previous; versions and history stay.
-
-    :raises DatabaseAway: the database cannot be reached.
-    """
-    with database.transaction(settings.database_url) as connection:
-        locked = ledger.lock(connection, model)
-        if locked.retired:
-            return _unchanged(connection, locked)
-        for version in set(locked.roles.values()):
-            versions.set_status(connection, model, version, "retired")
-        return _change(
-            connection, locked, {}, action="retire", actor=actor, reason=reason, evidence=evidence, retired=True
-        )
-
-
 def _change(
     connection: Connection,
     locked: Locked,
@@ -223,7 +208,6 @@ def _change(
     actor: str,
     reason: str,
     evidence: Mapping[str, Any] | None,
-    retired: bool = False,
 ) -> Switch:
     remaining = {role: version for role, version in roles.items() if role not in CHALLENGER_ROLES}
     champion_now = remaining.get("champion")
@@ -232,7 +216,7 @@ def _change(
     entry = ledger.record(
         connection, locked, action=action, roles=remaining, from_version=locked.champion, to_version=champion_now,
         actor=actor, reason=reason + withdrawal.beside_words(locked, champion_now),
-        evidence={**(evidence or {}), **also}, retired=retired,
+        evidence={**(evidence or {}), **also},
     )  # fmt: skip
     return Switch(
         model=locked.model, version=champion_now, previous=remaining.get("previous"), replaced=locked.champion,

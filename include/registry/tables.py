@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Number of the newest revision in ``revisions/``, which makes what is described here; a change here is a new one."""
 
 CHANNEL = "noria_deployment"
@@ -58,11 +58,13 @@ model_version = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("signature", Text),
     Column("signer", Text),
+    Column("freed_at", DateTime(timezone=True)),
     UniqueConstraint("model", "fingerprint", name="model_version_fingerprint"),
     CheckConstraint("status IN ('registered', 'barred', 'retired')", name="model_version_status"),
 )
 
-"""``signature`` is over everything but status and times (:mod:`include.registry.signing`), by the key ``signer``."""
+"""``signature`` is over everything but status and times (:mod:`include.registry.signing`), by the key ``signer``.
+``freed_at``: since when its artifact is gone, after its model was retired."""
 
 deployment = Table(
     "deployment",
@@ -72,6 +74,25 @@ deployment = Table(
     Column("retired_at", DateTime(timezone=True)),
 )
 """One row for each model: the row that a change locks, and the revision that it raises."""
+
+retirement = Table(
+    "retirement",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("began_at", DateTime(timezone=True), nullable=False),
+    Column("until", DateTime(timezone=True), nullable=False),
+    Column("quiet_seconds", Float, nullable=False),
+    Column("keep_seconds", Float, nullable=False),
+    Column("sightings", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("restorable_until", DateTime(timezone=True)),
+    Column("archive", Text),
+    Column("archive_digest", Text),
+    Column("freeing_at", DateTime(timezone=True)),
+    Column("freed_at", DateTime(timezone=True)),
+    ForeignKeyConstraint(["model"], ["deployment.model"]),
+)
+"""One row for each model that is on its way out of production or out of it (:mod:`include.registry.retirement_state`);
+the row goes when the model is brought back, or has another champion."""
 
 deployment_state = Table(
     "deployment_state",

@@ -56,10 +56,12 @@ class ModelVersion(SignedVersion):
     """A registered version of a model.
 
     :param status: registered, barred or retired.
+    :param freed_at: since when its artifact is gone; None if it is there.
     """
 
     status: str
     created_at: datetime
+    freed_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,13 @@ _ENDINGS: Final = {
     "out": ("bad", "taken out"),
     "under way": ("warn", "under way"),
 }
-_ACTIONS: Final = {"stage": "entered a stage", "promote": "became champion", "rollback": "taken out"}
+_ACTIONS: Final = {
+    "stage": "entered a stage",
+    "promote": "became champion",
+    "rollback": "taken out",
+    "drain": "taken out, since the model is being retired",
+    "retire": "taken out with the model",
+}
 
 
 def write_deployment_page(settings: Settings, model: str, deployment: str, *, now: datetime | None = None) -> str:

@@ -171,11 +171,21 @@ def _standing(registered: ModelVersion, state: ModelState | None, ledger: Sequen
         if held.version != version:
             continue
         since = f"since {instant(held.since)}"
+        if role == "champion" and state is not None and state.retiring_until is not None:
+            return (
+                f"Version {version} is the champion, and the model leaves until {instant(state.retiring_until)}",
+                "warn",
+            )
         if role == "champion":
             return f"Version {version} is the champion {since}", "good"
         if role == "previous":
             return f"Version {version} was champion before the present one, which it would replace in a rollback", ""
         return f"Version {version} is on its way into production: {held.stage or role} {since}", "warn"
+    if registered.freed_at is not None:
+        return (
+            f"Version {version} never answered anybody, and went with its model on {instant(registered.freed_at)}",
+            "",
+        )
     if registered.status == "retired":
         return f"Version {version} is retired", ""
     was = any(entry.action == "promote" and entry.to_version == version for entry in ledger)
@@ -191,7 +201,9 @@ def _is_about(entry: LedgerEntry, version: int) -> bool:
 _WORDS: Final = {
     "bar": "barred",
     "lift-bar": "bar lifted",
+    "drain": "retirement of the model begun",
     "retire": "model retired",
+    "restore": "retirement of the model undone",
     "rollback": "rolled back",
 }
 

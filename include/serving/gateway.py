@@ -149,7 +149,7 @@ class Gateway:
         if address.kind != "predict":
             return await self._operations[address.kind](visit, await self._body(visit.receive))
         served, loaded, role = await self._predictor.find(address.model, address.version)
-        visit.head = loaded.head(role)
+        visit.head = served.head(loaded, role)
         body = await self._body(visit.receive)
         ask = Ask(
             address.protocol, headers, served, loaded, role, address.version is not None, visit.request_id,
@@ -160,7 +160,7 @@ class Gateway:
         finally:
             visit.request_id = ask.request_id
         if visit.answered.loaded is not loaded:
-            visit.head = visit.answered.loaded.head(visit.answered.role)
+            visit.head = served.head(visit.answered.loaded, visit.answered.role)
         visit.ask = ask
         return encoded
 

@@ -32,7 +32,7 @@ from include.serving.shadow_scorer import both_sides
 from include.settings import Settings
 
 BUSY_SECONDS: Final = 2.0
-"""Pause between two compactions, and between two judgements, while a model has a challenger."""
+"""Pause between two compactions, and between two judgements, while a model has a challenger or is on its way out."""
 IDLE_SECONDS: Final = 10.0
 _ALIASES_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 1.0
@@ -74,7 +74,11 @@ class Keeper:
             self._loop("sync", self._sync, lambda: _SYNC_SECONDS),
             self._loop("assess", self._assess, lambda: BUSY_SECONDS if self._challenged() else _LOOK_SECONDS),
             self._loop("aliases", partial(deliver, self._settings), lambda: _ALIASES_SECONDS),
-            self._loop("compact", self._compactor(), lambda: BUSY_SECONDS if self._challenged() else IDLE_SECONDS),
+            self._loop(
+                "compact",
+                self._compactor(),
+                lambda: BUSY_SECONDS if self._challenged() or self._draining() else IDLE_SECONDS,
+            ),
         ]
         while not self._ended.is_set():
             self._attempt("follow", self._follow)
@@ -125,6 +129,10 @@ class Keeper:
         roles = set(CHALLENGER_ROLES)
         return [model for model, state in self._states.items() if roles & state.roles.keys()]
 
+    def _draining(self) -> list[str]:
+        """Models on their way out of production that still answer."""
+        return [model for model, state in self._states.items() if state.retiring_until is not None]
+
     # ---- the loops --------------------------------------------------------------------------------------------------
 
     def _sync(self) -> None:
@@ -154,16 +162,23 @@ class Keeper:
 
     def _compactor(self) -> Callable[[], None]:
         compactor: Any = None
+        watch: Any = None
         kept = time.monotonic() - _HOUSE_SECONDS + 60
 
         def work() -> None:
-            nonlocal compactor, kept
+            nonlocal compactor, watch, kept
             from include.serving.request_log.compaction import Compactor
 
             if compactor is None:
                 compactor = Compactor(self._settings)
+            began, draining = datetime.now(UTC), self._draining()
             try:
                 if compactor.run():
+                    if draining:
+                        from include.serving.drain_watch import DrainWatch
+
+                        watch = watch or DrainWatch(self._settings)
+                        self._attempt("report on requests", partial(watch.report, draining, compactor, began))
                     compactor.join_small_files()
                     if time.monotonic() - kept >= _HOUSE_SECONDS:
                         kept = time.monotonic()

@@ -101,10 +101,11 @@ def _version(kept: Mapping[str, Any]) -> DeployedVersion:
 
 
 def _state(kept: Mapping[str, Any]) -> ModelState:
-    retired = kept["retired_at"]
+    # A file of an older release knows nothing of models on their way out.
+    times = {name: kept.get(name) for name in ("retired_at", "retiring_since", "retiring_until")}
     return ModelState(
         model=kept["model"],
         revision=kept["revision"],
-        retired_at=None if retired is None else datetime.fromisoformat(retired),
         roles={role: _version(version) for role, version in kept["roles"].items()},
+        **{name: None if text is None else datetime.fromisoformat(text) for name, text in times.items()},
     )

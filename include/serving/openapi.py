@@ -48,6 +48,14 @@ _ANSWER_HEADERS = {
         "description": "Its role.",
         "schema": {"type": "string", "enum": ["champion", "previous", "candidate", "shadow", "canary", "ab"]},
     },
+    "Deprecation": {
+        "description": "Only while the model is being retired: since when (RFC 9745).",
+        "schema": {"type": "string"},
+    },
+    "Sunset": {
+        "description": "Only while the model is being retired: when it stops answering at the latest (RFC 8594).",
+        "schema": {"type": "string"},
+    },
 }
 
 

@@ -242,6 +242,7 @@ SCHEMAS: dict[str, Schema] = {
             "wanted_version": {"type": ["integer", "null"]},
             "revision": _COUNT,
             "since": _TEXT,
+            "retiring_until": {**_MAYBE_TEXT, "description": "It leaves production then at the latest."},
             "error": _MAYBE_TEXT,
             "problem": _MAYBE_TEXT,
             "as_of": _MAYBE_TEXT,

@@ -34,7 +34,7 @@ def explaining(predictor: Predictor, limits: Limits, settings: Settings) -> Oper
         else:
             filled, _ = predictor.past.fill(asked, loaded)
             call = readable(served, filled, loaded)
-        visit.head = loaded.head(role)
+        visit.head = served.head(loaded, role)
         return await predictor.in_thread(explain.explain, loaded, call, identified(visit))
 
     return operation
@@ -46,6 +46,7 @@ def labelling(predictor: Predictor, limits: Limits, log: RequestLog | None) -> O
     async def operation(visit: Visit, body: bytes) -> Encoded:
         model = visit.address.model
         served, loaded, _ = await predictor.find(model, None)
+        visit.head = served.farewell
         # Classes are only added at the end: whoever knows more of them knows the others by the same places.
         newer = served.challenger.loaded if served.challenger is not None else None
         classes = max(loaded.classes, newer.classes if newer is not None else (), key=len)

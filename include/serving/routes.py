@@ -56,7 +56,8 @@ def _add_models(router: APIRouter, settings: Settings, follower: Follower) -> No
     @router.get("/models/{model}")
     async def one_model(model: str) -> Response:
         """Status, version, roles, input columns, error and since when."""
-        return Json(find(follower.table, model).to_document())
+        served = find(follower.table, model)
+        return Json(served.to_document(), headers={name.decode(): value.decode() for name, value in served.farewell})
 
     @router.get("/models/{model}/feedback")
     def labels(model: str) -> Response:
@@ -93,6 +94,7 @@ def _add_health(router: APIRouter, follower: Follower, log: RequestLog | None, i
 def _add_protocol(router: APIRouter, follower: Follower, is_draining: Callable[[], bool]) -> None:
     def model_document(name: str, version: str | None) -> Response:
         served = find(follower.table, name)
+        farewell = {name.decode(): value.decode() for name, value in served.farewell}
         held = champion(served) if version is None else named(served, version)[1]
         loaded = served.loaded if version is None else held.loaded
         versions = _versions(served) if version is None else [held.deployed.version]
@@ -101,7 +103,8 @@ def _add_protocol(router: APIRouter, follower: Follower, is_draining: Callable[[
         return Json(
             metadata.model_metadata(
                 name, versions, loaded.columns, loaded.entity, trainer=loaded.trainer, classes=loaded.classes
-            )
+            ),
+            headers=farewell,
         )
 
     def model_ready(name: str, version: str | None) -> Response:

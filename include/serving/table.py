@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -122,6 +123,21 @@ class Served:
         return "serving" if self.loaded.deployed.version == self.wanted and champion.error is None else "stale"
 
     @cached_property
+    def farewell(self) -> list[tuple[bytes, bytes]]:
+        """What the head of every answer says while the model is on its way out: since when, and until when at most."""
+        since, until = self.state.retiring_since, self.state.retiring_until
+        if since is None or until is None:
+            return []
+        return [
+            (b"deprecation", b"@%d" % since.timestamp()),  # RFC 9745
+            (b"sunset", format_datetime(until.astimezone(UTC), usegmt=True).encode()),  # RFC 8594
+        ]
+
+    def head(self, loaded: LoadedModel, role: str) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer that say who gave it, and that there will be no more of them."""
+        return [*loaded.head(role), *self.farewell] if self.farewell else loaded.head(role)
+
+    @cached_property
     def challenger(self) -> Challenger | None:
         """The challenger, or None."""
         role = next((role for role in CHALLENGING if role in self.roles), None)
@@ -187,6 +203,7 @@ class Served:
             "wanted_version": self.wanted,
             "revision": self.state.revision,
             "since": self.since.isoformat(),
+            "retiring_until": until.isoformat() if (until := self.state.retiring_until) else None,
             "error": self.error,
             "problem": self.problem,
             "as_of": deployed.as_of.isoformat() if deployed else None,

@@ -15,6 +15,7 @@ from include.spec.check_objective import objective_findings
 from include.spec.check_pods import pod_findings
 from include.spec.check_production import production_findings
 from include.spec.check_retention import retention_findings
+from include.spec.check_retirement import retirement_findings
 from include.spec.check_robustness import robustness_findings
 from include.spec.check_source import source_findings
 from include.spec.check_times import time_findings
@@ -54,6 +55,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from module_findings(definition, folder)
     yield from production_findings(definition)
     yield from retention_findings(definition)
+    yield from retirement_findings(definition)
     yield from pod_findings(definition)
     yield from history_findings(definition, expressions=expressions)
     yield from robustness_findings(definition, expressions=expressions)

@@ -23,6 +23,7 @@ from include.spec.objective import Objective
 from include.spec.pods import Pods
 from include.spec.production import Deployment, Serving
 from include.spec.retention import Retention
+from include.spec.retirement import Retirement
 from include.spec.robustness import Disturbance
 from include.spec.search import Search
 from include.spec.section import Day, Duration, Scalar, Section
@@ -400,6 +401,7 @@ class Definition(Section):
     deployment: Deployment = Field(Deployment(), description="How a version goes into production.")
     serving: Serving = Field(Serving(), description="What the inference server takes and keeps.")
     retention: Retention = Field(Retention(), description="How long its data is kept.")
+    retirement: Retirement = Field(Retirement(), description="How it leaves production for good.")
     monitoring: Monitoring = Field(Monitoring(), description="The drift check.")
     alerts: Alerts = Field(Alerts(), description="Who is told when something happens to it.")
     schedule: Schedule = Field(Schedule(), description="When its DAGs run.")

@@ -25,6 +25,23 @@ def with_lenders(definition: Definition, folder: Path) -> Definition:
     return definition.borrowing(found) if found else definition
 
 
+def borrowers(folder: Path, model: str) -> list[str]:
+    """Names of the other models that use a group of the past of this one.
+
+    A definition that cannot be read counts as one if it names the model at all: better too careful than too late.
+
+    :param folder: of the definitions.
+    """
+    return [path.stem for path in sorted(folder.glob("*.yaml")) if path.stem != model and _borrows(folder, path, model)]
+
+
+def _borrows(folder: Path, path: Path, model: str) -> bool:
+    definition = _read(folder, path.stem)
+    if definition is None:
+        return re.search(rf"\b{re.escape(model)}\b", path.read_text(encoding="utf-8", errors="replace")) is not None
+    return any(group.model == model for group in definition.history.values())
+
+
 def _read(folder: Path, name: str) -> Definition | None:
     path = folder / f"{name}.yaml"
     if not _MODEL_NAME.fullmatch(name) or not path.is_file():

@@ -12,7 +12,7 @@ from include.spec.section import Duration, Section
 StepName = Literal[
     "ingest", "gate", "publish", "prepare", "audit", "assemble", "train", "evaluate", "decide", "register", "deploy",
     "verify", "stage", "assess", "ask", "promote", "withdraw", "replay", "rollback", "choose", "score", "monitor",
-    "retire",
+    "drain", "retire", "archive", "free", "restore",
 ]  # fmt: skip
 Place = Literal["pod", "airflow"]
 

@@ -26,7 +26,7 @@ from include.stack.follow import FollowedRun, Follower
 from include.stack.processes import wait_for
 from include.stack.traffic import replaying
 
-_FAMILIES = ("data", "train", "deploy", "rollback", "score", "monitor", "retire")
+_FAMILIES = ("data", "train", "deploy", "rollback", "score", "monitor", "retire", "restore")
 _PARSE_SECONDS = 120.0
 
 

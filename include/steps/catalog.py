@@ -31,23 +31,28 @@ SUMMARIES: Final[dict[str, str]] = {
     "choose": "Settles which version a scoring uses: the one that is named, or the champion of this moment.",
     "score": "Scores partitions or files with a version, gated in and out, and publishes the scores in one commit.",
     "monitor": "Compares the newest published days with the training profile and decides on drift.",
+    "drain": "Begins to retire the model: it answers on for a while, and nothing new comes in.",
     "retire": "Takes the model out of production; history stays.",
+    "archive": "Puts what audits need of a retired model into one folder of the store, with a signed manifest.",
+    "free": "Frees what a retired model can make anew bit for bit: features and training sets.",
+    "restore": "Undoes a retirement: the model answers on, or is in production again as it was.",
 }
 
 LIGHT: Final = frozenset(
     {
         *("audit", "decide", "register", "choose"),
-        *("deploy", "stage", "ask", "promote", "withdraw", "rollback", "retire"),
+        *("deploy", "stage", "ask", "promote", "withdraw", "rollback"),
+        *("drain", "retire", "archive", "free", "restore"),
     }
 )
-"""Steps that decide or change state, and neither read tables nor compute: not worth a pod of their own."""
+"""Steps that decide, change state or move files, and do not compute: not worth a pod of their own."""
 
 
 READS_SOURCE: Final = frozenset({"ingest", "replay"})
 """Steps that read the model's source, and so need to reach its database if it has one."""
 
 
-SIGNS: Final = frozenset({"register"})
+SIGNS: Final = frozenset({"register", "archive"})
 """Steps that are given the key that signs versions."""
 
 

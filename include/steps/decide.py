@@ -33,7 +33,7 @@ def run(call: StepCall) -> Document:
         champion_as_of=champion.as_of if champion else None,
         challenger_version=known.version if known else None,
         barred=known is not None and known.status == "barred",
-        retired=state is not None and state.retired_at is not None,
+        retired=state is not None and (state.retired_at or state.retiring_until) is not None,
     )
     wanted = call.definition.evaluation
     decision = decide(

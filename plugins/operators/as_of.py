@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.errors import Refused
 from include.settings import Settings
 from include.spec.as_of import resolve_as_of
+from include.spec.lending import borrowers
 from include.spec.partitions import PartitionCalendar
 from plugins.definitions import arrangement_of
+from plugins.operators.retired import ASKED_FOR, standing_of, words_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,6 +29,9 @@ class ResolveAsOfOperator(BaseOperator):
     partition to name the instant, so that without anything else it is the one at which the run was asked for.
 
     :param model: Name of the model.
+    :param work: What the run does to the model, ``train`` or something else; None if it is to be done whatever becomes
+        of the model. A nightly run of a model that is retired is skipped, and one that is on its way there is not
+        trained.
     :param acts_now: Whether the run acts on what is deployed and not on data: without anything else its instant is then
         the one at which the run was asked for, so that nobody has to type one to roll back.
     """
@@ -34,14 +39,17 @@ class ResolveAsOfOperator(BaseOperator):
     template_fields: Sequence[str] = ()
     ui_color = "#f2efe4"
 
-    def __init__(self, *, model: str, acts_now: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, model: str, acts_now: bool = False, work: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.acts_now = acts_now
+        self.work = work
 
     def execute(self, context: Context) -> str:
         """Return the instant in ISO 8601 with offset."""
         run = context["dag_run"]
+        if self.work is not None:
+            self._skip_if_retired(str(getattr(run.run_type, "value", run.run_type)))
         try:
             asked = run.run_after if self.acts_now or not _has_time(self.model) else None
             end = run.data_interval_end or asked
@@ -50,6 +58,19 @@ class ResolveAsOfOperator(BaseOperator):
             raise AirflowFailException(str(refusal)) from None
         self.log.info("as_of of this run is %s", as_of.isoformat())
         return as_of.isoformat()
+
+    def _skip_if_retired(self, kind: str) -> None:
+        state = standing_of(self.model)
+        words = words_of(state)
+        if state is None or words is None:
+            return
+        if kind not in ASKED_FOR and (state.retired_at is not None or self.work == "train"):
+            if self.work != "data" or not (others := borrowers(Settings.from_environment().models, self.model)):
+                raise AirflowSkipException(words)
+            words = f"{words} Its data goes on: {', '.join(others)} use values of its past."
+        if state.retired_at is None and self.work == "train":
+            raise AirflowFailException(f"Nothing is trained now: {words}")
+        self.log.warning("%s", words)
 
 
 def run_as_of(

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 from include.errors import TryAgain
 from plugins.operators.environment import project_settings
+from plugins.operators.retired import standing_of, words_of
 from plugins.operators.run_facts import actor_of, request_of
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class StartTrainingOperator(TriggerDagRunOperator):
                 f"A check asks for it ({self.verdict['reason']}), but the Airflow variable {RETRAIN_VARIABLE} is off."
             )
         start_id = str(self.verdict.get("start_id") or self.verdict["window"]["last"])
+        if words := words_of(standing_of(self.model)):
+            raise AirflowSkipException(
+                f"A check asks for it ({self.verdict['reason']}), but nothing is trained: {words}"
+            )
         self._record(start_id, context)
         self.trigger_run_id = _run_id(start_id)
         self.conf = {"as_of": self.as_of, "started_by": start_id}

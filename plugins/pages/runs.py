@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-FAMILIES: Final = ("data", "train", "deploy", "rollback", "score", "monitor", "retire")
+FAMILIES: Final = ("data", "train", "deploy", "rollback", "score", "monitor", "retire", "restore")
 RUNS: Final = 20
 _UNDER_WAY: Final = ("queued", "running")
 

@@ -189,8 +189,9 @@ def patience(definition: Definition, due: datetime, wait_minutes: int | None) ->
 
 
 def any_data_run(context: Context, model: str) -> bool:
-    """Whether a run of the model's data DAG is queued or running."""
-    return bool(context["ti"].get_dr_count(dag_id=f"{model}.data", states=["queued", "running"]))
+    """Whether a run that publishes the model's features is queued or running."""
+    count = context["ti"].get_dr_count
+    return any(count(dag_id=f"{model}.{family}", states=["queued", "running"]) for family in ("data", "restore"))
 
 
 def shown(keys: Sequence[str]) -> str:

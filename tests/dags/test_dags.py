@@ -22,7 +22,9 @@ from plugins.operators.step import StepOperator
 
 MODELS = sorted(path.stem for path in (PROJECT / "include" / "models").glob("*.yaml"))
 ALERTS = "noria_alerts"
-FAMILIES = ("data", "deploy", "monitor", "retire", "rollback", "score", "train")
+RETIREMENTS = "noria_retirements"
+PROJECT_DAGS = (ALERTS, RETIREMENTS)
+FAMILIES = ("data", "deploy", "monitor", "restore", "retire", "rollback", "score", "train")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,9 @@ def dag(bag: DagBag) -> DAG:
 
 def test_every_model_has_every_family_and_nothing_else_is_read(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert sorted(bag.dags) == sorted([ALERTS, *(f"{model}.{family}" for model in MODELS for family in FAMILIES)])
+    assert sorted(bag.dags) == sorted(
+        [*PROJECT_DAGS, *(f"{model}.{family}" for model in MODELS for family in FAMILIES)]
+    )
 
 
 def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: DagBag) -> None:
@@ -50,7 +54,7 @@ def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: Dag
             assert task.owner != "airflow"
             assert task.execution_timeout is not None
             assert task.doc_md
-            if dag.dag_id != ALERTS:
+            if dag.dag_id not in PROJECT_DAGS:
                 assert task.retries == 2, task.task_id  # the first one, too: a fault may hit any task
             if isinstance(task, StepOperator):
                 assert task.as_of.startswith("{{ ti.xcom_pull(task_ids='resolve_as_of')")
@@ -58,7 +62,7 @@ def test_every_task_has_the_definitions_owner_retries_timeout_and_a_doc(bag: Dag
 
 def test_every_run_settles_its_instant_first(bag: DagBag) -> None:
     for dag in bag.dags.values():
-        if dag.dag_id == ALERTS:
+        if dag.dag_id in PROJECT_DAGS:
             continue
         assert [task.task_id for task in dag.roots] == ["resolve_as_of"]
         followers = dag.get_task("resolve_as_of").get_flat_relative_ids(upstream=False)
@@ -85,7 +89,8 @@ def test_every_run_settles_its_instant_first(bag: DagBag) -> None:
         ("rollback", "resolve_as_of rollback"),
         ("score", "resolve_as_of choose score"),
         ("monitor", "resolve_as_of monitor start_training"),
-        ("retire", "resolve_as_of retire"),
+        ("retire", "resolve_as_of drain await_quiet retire archive free"),
+        ("restore", "resolve_as_of restore prepare gate_features publish_features"),
     ],
 )
 def test_the_tasks_of_a_family_follow_each_other(bag: DagBag, family: str, chain: str) -> None:
@@ -123,9 +128,14 @@ def test_alerts_are_delivered_every_two_minutes_one_run_at_a_time(bag: DagBag) -
     assert (dag.timetable.expression, dag.max_active_runs, dag.catchup) == ("*/2 * * * *", 1, False)
 
 
+def test_what_no_audit_needs_is_freed_daily(bag: DagBag) -> None:
+    dag = bag.dags[RETIREMENTS]
+    assert (dag.timetable.expression, dag.max_active_runs, dag.catchup) == ("30 3 * * *", 1, False)
+
+
 def test_every_task_tells_its_failure_once_and_steps_with_news_tell_their_success(bag: DagBag) -> None:
     for dag in bag.dags.values():
-        for task in dag.tasks if dag.dag_id != ALERTS else ():
+        for task in dag.tasks if dag.dag_id not in PROJECT_DAGS else ():
             (callback,) = task.on_failure_callback
             withdrawn = dag.dag_id.endswith(".deploy") and task.task_id not in {"resolve_as_of", "deploy", "withdraw"}
             assert type(callback) is (NewsNotifier if withdrawn else FailureNotifier)
@@ -192,6 +202,8 @@ def _most_urgent_and_least(dag: DAG) -> tuple[int, int]:
         ("deploy", "stages", "straight to champion", "none"),
         ("rollback", "reason", "wrong answers", ""),
         ("retire", "reason", "replaced", None),
+        ("retire", "drain_minutes", 0, -1),
+        ("restore", "reason", "needed", ""),
     ],
 )
 def test_the_form_takes_good_values_and_refuses_bad_ones(
@@ -204,7 +216,7 @@ def test_the_form_takes_good_values_and_refuses_bad_ones(
 
 
 def test_a_deployment_needs_a_version_and_a_rollback_a_reason(bag: DagBag) -> None:
-    for family, param in (("deploy", "version"), ("rollback", "reason"), ("retire", "reason")):
+    for family, param in (("deploy", "version"), ("rollback", "reason"), ("retire", "reason"), ("restore", "reason")):
         with pytest.raises(ParamValidationError):
             copy.copy(bag.dags[f"flight_delay.{family}"].params.get_param(param)).resolve()
 
@@ -219,7 +231,9 @@ def test_a_broken_definition_is_one_import_error_and_harms_no_other_model(
     monkeypatch.setenv("NORIA_MODELS", str(tmp_path / "models"))
     bag = DagBag(dag_folder=str(tmp_path / "dags"))
     others = [model for model in MODELS if model != "flight_delay"]
-    assert sorted(bag.dags) == sorted([ALERTS, *(f"{model}.{family}" for model in others for family in FAMILIES)])
+    assert sorted(bag.dags) == sorted(
+        [*PROJECT_DAGS, *(f"{model}.{family}" for model in others for family in FAMILIES)]
+    )
     assert [Path(file).name for file in bag.import_errors] == ["flight_delay.py"]
     (message,) = bag.import_errors.values()
     assert "time_zoen" in message
@@ -239,7 +253,8 @@ def in_fresh_python(code: str, **environment: str) -> str:
 
 
 HEAVY = (
-    "import sys; import dags.flight_delay as m; import dags.noria_alerts; import plugins.noria_plugin, "
+    "import sys; import dags.flight_delay as m; import dags.noria_alerts; import dags.noria_retirements; "
+    "import plugins.noria_plugin, "
     "plugins.operators.local, plugins.sensors.partitions, plugins.sensors.stages, "
     "plugins.operators.approval, plugins.settings_loader\n"
     "heavy = ['pandas', 'numpy', 'duckdb', 'xgboost', 'mlflow', 'great_expectations', 'kubernetes', 'sklearn', "

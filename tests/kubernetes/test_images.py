@@ -187,7 +187,7 @@ def test_airflow_parses_every_dag_without_the_training_stack(pods: Pods) -> None
     )
     errors, dags = json.loads(pods.output("airflow", "python", "-c", parsing).splitlines()[-1])
     assert errors == {}
-    families = ("data", "deploy", "monitor", "retire", "rollback", "score", "train")
+    families = ("data", "deploy", "monitor", "restore", "retire", "rollback", "score", "train")
     known = list_definitions(Settings.from_environment({}))
     models = [model for model in known if (PROJECT / "dags" / f"{model}.py").exists()]
     assert len(models) >= 2

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from include.errors import Refused
-from include.registry import database, refusals, stages, state, versions
+from include.registry import database, refusals, retirement, stages, state, versions
 from include.registry.deployed import read_state
 from include.registry.roles import CHALLENGER_ROLES
 from include.registry.tables import model_version
@@ -42,6 +42,8 @@ class Registry(RuleBasedStateMachine):
         self.previous: int | None = None
         self.challenger: tuple[int, str, str] | None = None
         self.retired = self.came_back = False
+        self.row: str | None = None
+        self.left: dict[str, int] = {}
         self.changes = 0
         self.deployments: set[str] = set()
 
@@ -90,12 +92,40 @@ class Registry(RuleBasedStateMachine):
     @rule()
     def retire(self) -> None:
         def does() -> None:
+            if self.row != "out":
+                self.left = self._roles()
             for version in self._roles().values():
                 self.status[version] = "retired"
             self.champion = self.previous = self.challenger = None
-            self.retired = True
+            self.retired, self.row = True, "out"
 
-        self._call(lambda: state.retire(self.database, self.name, **SAID), None, None if self.retired else does)
+        self._call(lambda: retirement.retire(self.database, self.name, **SAID), None, None if self.retired else does)
+
+    @rule()
+    def begin_to_retire(self) -> None:
+        def does() -> None:
+            self.challenger, self.row = None, "draining"
+
+        does_nothing = self.retired or self.row is not None
+        self._call(lambda: retirement.begin(self.database, self.name, **SAID), None, None if does_nothing else does)
+
+    @rule()
+    def restore(self) -> None:
+        def does() -> None:
+            was, self.row, self.retired = self.row, None, False
+            if was == "draining":
+                return
+            for version in self.left.values():
+                self.status[version] = self.status[version].replace("retired", "registered")
+            back = {role: version for role, version in self.left.items() if self.status[version] != "barred"}
+            self.champion, self.previous = back.get("champion"), back.get("previous")
+
+        refusal: type[Refused] | None = None
+        if self.row != "draining" and not self.retired:
+            refusal = refusals.NothingRetired
+        elif self.row != "draining" and self.status.get(self.left.get("champion", 0)) == "barred":
+            refusal = refusals.VersionBarred
+        self._call(lambda: retirement.restore(self.database, self.name, **SAID), refusal, does)
 
     @rule(version=VERSIONS)
     def bar(self, version: int) -> None:
@@ -189,6 +219,7 @@ class Registry(RuleBasedStateMachine):
             return
         assert {role: held.version for role, held in found.roles.items()} == self._roles()
         assert (found.retired_at is not None, found.revision) == (self.retired, self.changes)
+        assert (found.retiring_until is not None) == (self.row == "draining")
         assert sum(role in found.roles for role in CHALLENGER_ROLES) <= 1
         entries = sorted(state.history(self.database, self.name), key=lambda entry: entry.revision)
         assert [entry.revision for entry in entries] == list(range(1, self.changes + 1))
@@ -212,6 +243,7 @@ class Registry(RuleBasedStateMachine):
 
     def _crown(self, version: int) -> None:
         self.champion, self.challenger, self.retired = version, None, False
+        self.row = None if self.row == "out" else self.row
         self.status[version] = "registered"
 
     def _take_out_of_roles(self, version: int, *, bar: bool) -> None:
@@ -230,6 +262,8 @@ class Registry(RuleBasedStateMachine):
             return versions.VersionUnknown
         if self.status[version] == "barred":
             return refusals.VersionBarred
+        if self.row == "draining":
+            return refusals.ModelRetiring
         if self.retired and not force:
             return refusals.ModelRetired
         days = {1: 1, 2: 2, 3: 1, 4: 4}

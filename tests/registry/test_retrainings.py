@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.registry import state
+from include.registry import retirement, state
 from include.registry.retrainings import record_retraining
 from include.settings import Settings
 
@@ -37,7 +37,7 @@ def test_a_start_is_recorded_once_with_what_it_was_made_from(
 
 def test_a_retired_model_stays_retired(stored_settings: Settings, have_version: Callable[..., int]) -> None:
     state.switch_champion(stored_settings, "m", have_version(1), actor="ana", reason="first")
-    state.retire(stored_settings, "m", actor="ana", reason="replaced")
+    retirement.retire(stored_settings, "m", actor="ana", reason="replaced")
     record(stored_settings)
 
     assert state.read_states(stored_settings)["m"].retired_at is not None

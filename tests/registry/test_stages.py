@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from include.errors import Refused
-from include.registry import database, refusals, stages, state, versions
+from include.registry import database, refusals, retirement, stages, state, versions
 from include.registry.stages import StageChange, enter_stage, promote_challenger, withdraw
 from include.settings import Settings
 
@@ -204,14 +204,14 @@ def test_barring_a_challenger_takes_it_out_and_retiring_leaves_nothing(champion:
     versions.bar(champion, "m", 2, **WHO)
     assert roles(champion) == {"champion": 1}
     enter(champion, 3, "shadow", deployment="run-2")
-    state.retire(champion, "m", **WHO)
+    retirement.retire(champion, "m", **WHO)
     assert roles(champion) == {}
     with pytest.raises(refusals.ModelRetired):
         enter(champion, 3, "candidate", deployment="run-3", plan={})
 
 
 def test_a_retired_model_stays_retired_when_the_version_that_was_forced_upon_it_goes_out(champion: Settings) -> None:
-    state.retire(champion, "m", **WHO)
+    retirement.retire(champion, "m", **WHO)
     plan = {"stage": "candidate", "champion": None}
     enter(champion, 2, force=True, plan=plan)
     assert state.read_states(champion)["m"].retired_at is None, "the server has to answer for it"
@@ -228,7 +228,7 @@ def test_a_retired_model_stays_retired_when_the_version_that_was_forced_upon_it_
 
 
 def test_a_retired_model_stays_retired_when_the_version_that_was_forced_upon_it_is_barred(champion: Settings) -> None:
-    state.retire(champion, "m", **WHO)
+    retirement.retire(champion, "m", **WHO)
     enter(champion, 2, force=True, plan={"stage": "candidate", "champion": None})
     assert versions.bar(champion, "m", 2, **WHO)
     assert roles(champion) == {}

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 
-from include.registry import database, refusals, state, versions
+from include.registry import database, refusals, retirement, state, versions
 from include.registry.tables import deployment_ledger, outbox
 from include.settings import Settings
 
@@ -177,8 +177,8 @@ def test_retired_model_comes_back_only_by_force(stored_settings: Settings, have_
     for version in (1, 2):
         have_version(version)
     state.switch_champion(stored_settings, "m", 1, **WHO)
-    assert state.retire(stored_settings, "m", **WHO).changed is True
-    assert state.retire(stored_settings, "m", **WHO).changed is False
+    assert retirement.retire(stored_settings, "m", **WHO).changed is True
+    assert retirement.retire(stored_settings, "m", **WHO).changed is False
     assert state.read_states(stored_settings)["m"].retired_at is not None
     assert versions.get_version(stored_settings, "m", 1).status == "retired"
     versions.bar(stored_settings, "m", 1, **WHO)

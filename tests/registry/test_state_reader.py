@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, event
 
-from include.registry import database, stages, state
+from include.registry import database, retirement, stages, state
 from include.registry.state_reader import StateReader
 from include.settings import Settings
 from include.stack.postgres import Postgres
@@ -53,7 +53,7 @@ def test_each_change_of_the_state_is_seen_at_the_next_look(stored_settings: Sett
         lambda: stages.withdraw(stored_settings, "m", 2, bar=False, **WHO),
         lambda: state.switch_champion(stored_settings, "m", 2, **WHO),
         lambda: state.roll_back(stored_settings, "m", **WHO),
-        lambda: state.retire(stored_settings, "m", **WHO),
+        lambda: retirement.retire(stored_settings, "m", **WHO),
     ]
     assert reader.read() == {}
     for change in changes:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from include.registry import __main__ as command_line
-from include.registry import database, outbox, stages, state, versions
+from include.registry import database, outbox, retirement, stages, state, versions
 from include.registry import tables as t
 from include.registry.mlflow_client import TrackingAway, connect
 from include.registry.signing import check
@@ -128,7 +128,7 @@ def test_aliases_follow_the_state(tracked: Settings, run_id: str) -> None:
     state.roll_back(tracked, "followed", **WHO)
     outbox.deliver(tracked)
     assert aliases(tracked, "followed") == {"champion": 1}
-    state.retire(tracked, "followed", **WHO)
+    retirement.retire(tracked, "followed", **WHO)
     outbox.deliver(tracked)
     assert aliases(tracked, "followed") == {}
 

@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from include.evaluation.live import Rules, judge
 from include.lake.paths import table_folder
-from include.registry import state, versions
+from include.registry import retirement, state, versions
 from include.registry.stages import enter_stage, promote_challenger, withdraw
 from include.reports import __main__ as command_line
 from include.reports.deployment_page import write_deployment_page, write_story
@@ -190,7 +190,7 @@ def test_a_deployment_whose_time_was_over_and_that_gave_way_is_out(registry: Set
 @pytest.mark.database
 def test_a_deployment_that_ended_with_its_champion_is_out(registry: Settings) -> None:
     enter(registry, "shadow")
-    state.retire(registry, "m", actor="ana", reason="nobody uses it")
+    retirement.retire(registry, "m", actor="ana", reason="nobody uses it")
     told = read_story(registry, "m", DEPLOYMENT, now=datetime.now(UTC))
     assert (told.ending, told.now_champion) == ("out", None)
     assert told.end is not None

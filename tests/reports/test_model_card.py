@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.registry import versions
+from include.registry import retirement, versions
 from include.registry.results import record_check
 from include.registry.state import switch_champion
 from include.reports.model_card import ModelCard
@@ -174,6 +174,27 @@ def test_a_barred_version_says_so(stored_settings: Settings, have_version: Calla
     found = read_life(stored_settings, registered)
     assert found.tone == "bad"
     assert [one.what for one in found.events] == ["barred"]
+
+
+@pytest.mark.database
+def test_a_life_goes_on_to_retirement_and_back(stored_settings: Settings, have_version: Callable[..., int]) -> None:
+    have_version(4, model="late")
+    switch_champion(stored_settings, "late", 4, actor="ana", reason="it won")
+
+    def life() -> Life:
+        return read_life(stored_settings, versions.get_version(stored_settings, "late", 4))
+
+    began = retirement.begin(stored_settings, "late", actor="ana", reason="replaced").under_way
+    assert "is the champion, and the model leaves until" in life().standing
+    retirement.retire(stored_settings, "late", began=began.began_at, actor="ana", reason="replaced")
+    assert life().standing == "Version 4 is retired"
+    retirement.restore(stored_settings, "late", actor="bob", reason="needed after all")
+    assert "is the champion since" in life().standing
+    assert [(one.what, one.who) for one in life().events][1:] == [
+        ("retirement of the model begun", "ana"),
+        ("model retired", "ana"),
+        ("retirement of the model undone", "bob"),
+    ]
 
 
 @pytest.mark.database

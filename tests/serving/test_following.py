@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from include.registry import state
+from include.registry import retirement, state
 from include.settings import Settings
 from include.stack.postgres import Postgres
 from include.training.packaged_model import TabularModel
@@ -96,7 +96,7 @@ def test_no_champion_and_retired_models_answer_clearly(tracked: Settings, logged
         assert (predict(client).status_code, "no champion" in predict(client).json()["error"]) == (404, True)
         deploy(tracked, version)
         until(lambda: serving(client, version))
-        state.retire(tracked, "m", **WHO)
+        retirement.retire(tracked, "m", **WHO)
         until(lambda: client.get("/models/m").json()["status"] == "retired")
         assert (predict(client).status_code, "retired" in predict(client).json()["error"]) == (410, True)
         assert client.get("/health/ready").status_code == 200

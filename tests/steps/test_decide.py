@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from include.registry.results import find_checks
-from include.registry.state import retire
+from include.registry.retirement import retire
 from include.registry.versions import bar
 from include.steps.protocol import Document
 from tests.steps.judging_world import World, judged_definition, report_of

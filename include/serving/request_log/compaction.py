@@ -22,10 +22,11 @@ from deltalake.exceptions import DeltaError
 from include.hashing import Hashing
 from include.lake.paths import checked_model
 from include.lake.table import LakeTable
-from include.serving.request_log.batches import Logged, Tables, feedback_table, inference_tables
+from include.serving.request_log.batches import Logged, Record, Tables, feedback_table, inference_tables
 from include.serving.request_log.commits import OpenedTable, repair, settle, written_alone
 from include.serving.request_log.gate import LogGate, batch_key, quarantine_batch, release_batch
 from include.serving.request_log.reader import Reader
+from include.serving.request_log.records import SHADOW
 from include.serving.request_log.retention import JOIN_COMMITS, join_small_files, keep_house
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.tables import SCHEMAS, LogTable
@@ -46,6 +47,7 @@ class Compacted:
     :param damaged: lines and records that could not be understood.
     :param commits: number of commits, by model and table, since the table's small files were last joined.
     :param problems: by model, why its tables cannot be written now.
+    :param asked: by model, when the newest request came that named no version (microseconds since 1970).
     """
 
     rows: dict[LogTable, int] = field(default_factory=lambda: {"inference": 0, "feedback": 0})
@@ -54,6 +56,7 @@ class Compacted:
     removed: int = 0
     commits: dict[tuple[str, LogTable], int] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,10 @@ class Compactor:
         self.done.rows[table] += rows.num_rows
         self.done.quarantined += refused
         self.done.commits[model, table] = self.done.commits.get((model, table), 0) + 1
+        if table == "inference":
+            asked = [item.record["at"] for item in new if _is_callers(item.record)]
+            if asked:
+                self.done.asked[model] = max(self.done.asked.get(model, 0), *asked)
 
     def _make_sound(self, model: str, table: LogTable) -> None:
         """Once, and again after each failure: the newest commit is whole and on the disk, whoever made it.
@@ -205,6 +212,11 @@ class Compactor:
             else:
                 release_batch(self._settings, model, key)
         return pa.concat_tables(accepted, promote_options="default"), refused
+
+
+def _is_callers(record: Record) -> bool:
+    """Whether it is of a request that a caller made, and not of a version's number by an operator, or by ourselves."""
+    return record["kind"] != SHADOW and not record.get("asked") and isinstance(record.get("at"), int)
 
 
 def _split(table: LogTable, rows: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -71,7 +71,7 @@ _ROWS: Final = (
     "UPDATE dag SET is_stale = true WHERE dag_id = 'seed.train'",
     "ANALYZE",
 )
-_FAMILIES: Final = ["data", "train", "deploy", "rollback", "score", "monitor", "retire"]
+_FAMILIES: Final = ["data", "train", "deploy", "rollback", "score", "monitor", "retire", "restore"]
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,8 @@ def _follows(before: dict[str, int], entry: Row) -> bool:
         return after.get("champion") != before.get("champion")
     if action == "retire":
         return not after
+    if action == "restore":  # of a model that still answered, or of one that was out
+        return not before or after == before
     return after.get("champion") == before.get("champion")
 
 
