@@ -50,7 +50,8 @@ _DRIFT_COLUMNS: Final = """
 # Looked for only where the newest was refused.
 _LET_IN: Final = "AND verdict <> 'refused' AND features.verdict = 'refused'"
 _LINES: Final = f"""
-    SELECT m.model, d.retired_at, versions.*, raw.verdict AS raw, features.verdict AS features,
+    SELECT m.model, d.retired_at, r.until AS retiring_until, r.restorable_until, versions.*,
+           raw.verdict AS raw, features.verdict AS features,
            training.verdict AS training, predictions.verdict AS predictions,
            CASE WHEN features.verdict = 'refused' THEN let_in.as_of ELSE features.as_of END AS data_as_of,
            CASE WHEN features.verdict = 'refused' THEN let_in.subject ELSE features.subject END AS data_subject,
@@ -60,6 +61,7 @@ _LINES: Final = f"""
            asked.reason AS requests_reason, asked.change AS requests_change
     FROM unnest(CAST(:models AS text[])) AS m(model)
     LEFT JOIN deployment AS d ON d.model = m.model
+    LEFT JOIN retirement AS r ON r.model = m.model
     LEFT JOIN LATERAL (
         SELECT count(*) AS versions, max(version) AS newest FROM model_version WHERE model = m.model
     ) AS versions ON true
@@ -141,6 +143,9 @@ class Quality:
 class ModelOverview:
     """What the list shows of one model, apart from its runs.
 
+    :param retired_at: since when it is out of production.
+    :param retiring_until: how long it answers at most, if it is on its way out.
+    :param restorable_until: until when its retirement can be undone, if it is out and there is such an end.
     :param data_as_of: as of the newest data that a gate let into the features table.
     :param verdicts: the newest verdict of the gate of each stage that was judged.
     :param gates: how many of the champion's gates passed, of how many; None without a champion.
@@ -150,6 +155,8 @@ class ModelOverview:
     champion: Role | None = None
     challenger: Role | None = None
     retired_at: datetime | None = None
+    retiring_until: datetime | None = None
+    restorable_until: datetime | None = None
     versions: int = 0
     newest_version: int | None = None
     data_as_of: datetime | None = None
@@ -199,6 +206,8 @@ def _line(row: Any, roles: Sequence[Any]) -> ModelOverview:
         champion=_role(champion),
         challenger=_role(challenger),
         retired_at=row.retired_at,
+        retiring_until=row.retiring_until if row.restorable_until is None else None,
+        restorable_until=row.restorable_until if row.retired_at is not None else None,
         versions=row.versions,
         newest_version=row.newest,
         data_as_of=row.data_as_of,

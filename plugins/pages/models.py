@@ -32,7 +32,7 @@ from plugins.pages.runs import (
 )
 
 router = APIRouter(prefix="/api/models")
-ACTIONS = ("train", "deploy", "rollback", "retire")
+ACTIONS = ("train", "deploy", "rollback", "retire", "restore")
 
 
 @dataclass(frozen=True, kw_only=True)

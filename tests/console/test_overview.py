@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 
 from include.console.model import is_known, ledger_before, model_story, page_at
 from include.console.overview import known_models, overview
+from include.registry import retirement
 from include.registry.results import record_check
 from include.settings import Settings
 from tests.console.seeding import seed
@@ -36,6 +37,21 @@ def test_a_line_tells_champion_quality_gates_and_drift(seeded: Settings) -> None
     assert (line.decay.source, line.decay.verdict) == ("data", "no decay")
     assert line.in_production is not None
     assert (line.in_production.value, line.in_production.bound, line.in_production.passed) == (0.69, 0.7, True)
+
+
+def test_a_line_tells_how_long_a_model_answers_and_how_long_it_can_be_brought_back(seeded: Settings) -> None:
+    who = {"actor": "ana", "reason": "replaced"}
+    began = retirement.begin(seeded, "alpha", **who).under_way
+    alpha, beta = overview(seeded, ["alpha", "beta"])
+    assert (alpha.retiring_until, alpha.restorable_until, alpha.retired_at) == (began.until, None, None)
+    assert (beta.retiring_until, beta.restorable_until) == (None, None)
+    out = retirement.retire(seeded, "alpha", began=began.began_at, **who).under_way
+    (alpha,) = overview(seeded, ["alpha"])
+    assert (alpha.retiring_until, alpha.restorable_until) == (None, out.restorable_until)
+    assert alpha.retired_at is not None
+    retirement.restore(seeded, "alpha", **who)
+    (alpha,) = overview(seeded, ["alpha"])
+    assert (alpha.retiring_until, alpha.restorable_until, alpha.retired_at) == (None, None, None)
 
 
 def test_the_newest_verdict_counts_and_refused_data_is_no_latest_data(seeded: Settings) -> None:

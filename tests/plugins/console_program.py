@@ -49,7 +49,7 @@ OTHERS = ("/noria/api/models/beta", "/noria/api/models/gamma", "/noria/reports/a
 def main() -> None:
     """Print, as JSON, the answers by user and address."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
-    write_dags(folder, ["alpha.train", "alpha.rollback", "beta.train", "tumor_malignant.train"])
+    write_dags(folder, ["alpha.train", "alpha.rollback", "alpha.restore", "beta.train", "tumor_malignant.train"])
     (folder / "alpha_deploy.py").write_text(TRAINING)
     initdb()
     run_dags(folder)

@@ -83,7 +83,7 @@ def test_the_console_shows_each_team_its_models_and_lets_nobody_else_look_or_act
         }
         for user in ("ana", "vera", "vic", "root")
     }
-    both = dict.fromkeys(("train", "deploy", "rollback"), True)
+    both = dict.fromkeys(("train", "deploy", "rollback", "restore"), True)
     neither = dict.fromkeys(both, False)
     assert may == {"ana": both, "vera": neither, "vic": neither, "root": both}
     assert told["tracked"] == {

@@ -5,33 +5,45 @@ import { Out } from "./parts";
 import type { Action, ModelPageData, Version } from "./types";
 import { asTime } from "./words";
 
-const TITLES: Record<Action["name"], string> = { train: "Retrain", deploy: "Deploy", rollback: "Roll back", retire: "Retire" };
+const TITLES: Record<Action["name"], string> = {
+  train: "Retrain",
+  deploy: "Deploy",
+  rollback: "Roll back",
+  retire: "Retire",
+  restore: "Bring back",
+};
 const CONSEQUENCES: Record<Action["name"], string> = {
   train: "Trains a challenger on the newest published data. It is deployed only if it passes the gates and beats the champion.",
   deploy: "The version goes through verification and the stages of the definition; it answers requests as far as these let it.",
   rollback: "The previous champion answers again within seconds. A challenger that is under way leaves with the champion.",
-  retire: "The server stops answering for the model. Versions, data and ledger stay; a deployment under way ends.",
+  retire:
+    "A deployment under way ends, nothing new comes in, and the server stops answering as soon as nobody asks any more, or the drain of the definition is over. Until the end of its retention it can be brought back.",
+  restore: "The model is in production as it was before it was retired; one that still answers goes on. What was freed is made anew by the next runs.",
 };
 
 export function Actions({ model, data, done }: { model: string; data: ModelPageData; done: () => void }) {
   const [name, setName] = useState<Action["name"]>();
   const action = data.actions.find((one) => one.name === name);
   const usable = data.actions.filter((one) => one.allowed);
+  const { champion, retired_at: retired, retiring_until: retiring, restorable_until: until } = data.line.overview;
+  const inTime = retired !== null && (until === null || Date.parse(until) > Date.parse(data.read_at));
   if (!data.actions.length) return null;
   if (!usable.length) return <p className="soft">You may look at this model; acting on it is for its owners.</p>;
   const can: Record<Action["name"], boolean> = {
-    train: true,
-    deploy: data.story.versions.some(deployable),
-    rollback: data.line.overview.champion !== null,
-    retire: data.line.overview.champion !== null,
+    train: retiring === null,
+    deploy: retiring === null && data.story.versions.some(deployable),
+    rollback: champion !== null,
+    retire: champion !== null && retiring === null,
+    restore: retiring !== null || inTime,
   };
+  const shown = usable.filter((one) => one.name !== "restore" || can.restore);
   return (
     <div className="buttons" role="group" aria-label="Actions">
-      {usable.map((one) => (
+      {shown.map((one) => (
         <button
           key={one.name}
           type="button"
-          className={one.name === "train" ? "primary" : one.name === "deploy" ? "" : "danger"}
+          className={one.name === "train" ? "primary" : ["deploy", "restore"].includes(one.name) ? "" : "danger"}
           disabled={!can[one.name]}
           onClick={() => setName(one.name)}
         >
@@ -60,11 +72,16 @@ export function Actions({ model, data, done }: { model: string; data: ModelPageD
           {action.name === "deploy" && (
             <Which
               versions={data.story.versions}
-              champion={data.line.overview.champion?.version}
-              retired={data.line.overview.retired_at !== null}
+              champion={champion?.version}
+              retired={retired !== null}
             />
           )}
           {action.name === "rollback" && <Back data={data} />}
+          {action.name === "retire" && (
+            <label className="check">
+              <input type="checkbox" name="at_once" /> At once, whoever still asks
+            </label>
+          )}
         </Confirm>
       )}
     </div>
@@ -145,6 +162,8 @@ function confOf(name: Action["name"], reason: string, form: FormData): Record<st
       return { reason, bar: form.get("bar") !== null, ...(to ? { to_version: Number(to) } : {}) };
     }
     case "retire":
+      return { reason, ...(form.get("at_once") ? { drain_minutes: 0 } : {}) };
+    case "restore":
       return { reason };
   }
 }

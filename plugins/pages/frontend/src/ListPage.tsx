@@ -318,6 +318,7 @@ function Name({ row }: { row: Row }) {
 
 function Attention({ row }: { row: Row }) {
   if (row.overview.retired_at) return <Mark tone="calm">retired</Mark>;
+  if (row.overview.retiring_until) return <Mark tone="warn">retiring until {asTime(row.overview.retiring_until)}</Mark>;
   if (!row.attention.length) return <Mark tone="good">all is well</Mark>;
   const tone = (reason: string) => (["paused", "no champion", "waits for approval"].includes(reason) ? "warn" : "bad");
   return (

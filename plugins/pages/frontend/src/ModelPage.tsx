@@ -16,7 +16,7 @@ const LATER = 30_000;
 
 /** Whether something is under way that a reader may be waiting for. */
 const changes = ({ line }: ModelPageData) =>
-  line.overview.challenger !== null || line.under_way.some((family) => family !== "data" && family !== "score");
+  line.overview.challenger !== null || line.overview.retiring_until !== null || line.under_way.some((family) => family !== "data" && family !== "score");
 
 export default function ModelPage({ model }: { model: string }) {
   const query = useQuery({
@@ -46,13 +46,15 @@ function Page({ model, data, again }: { model: string; data: ModelPageData; agai
         <h1 tabIndex={-1}>{model}</h1>
         {about && <p>{about.description}</p>}
         <p className="marks">
+          {line.overview.retiring_until && <Mark tone="warn">retiring until {asTime(line.overview.retiring_until)} at the latest</Mark>}
           {line.overview.retired_at && <Mark tone="calm">retired {ago(line.overview.retired_at, now)}</Mark>}
+          {line.overview.restorable_until && <Mark tone="calm">{backWords(line.overview.restorable_until, now)}</Mark>}
           {attention.map((reason) => (
             <Mark key={reason} tone={reason === "paused" || reason === "no champion" ? "warn" : "bad"}>
               {reason}
             </Mark>
           ))}
-          {!attention.length && !line.overview.retired_at && <Mark tone="good">all is well</Mark>}
+          {!attention.length && !line.overview.retired_at && !line.overview.retiring_until && <Mark tone="good">all is well</Mark>}
           <span className="soft">
             Owner {about?.owner ?? line.owner ?? "unknown"}
             {about && ` · ${about.task.replaceAll("_", " ")} · ${about.stages.join(" → ").replaceAll("_", " ")}`}
@@ -102,6 +104,9 @@ function Page({ model, data, again }: { model: string; data: ModelPageData; agai
     </>
   );
 }
+
+const backWords = (until: string, now: number) =>
+  Date.parse(until) > now ? `can be brought back until ${asTime(until)}` : "can be brought back no more";
 
 const ROLE_WORDS: Record<string, string> = {
   champion: "answers what no challenger does",

@@ -7,7 +7,7 @@ import { ago, asPercent, asTime, type Tone } from "./words";
 
 const FEW = 12;
 const MOST = 100;
-const TONES: Record<string, Tone> = { promote: "good", rollback: "bad", bar: "bad", withdraw: "warn", retire: "warn" };
+const TONES: Record<string, Tone> = { promote: "good", rollback: "bad", bar: "bad", withdraw: "warn", drain: "warn", retire: "warn", restore: "good" };
 
 function what(entry: Entry): string {
   const to = entry.to_version === null ? "" : ` v${entry.to_version}`;
@@ -21,6 +21,14 @@ function what(entry: Entry): string {
       return `v${entry.to_version} entered ${(entry.stage ?? "a stage").replaceAll("_", " ")}`;
     case "retrain":
       return "A retraining was started";
+    case "drain":
+      return "The model begins to leave production";
+    case "restore":
+      return "The model was brought back";
+    case "archive":
+      return "The model was archived";
+    case "free":
+      return "Freed what is not archived";
     case "retire":
       return "The model was retired";
     case "bar":

@@ -40,6 +40,10 @@ export interface Overview {
   champion: Role | null;
   challenger: Role | null;
   retired_at: string | null;
+  /** How long it answers at most, if it is on its way out. */
+  retiring_until: string | null;
+  /** Until when its retirement can be undone, if it is out. */
+  restorable_until: string | null;
   versions: number;
   newest_version: number | null;
   data_as_of: string | null;
@@ -149,7 +153,7 @@ export interface Entry {
 }
 
 export interface Action {
-  name: "train" | "deploy" | "rollback" | "retire";
+  name: "train" | "deploy" | "rollback" | "retire" | "restore";
   dag_id: string;
   allowed: boolean;
   paused: boolean;
