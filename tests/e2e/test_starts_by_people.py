@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import time
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import requests
 
+from include.lake.table import LakeTable
 from include.stack.airflow_api import FINISHED, AirflowRefused
 from tests.e2e.line import Line, wait
 from tests.e2e.models import shorten
@@ -61,21 +64,61 @@ def test_deployment_and_rollback_by_hand_are_recorded_and_reach_the_server(line:
     assert {"actor": "ben", "reason": "wrong answers in the evening"} in ledger
 
 
-def test_a_retired_model_is_no_longer_served_and_its_history_stays(line: Line, small: str, tmp_path: Path) -> None:
+def test_a_retired_model_drains_leaves_is_archived_and_comes_back_as_it_was(
+    line: Line, small: str, tmp_path: Path
+) -> None:
     model = "flights_retired"  # of its own: tests of other files need the small model in production
     line.define(model, "flight_delay", shorten)
     line.wait_for_dag(f"{model}.retire")
+    line.trigger(f"{model}.data", "few", {"first": "2013-12-10", "last": "2013-12-12"})
     version = register_variant(line, model, tmp_path, of=small, version=1, days=0)
     line.trigger(f"{model}.deploy", "by-hand", {"version": version, "reason": "a start", "actor": "ana"})
     assert line.finish(f"{model}.deploy", "by-hand") == "success"
+    assert line.finish(f"{model}.data", "few") == "success"
     wait(lambda: _served(line, model) == version, 15, "the server does not serve it")
+    features = LakeTable(line.settings, model, "features").digest()
+
+    row = _row(tmp_path)
+    assert "Sunset" not in _ask(line, model, row).headers
     line.trigger(f"{model}.retire", "by-hand", {"reason": "replaced by another model", "actor": "ana"})
-    assert line.finish(f"{model}.retire", "by-hand") == "success"
-    address = f"{line.settings.server_url}/models/{model}/predict"
-    wait(lambda: requests.post(address, json={"rows": [{}]}, timeout=5).status_code == 410, 15, "it still answers")
+    wait(lambda: "Sunset" in _ask(line, model, row).headers, 60, "the server does not say that the model leaves")
+    wait(lambda: _task(line, model, "await_quiet") == "deferred", 60, "nothing waits for silence")
+    line.trigger(f"{model}.deploy", "too-late", {"version": version, "reason": "to see", "actor": "ben", "force": True})
+    answers = [_ask(line, model, row).status_code for _ in range(20) if time.sleep(1) is None]
+    assert set(answers) == {200}, "it is asked, so it answers"
+    assert _task(line, model, "await_quiet") == "deferred"
+    assert line.finish(f"{model}.retire", "by-hand", 180) == "success", "a minute after the last request"
+    wait(lambda: _ask(line, model, row).status_code == 410, 15, "it still answers")
     assert line.rows("SELECT version FROM model_version WHERE model = :m", m=model) == [{"version": version}]
-    last = line.rows("SELECT action, actor FROM deployment_ledger WHERE model = :m ORDER BY id DESC LIMIT 1", m=model)
-    assert last == [{"action": "retire", "actor": "ana"}]
+    told = line.rows("SELECT action, actor FROM deployment_ledger WHERE model = :m ORDER BY id", m=model)
+    assert told[-4:] == [{"action": action, "actor": "ana"} for action in ("drain", "retire", "archive", "free")]
+    verified = line.command("exec", "python", "-m", "include.retirement", "verify", model)
+    assert verified.returncode == 0, verified.stderr
+    assert "files as they were" in verified.stdout
+    assert LakeTable(line.settings, model, "features").partitions() == {}
+
+    line.trigger(f"{model}.restore", "by-hand", {"reason": "needed after all", "actor": "ben"})
+    assert line.finish(f"{model}.restore", "by-hand") == "success"
+    wait(lambda: _ask(line, model, row).status_code == 200, 15, "it does not answer again")
+    assert _served(line, model) == version
+    assert LakeTable(line.settings, model, "features").digest() == features
+    line.trigger(f"{model}.restore", "again", {"reason": "needed after all", "actor": "ben"})
+    assert line.finish(f"{model}.restore", "again") == "failed", "there is nothing to bring back"
+
+
+def _row(folder: Path) -> dict[str, object]:
+    """A row that the model can read."""
+    row = pq.read_table(next(folder.rglob("rows.parquet"))).drop_columns(["prediction"]).slice(0, 1).to_pylist()[0]
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+def _ask(line: Line, model: str, row: dict[str, object]) -> requests.Response:
+    return requests.post(f"{line.settings.server_url}/models/{model}/predict", json={"rows": [row]}, timeout=10)
+
+
+def _task(line: Line, model: str, name: str) -> str | None:
+    found = line.tasks(f"{model}.retire", "by-hand").get(name)
+    return None if found is None else found.state
 
 
 def _champion(line: Line, model: str) -> int:
