@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from include.registry.mlflow_client import TrackingAway, summary
+from include.registry.version_tags import COMPARED_WITH, FEATURES_DIGEST, TABLE_VERSION, TRAINING_SET
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -142,11 +143,11 @@ def _origin(document: dict[str, Any]) -> Origin:
     return Origin(
         version=int(document["version"]),
         run_id=document.get("run_id"),
-        raw_version=_number(tags.get("noria.raw_version")),
-        features_version=_number(tags.get("noria.features_version")),
-        features_digest=tags.get("noria.features_digest"),
-        training_set=tags.get("noria.training_set"),
-        compared_with=_number(tags.get("noria.compared_with")),
+        raw_version=_number(tags.get(TABLE_VERSION["raw"])),
+        features_version=_number(tags.get(TABLE_VERSION["features"])),
+        features_digest=tags.get(FEATURES_DIGEST),
+        training_set=tags.get(TRAINING_SET),
+        compared_with=_number(tags.get(COMPARED_WITH)),
     )
 
 

@@ -16,6 +16,7 @@ from include.lake.connections import open_duckdb, query_table
 from include.lake.table import LakeTable, NoSuchVersion, PartitionRecord
 from include.registry.ledger import StateAt, state_at
 from include.registry.mlflow_client import TrackingAway, connect, summary
+from include.registry.version_tags import TABLE_VERSION, TRAINING_SET
 from include.registry.versions import ModelVersion, get_version, list_versions
 from include.settings import Settings
 from include.spec.definition import Definition
@@ -115,10 +116,10 @@ def origin_of(settings: Settings, definition: Definition, version: int) -> Origi
     tags = _tags(settings, definition.model).get(version, {})
     sources = []
     for table in TABLES:
-        number = _number(tags.get(f"noria.{table}_version"))
+        number = _number(tags.get(TABLE_VERSION[table]))
         kept = None if number is None else _within(settings, definition, registered, table, number)
         sources.append(Source(table=table, version=number, partitions=kept))
-    return Origin(registered=registered, training_set=tags.get("noria.training_set"), sources=tuple(sources))
+    return Origin(registered=registered, training_set=tags.get(TRAINING_SET), sources=tuple(sources))
 
 
 def touched_by(
@@ -141,7 +142,7 @@ def touched_by(
     answers = _answered(settings, definition.model)
     found = []
     for registered in list_versions(settings, definition.model):
-        number = _number(tags.get(registered.version, {}).get(f"noria.{table}_version"))
+        number = _number(tags.get(registered.version, {}).get(TABLE_VERSION[table]))
         if number is None or number < version:
             continue
         kept = _within(settings, definition, registered, table, number) or {}

@@ -21,6 +21,9 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "SSL_CERT_FILE
 # The same with a cluster: where it is, and what Airflow is to know of it.
 _INHERITED_OF_A_CLUSTER = ("KUBECONFIG", "AIRFLOW_CONN_NORIA_KUBERNETES")
 
+# Airflow's own section for OpenLineage, which is off unless it names where events go; also taken over.
+_OPENLINEAGE = "AIRFLOW__OPENLINEAGE__"
+
 WAREHOUSE = "warehouse"
 WAREHOUSE_CONNECTION = "noria_warehouse"
 """The database of the stack's own PostgreSQL that models may read by SQL, and its connection."""
@@ -150,7 +153,14 @@ class Stack:
         flat = {
             f"AIRFLOW__{section}__{key}": value for section, keys in sections.items() for key, value in keys.items()
         }
-        return {"AIRFLOW_HOME": str(home), **flat, **self._connections()}
+        lineage = {name: value for name, value in os.environ.items() if name.startswith(_OPENLINEAGE)}
+        return {
+            "AIRFLOW_HOME": str(home),
+            **flat,
+            f"{_OPENLINEAGE}NAMESPACE": "noria",
+            **lineage,
+            **self._connections(),
+        }
 
     def _connections(self) -> dict[str, str]:
         """The real addresses, in front of the defaults in airflow_settings.yaml."""

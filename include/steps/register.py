@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from include.errors import Refused
+from include.registry.version_tags import made_from
 from include.steps.model_cards import make_model_card
 from include.steps.protocol import Document, StepCall
 
@@ -36,7 +37,7 @@ def run(call: StepCall) -> Document:
         model_uri=training["model_uri"],
         windows=training_set.get("windows"),
         decision=call.inputs.get("decision"),
-        tags=_tags(training_set, evaluation),
+        tags=made_from(training_set, evaluation),
     )
     make_model_card(call, outcome.version, training)
     return {"version": outcome.version.version, "reused": outcome.reused, "status": outcome.version.status}
@@ -50,15 +51,3 @@ def _training(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
             f"The step register needs inputs.training with {', '.join(missing)}: give it the whole output of train."
         )
     return training
-
-
-def _tags(training_set: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, str]:
-    found = {
-        "noria.training_set": training_set.get("digest"),
-        "noria.features_version": training_set.get("features_version"),
-        "noria.features_digest": training_set.get("features_digest"),
-        "noria.raw_version": training_set.get("raw_version"),
-        "noria.compared_with": evaluation.get("champion_version"),
-        "noria.evaluation_report": evaluation.get("report"),
-    }
-    return {key: str(value) for key, value in found.items() if value is not None}

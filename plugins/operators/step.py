@@ -12,7 +12,7 @@ import importlib
 import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -24,12 +24,14 @@ from include.spec.pod_of import pod_of
 from include.steps.catalog import LIGHT, READS_SOURCE, SIGNS
 from plugins.definitions import arrangement_of
 from plugins.operators.docs import step_doc
+from plugins.operators.lineage import ToldStep, told_of
 from plugins.operators.pod_link import PodLink
 from plugins.operators.report_link import REPORTING, ReportLink
 from plugins.operators.run_facts import FACTS
 from plugins.operators.tracking_link import TRACKED, TrackingLink
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 MODES: Final[Mapping[str, str]] = {"local": "plugins.operators.local", "kubernetes": "plugins.operators.pods.run"}
@@ -130,19 +132,20 @@ class StepOperator(BaseOperator):
         self.from_run = tuple(from_run)
         self.threads = threads
         self._run: StepRun | None = None
+        self._told: ToldStep | None = None
 
     def execute(self, context: Context) -> Any:
         """Run the step and turn its exit code into a task state."""
         mode = self._mode()
-        command = self._command(context, with_secrets=mode == "local")
-        self._run = _module(mode).start(command, context=context, log=self.log)
-        return result_of(self.step, self._run.wait())
+        command = self._begin(context, with_secrets=mode == "local")
+        self._run = run = _module(mode).start(command, context=context, log=self.log)
+        return self._end(run.wait())
 
     def trigger_reentry(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Go on after the triggerer has watched the step's pod."""
-        command = self._command(context, with_secrets=False)
+        command = self._begin(context, with_secrets=False)
         self._run = run = _module("kubernetes").resume(command, event, context=context, log=self.log)
-        return result_of(self.step, run.wait())
+        return self._end(run.wait())
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Airflow's way back from the triggerer; when that one gave up, the pod must not outlive its task."""
@@ -157,6 +160,32 @@ class StepOperator(BaseOperator):
         """End the step with everything that it started."""
         if self._run is not None:
             self._run.stop()
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:
+        """What OpenLineage is told when the step begins; its provider asks, and only where it is switched on."""
+        return _lineage(ToldStep(step=self.step, model=self.model, as_of=str(self.as_of), inputs=self.inputs))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """The same when it has ended: now with versions, counts and what a gate has found."""
+        if self._told is None:
+            return self.get_openlineage_facets_on_start()
+        return _lineage(replace(self._told, began=task_instance.start_date))
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """The same when it has failed: what a gate has found is told all the more."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+    def _begin(self, context: Context, *, with_secrets: bool) -> StepCommand:
+        """The command, of which OpenLineage is told if it is on."""
+        command = self._command(context, with_secrets=with_secrets)
+        self._told = told_of(self.step, self.model, command.as_of, command.inputs)
+        return command
+
+    def _end(self, outcome: StepOutcome) -> Any:
+        output = result_of(self.step, outcome)
+        if self._told is not None:
+            self._told = replace(self._told, output=output)
+        return output
 
     def _mode(self) -> str:
         """How this step runs: as configured, unless its place is beside Airflow.
@@ -199,6 +228,12 @@ class StepOperator(BaseOperator):
             threads=self.threads,
             secrets=secrets,
         )
+
+
+def _lineage(told: ToldStep) -> OperatorLineage[Any, Any]:
+    from plugins.operators.lineage_events import lineage_of
+
+    return lineage_of(told)
 
 
 def attempt_name(task_id: str, try_number: int) -> str:

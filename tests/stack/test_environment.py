@@ -53,6 +53,19 @@ def test_alone_it_has_all_services_and_their_addresses(tmp_path: Path) -> None:
     assert "198.18" not in json.dumps(environment)
 
 
+def test_openlineage_is_told_nothing_unless_the_caller_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENLINEAGE_URL", "http://198.18.0.1")
+    before = {name: value for name, value in stack(tmp_path).environment().items() if "OPENLINEAGE" in name}
+    assert before == {"AIRFLOW__OPENLINEAGE__NAMESPACE": "noria"}
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", '{"type": "console"}')
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__NAMESPACE", "mine")
+    after = stack(tmp_path).environment()
+    assert after["AIRFLOW__OPENLINEAGE__TRANSPORT"] == '{"type": "console"}'
+    assert after["AIRFLOW__OPENLINEAGE__NAMESPACE"] == "mine"
+
+
 def test_with_a_cluster_it_runs_airflow_and_leads_to_the_clusters_services(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
