@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Label, literal_column, select, tuple_
+from sqlalchemy import ColumnClause, Connection, func, literal, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from include.registry import database
 from include.registry.roles import CHALLENGER_ROLES
@@ -14,12 +16,16 @@ from include.registry.signing import SignedVersion
 from include.registry.tables import deployment, deployment_state, model_version, retirement
 from include.settings import Settings
 
-_ROW_MARK: Label[str] = literal_column("model_version.xmin::text").label("mark")
+_ROW_MARK: Final[ColumnClause[str]] = literal_column("model_version.xmin::text")
 """PostgreSQL's own: the transaction that last wrote the row."""
-_NOT_OF_THE_VERSION = frozenset({"model_revision", "retired_at", "began_at", "retiring_until", "mark"})
+_NOT_OF_THE_VERSION: Final = frozenset({"model_revision", "retired_at", "began_at", "retiring_until"})
+_ROLES: Final = deployment.outerjoin(deployment_state, deployment.c.model == deployment_state.c.model).outerjoin(
+    model_version,
+    (model_version.c.model == deployment_state.c.model) & (model_version.c.version == deployment_state.c.version),
+)
 
-Decisions = dict[tuple[str, int], tuple[str, dict[str, Any]]]
-"""What was decided on a version, by model and number, beside the mark of its row at that time."""
+Mark = tuple[int, str]
+"""A model's revision, and the marks of the rows of its deployed versions, by role."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +104,7 @@ def read_state(settings: Settings, model: str) -> ModelState | None:
 
 def state_in(connection: Connection, model: str) -> ModelState | None:
     """The state of one model in the caller's transaction."""
-    return _read(connection, model).get(model)
+    return _read(connection, [model]).get(model)
 
 
 def read_states(settings: Settings) -> dict[str, ModelState]:
@@ -110,34 +116,43 @@ def read_states(settings: Settings) -> dict[str, ModelState]:
         return _read(connection)
 
 
-def states_in(connection: Connection, decisions: Decisions) -> dict[str, ModelState]:
-    """The state of every model, for :class:`include.registry.state_reader.StateReader`.
-
-    :param decisions: what is kept between two calls: only what is new or changed is read again.
-    """
-    return _read(connection, decisions=decisions)
+def states_in(connection: Connection, models: Collection[str]) -> dict[str, ModelState]:
+    """The states of these models, in the caller's transaction; a model that was never deployed is left out."""
+    return _read(connection, models)
 
 
-def _read(
-    connection: Connection, model: str | None = None, *, decisions: Decisions | None = None
-) -> dict[str, ModelState]:
+def read_revisions(connection: Connection) -> dict[str, int]:
+    """The revision of every model that was ever deployed."""
+    return dict(connection.execute(select(deployment.c.model, deployment.c.revision)).tuples().all())
+
+
+def read_marks(connection: Connection, models: Collection[str] | None = None) -> dict[str, Mark]:
+    """What tells a model's state from another one of it, in one narrow row for each model, or each of these."""
+    rows_of_versions = func.string_agg(_ROW_MARK, aggregate_order_by(literal(","), deployment_state.c.role))
+    query = (
+        select(deployment.c.model, deployment.c.revision, rows_of_versions)
+        .select_from(_ROLES)
+        .group_by(deployment.c.model)
+    )
+    rows = connection.execute(query if models is None else query.where(deployment.c.model.in_(models)))
+    return {model: (revision, marks or "") for model, revision, marks in rows}
+
+
+def _read(connection: Connection, models: Collection[str] | None = None) -> dict[str, ModelState]:
     state, version = deployment_state.c, model_version.c
     query = select(
         deployment.c.model, deployment.c.revision.label("model_revision"), deployment.c.retired_at,
         retirement.c.began_at, retirement.c.until.label("retiring_until"),
         state.role, state.share, state.since, state.revision, state.plan, state.until, state.deployment,
         version.version, version.fingerprint, version.run_id, version.as_of, version.artifact_digest,
-        version.model_uri, version.windows, version.signature, version.signer, _ROW_MARK,
+        version.model_uri, version.windows, version.decision, version.signature, version.signer,
     ).select_from(
-        deployment.outerjoin(deployment_state, deployment.c.model == state.model)
-        .outerjoin(model_version, (version.model == state.model) & (version.version == state.version))
-        .outerjoin(retirement, (retirement.c.model == deployment.c.model) & retirement.c.restorable_until.is_(None))
+        _ROLES.outerjoin(
+            retirement, (retirement.c.model == deployment.c.model) & retirement.c.restorable_until.is_(None)
+        )
     )  # fmt: skip
-    rows = connection.execute(query if model is None else query.where(deployment.c.model == model)).all()
-    decisions = {} if decisions is None else decisions
-    _read_decisions(connection, decisions, {(row.model, row.version): row.mark for row in rows if row.role is not None})
     states: dict[str, ModelState] = {}
-    for row in rows:
+    for row in connection.execute(query if models is None else query.where(deployment.c.model.in_(models))):
         name = row.model
         found = states.setdefault(
             name,
@@ -148,18 +163,5 @@ def _read(
         )  # fmt: skip
         if row.role is not None:
             values = {key: value for key, value in row._mapping.items() if key not in _NOT_OF_THE_VERSION}
-            values |= {"plan": row.plan or {}, "decision": decisions[name, row.version][1]}
-            found.roles[row.role] = DeployedVersion(**values)
+            found.roles[row.role] = DeployedVersion(**values | {"plan": row.plan or {}})
     return states
-
-
-def _read_decisions(connection: Connection, known: Decisions, marks: dict[tuple[str, int], str]) -> None:
-    """Bring what is known of decisions, which are long, to these versions as they are now."""
-    for gone in known.keys() - marks.keys():
-        del known[gone]
-    wanted = [key for key, mark in marks.items() if key not in known or known[key][0] != mark]
-    if wanted:
-        version = model_version.c
-        query = select(version.model, version.version, version.decision, _ROW_MARK)
-        for row in connection.execute(query.where(tuple_(version.model, version.version).in_(wanted))):
-            known[row.model, row.version] = row.mark, row.decision

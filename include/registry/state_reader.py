@@ -5,36 +5,37 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from include.registry import database
-from include.registry.deployed import Decisions, ModelState, states_in
+from include.registry.deployed import Mark, ModelState, read_marks, read_revisions, states_in
 from include.registry.tables import deployment
 from include.settings import Settings
 
 REREAD_SECONDS: Final = 5.0
-_MARK: Final = select(func.count(), func.coalesce(func.sum(deployment.c.revision), 0))
+_TOTAL: Final = select(func.count(), func.coalesce(func.sum(deployment.c.revision), 0))
 """Another one after every change of the state: each raises its model's revision, and no model ever goes."""
 
 
 class StateReader:
     """Reads the state of all models over one kept connection; used by one thread at a time.
 
-    A look costs one row as long as no model's revision has risen. Since somebody with access to the database may change
-    a version's row beside the ledger, such as its signature, all is read again every :data:`REREAD_SECONDS`.
+    A look costs one row as long as no model's revision has risen; then the models are read whose own has. A version's
+    row may be changed beside the ledger, by a signature or by somebody with access to the database: whether one was is
+    looked at every :data:`REREAD_SECONDS`.
 
     :param settings: where the database is.
-    :param reread_seconds: how old an unchanged state may become.
+    :param reread_seconds: pause between two looks at the rows of all deployed versions.
     """
 
     def __init__(self, settings: Settings, reread_seconds: float = REREAD_SECONDS) -> None:
         self._url = settings.database_url
         self._engine = database.create(self._url, pooled=True).execution_options(isolation_level="AUTOCOMMIT")
         self._reread_seconds = reread_seconds
-        self._decisions: Decisions = {}
         self._states: dict[str, ModelState] = {}
-        self._mark: tuple[int, int] | None = None
-        self._read_at = 0.0
+        self._marks: dict[str, Mark] = {}
+        self._total: tuple[int, int] | None = None
+        self._looked_at = float("-inf")
 
     def read(self) -> dict[str, ModelState]:
         """The state by model; the very same object as long as nothing has changed.
@@ -43,14 +44,26 @@ class StateReader:
         """
         database.ensure_schema(self._url)
         with database.speaking(self._url), self._engine.connect() as connection:
-            count, revisions = connection.execute(_MARK).one()
-            mark, now = (int(count), int(revisions)), time.monotonic()
-            if mark != self._mark or now - self._read_at >= self._reread_seconds:
-                states = states_in(connection, self._decisions)
-                if states != self._states:
-                    self._states = states
-                self._mark, self._read_at = mark, now  # what changed since the mark was read shows at the next look
+            count, revisions = connection.execute(_TOTAL).one()
+            total, now = (int(count), int(revisions)), time.monotonic()
+            if now - self._looked_at >= self._reread_seconds:
+                self._take(connection, read_marks(connection))
+                self._total, self._looked_at = total, now
+            elif total != self._total:
+                known = read_revisions(connection)
+                risen = [model for model, revision in known.items() if self._marks.get(model, (None,))[0] != revision]
+                same = {model: mark for model, mark in self._marks.items() if model in known}
+                self._take(connection, same | read_marks(connection, risen))
+                self._total = total
         return self._states
+
+    def _take(self, connection: Connection, marks: dict[str, Mark]) -> None:
+        """Read the models whose mark is another one. What changes between mark and state shows at the next look."""
+        changed = {model for model, mark in marks.items() if self._marks.get(model) != mark}
+        kept = {model: state for model, state in self._states.items() if model in marks and model not in changed}
+        if changed or len(kept) != len(self._states):
+            self._states = kept | states_in(connection, changed)
+        self._marks = marks
 
     def close(self) -> None:
         """Close the connection."""

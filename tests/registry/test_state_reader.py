@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from include.registry import database, retirement, stages, state
 from include.registry.state_reader import StateReader
@@ -81,6 +81,28 @@ def test_a_look_at_what_nobody_has_changed_asks_for_one_row_and_gives_the_same_o
     assert reader.read() is first
 
 
+def test_of_many_models_only_the_changed_one_is_read(
+    stored_settings: Settings, reader: StateReader, have_version: Have
+) -> None:
+    have_version(1, model="other")
+    for model in ("m", "other"):
+        state.switch_champion(stored_settings, model, 1, **WHO)
+    before = reader.read()
+    state.switch_champion(stored_settings, "m", 2, **WHO)
+    after = reader.read()
+    assert after["m"].roles["champion"].version == 2
+    assert after["other"] is before["other"]
+
+
+def test_a_database_that_was_set_back_is_believed(stored_settings: Settings, reader: StateReader) -> None:
+    state.switch_champion(stored_settings, "m", 1, **WHO)
+    assert "m" in reader.read()
+    with database.transaction(stored_settings.database_url) as connection:
+        connection.execute(text("DELETE FROM deployment_state"))
+        connection.execute(text("DELETE FROM deployment"))
+    assert reader.read() == {}
+
+
 def test_a_version_that_is_changed_beside_the_ledger_is_seen_after_a_while(
     stored_settings: Settings, reader: StateReader
 ) -> None:
@@ -90,7 +112,7 @@ def test_a_version_that_is_changed_beside_the_ledger_is_seen_after_a_while(
     tamper(stored_settings, "decision = '{\"threshold\": 0.1}'", "m", 1)
     assert often.read()["m"].roles["champion"].threshold == 0.1 != first["m"].roles["champion"].threshold
     assert reader.read() is unaware
-    assert often.read() is often.read(), "what was read again and is the same stays the same object"
+    assert often.read() is often.read(), "what was looked at again and is the same stays the same object"
     often.close()
 
 

@@ -1,0 +1,62 @@
+"""``make bench-servers``: how soon many servers follow a change of the deployment state, and what their looking costs.
+
+Each poller is what one process of a server is to the database: a connection over which it looks for the state twice a
+second. Measured are looks that ask for one row and then for what has changed, as servers do, beside looks that compare
+all models' marks each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from include.registry.state_reader import REREAD_SECONDS
+from tests.bench.installation import Installation, installation
+from tests.bench.servers.measuring import Measured, measure
+from tests.console.seeding import seed
+
+_WAYS: Final = (("one row", REREAD_SECONDS), ("all marks", 0.0))
+_FIRST: Final = "model_0000"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.servers", description=__doc__)
+    parser.add_argument("--models", default="10,1000", help="how many models are deployed (10,1000)")
+    parser.add_argument("--pollers", default="20,200", help="how many processes look (20,200); the database takes 300")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement (10)")
+    options = parser.parse_args(arguments)
+    pollers = [int(text) for text in options.pollers.split(",")]
+    print(f"{'models':>8}{'pollers':>9}  {'a look asks for':<18}{'looks/s':>8}{'look ms':>14}{'database':>11}", end="")
+    print(f"{'seen after ms':>22}{'late':>6}")
+    print(f"{'':>43}{'p50':>8}{'p99':>6}{'of a core':>12}{'p50':>9}{'p99':>7}{'most':>6}{'2 s':>6}")
+    for models in (int(text) for text in options.models.split(",")):
+        with installation("servers") as made:
+            seed(made.settings, [f"model_{number:04}" for number in range(models)], versions=4, entries=4, checks=0)
+            for count in pollers:
+                for words, reread_seconds in _WAYS:
+                    found = _measure(made, count, reread_seconds, options.seconds)
+                    print(_line(models, count, words, found), flush=True)
+    return 0
+
+
+def _measure(made: Installation, count: int, reread_seconds: float, seconds: float) -> Measured:
+    return measure(made, _FIRST, count, reread_seconds=reread_seconds, seconds=seconds)
+
+
+def _line(models: int, count: int, words: str, found: Measured) -> str:
+    looks = statistics.quantiles(found.looks, n=100)
+    seen = sorted(found.delays)
+    late = sum(delay > 2 for delay in seen) + found.missed
+    return (
+        f"{models:>8,}{count:>9}  {words:<18}{len(found.looks) / found.seconds:>8.0f}"
+        f"{looks[49] * 1e3:>8.1f}{looks[98] * 1e3:>6.0f}{found.database_seconds / found.seconds:>12.1%}"
+        f"{statistics.median(seen) * 1e3:>9.0f}{seen[int(len(seen) * 0.99)] * 1e3:>7.0f}{seen[-1] * 1e3:>6.0f}{late:>6}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

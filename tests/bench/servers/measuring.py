@@ -1,0 +1,144 @@
+"""Pollers in processes of their own, changes while they look, and what of these each saw when."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Final
+
+import psutil
+
+from include.registry import state
+from include.registry.state_reader import StateReader
+from include.settings import Settings
+from tests.bench.installation import Installation
+
+_PROCESSES: Final = 4
+_POLL_SECONDS: Final = 0.5
+_CHANGES: Final = 6
+_START_SECONDS: Final = 60.0
+
+
+@dataclass
+class Measured:
+    """What all pollers of a measurement saw.
+
+    :param looks: seconds that each look took.
+    :param delays: seconds from a change to the end of the look that saw it, for each poller and change.
+    :param missed: changes that a poller never saw.
+    """
+
+    seconds: float
+    database_seconds: float
+    looks: list[float] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
+    missed: int = 0
+
+
+@dataclass
+class _Seen:
+    """One poller's looks, and the moment at which it first saw each revision."""
+
+    looks: list[float] = field(default_factory=list)
+    revisions: dict[int, float] = field(default_factory=dict)
+
+
+def measure(made: Installation, model: str, count: int, *, reread_seconds: float, seconds: float) -> Measured:
+    """Let so many pollers look for so long, and change a model's state some times meanwhile."""
+    context = multiprocessing.get_context("spawn")
+    ends: list[Connection] = []
+    children = []
+    for number in range(_PROCESSES):
+        ours, theirs = context.Pipe()
+        share = count // _PROCESSES + (number < count % _PROCESSES)
+        arguments = (made.settings, model, share, reread_seconds, theirs)
+        children.append(context.Process(target=_poll, args=arguments, daemon=True))
+        children[-1].start()
+        ends.append(ours)
+    for end in ends:
+        if not end.poll(_START_SECONDS):
+            raise SystemExit("The pollers do not start.")
+        end.recv()
+    server = psutil.Process(int((made.postgres.data / "postmaster.pid").read_text().split()[0]))
+    before, began = _processor_seconds(server), time.monotonic()
+    changed: dict[int, float] = {}
+    for number in range(_CHANGES):
+        time.sleep(seconds / (_CHANGES + 1))
+        changed |= _change(made.settings, model, 1 + number % 2)
+    time.sleep(seconds / (_CHANGES + 1))
+    measured = Measured(time.monotonic() - began, _processor_seconds(server) - before)
+    for end in ends:
+        end.send("stop")
+    for end, child in zip(ends, children, strict=True):
+        for seen in end.recv():
+            _add(measured, seen, changed, began)
+        child.join()
+    return measured
+
+
+def _change(settings: Settings, model: str, version: int) -> dict[int, float]:
+    """Make another version the champion; the new revision, and when the change was done."""
+    done = state.roll_back(settings, model, version, actor="bench", reason="bench", bar=False)
+    return {done.revision: time.monotonic()}
+
+
+def _add(measured: Measured, seen: _Seen, changed: dict[int, float], began: float) -> None:
+    measured.looks += seen.looks
+    for revision, at in changed.items():
+        # A poller that slept over a change has seen it with the next one.
+        found = min((when for number, when in seen.revisions.items() if number >= revision), default=None)
+        if found is None:
+            measured.missed += 1
+        else:
+            measured.delays.append(max(0.0, found - at))
+
+
+def _processor_seconds(server: psutil.Process) -> float:
+    """Of PostgreSQL's processes that live; pollers keep theirs."""
+    total = 0.0
+    for process in (server, *server.children()):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def _poll(settings: Settings, model: str, count: int, reread_seconds: float, end: Connection) -> None:
+    """A process with many pollers, each in a thread."""
+    stop, ready = threading.Event(), threading.Barrier(count + 1)
+    found = [_Seen() for _ in range(count)]
+    threads = [
+        threading.Thread(target=_look, args=(settings, model, reread_seconds, seen, ready, stop)) for seen in found
+    ]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    end.send("ready")
+    end.recv()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    end.send(found)
+
+
+def _look(
+    settings: Settings, model: str, reread_seconds: float, seen: _Seen, ready: threading.Barrier, stop: threading.Event
+) -> None:
+    reader = StateReader(settings, reread_seconds=reread_seconds)
+    reader.read()
+    ready.wait()
+    stop.wait(random.random() * _POLL_SECONDS)  # noqa: S311 - servers do not start at the same moment
+    while not stop.is_set():
+        began = time.monotonic()
+        revision = reader.read()[model].revision
+        ended = time.monotonic()
+        seen.looks.append(ended - began)
+        seen.revisions.setdefault(revision, ended)
+        stop.wait(_POLL_SECONDS)
+    reader.close()
