@@ -76,6 +76,7 @@ def begin(
     drain: timedelta = _TERMS.drain,
     quiet: timedelta = _TERMS.quiet,
     keep: timedelta = _TERMS.keep,
+    shortens: bool = False,
     evidence: Mapping[str, Any] | None = None,
 ) -> Change:
     """Begin to retire a model: it goes on answering for a while, its challenger leaves, and nothing new comes in.
@@ -86,6 +87,7 @@ def begin(
     :param drain: how long it answers at most.
     :param quiet: nobody having asked for so long ends that before.
     :param keep: how long the retirement can be undone once the model is out.
+    :param shortens: whether a drain that is under way ends when this one would, if that is sooner.
     :raises DatabaseAway: the database cannot be reached.
     """
     with database.transaction(settings.database_url) as connection:
@@ -94,6 +96,8 @@ def begin(
         if locked.retired and locked.retirement is None:
             return replace(_unchanged(locked), retirement=_left(connection, model, None, now, keep))
         if locked.retirement is not None:
+            if shortens and locked.retirement.is_draining and now + drain < locked.retirement.until:
+                return _shorten(connection, locked, now + drain, actor, reason, evidence)
             return _unchanged(locked)
         _write(connection, model, began=now, until=now + drain, quiet=quiet, keep=keep)
         gone = locked.challenger
@@ -108,6 +112,27 @@ def begin(
             model=model, champion=locked.champion, was=locked.champion, ledger_id=entry.id, changed=True,
             withdrawn=None if gone is None else gone.version, retirement=retirement_in(connection, model),
         )  # fmt: skip
+
+
+def _shorten(
+    connection: Connection,
+    locked: Locked,
+    until: datetime,
+    actor: str,
+    reason: str,
+    evidence: Mapping[str, Any] | None,
+) -> Change:
+    """Let a drain that is under way end sooner."""
+    connection.execute(retirement.update().where(retirement.c.model == locked.model).values(until=until))
+    entry = ledger.record(
+        connection, locked, action=DRAIN, roles=locked.roles, from_version=locked.champion,
+        to_version=locked.champion, actor=actor, reason=reason,
+        evidence={**(evidence or {}), "until": until.isoformat()},
+    )  # fmt: skip
+    return Change(
+        model=locked.model, champion=locked.champion, was=locked.champion, ledger_id=entry.id, changed=True,
+        retirement=retirement_in(connection, locked.model),
+    )  # fmt: skip
 
 
 def retire(

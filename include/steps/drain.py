@@ -10,8 +10,8 @@ from include.steps.protocol import Document, StepCall
 def run(call: StepCall) -> Document:
     """Begin to retire the model; what is on its way out, or out, stays so.
 
-    Inputs: ``reason``, ``actor``; optional ``drain_minutes`` (instead of the definition's ``retirement.drain``) and
-    ``request`` (name of the Airflow run, for the ledger).
+    Inputs: ``reason``, ``actor``; optional ``drain_minutes`` (instead of the definition's ``retirement.drain``; it may
+    shorten a drain that is under way) and ``request`` (name of the Airflow run, for the ledger).
 
     :returns: began_at (which names this retirement), until, version (the one that answers, or null), withdrawn (the
         challenger that left), ledger_id, changed.
@@ -28,6 +28,7 @@ def run(call: StepCall) -> Document:
         drain=terms.drain if minutes is None else timedelta(minutes=minutes),
         quiet=terms.quiet,
         keep=terms.keep,
+        shortens=minutes is not None,
         evidence={"request": inputs["request"]} if inputs.get("request") else None,
     )
     outbox.deliver(call.settings, call.definition.model)

@@ -106,7 +106,9 @@ def check_content(answers: dict[str, Any]) -> None:
     assert [version["version"] for version in page["story"]["versions"]] == [1, 2]
     assert page["tracking"] == "https://mlflow.example.com"
     assert page["problem"], "a definition that cannot be read is told"
-    assert {run["dag_id"] for run in page["runs"]} == {"alpha.train", "alpha.rollback", "alpha.deploy"}
+    assert {run["dag_id"] for run in page["runs"]} == {
+        *("alpha.train", "alpha.rollback", "alpha.restore", "alpha.deploy")
+    }
     examples = answers["root /noria/api/models/tumor_malignant/clients"]["body"]
     assert [one["language"] for one in examples] == ["curl", "python", "javascript", "java"]
     assert all("tumor_malignant" in one["text"] and one["command"] for one in examples)

@@ -80,6 +80,19 @@ def test_a_model_that_begins_to_leave_answers_on_without_its_challenger_and_take
     assert retirement.begin(champion, "m", **WHO).changed is False
 
 
+def test_a_drain_under_way_can_be_shortened_and_not_prolonged(champion: Settings) -> None:
+    began = retirement.begin(champion, "m", drain=timedelta(hours=2), **WHO).under_way
+    assert retirement.begin(champion, "m", drain=timedelta(hours=1), **WHO).changed is False
+    assert retirement.begin(champion, "m", drain=timedelta(hours=3), shortens=True, **WHO).changed is False
+    sooner = retirement.begin(champion, "m", drain=timedelta(0), shortens=True, actor="bob", reason="nobody needs it")
+    assert (sooner.changed, sooner.under_way.began_at) == (True, began.began_at)
+    found = read_state(champion, "m")
+    assert found is not None
+    assert found.retiring_until == sooner.under_way.until < began.until
+    entry = state.history(champion, "m")[-1]
+    assert (entry.action, entry.actor, entry.revision) == ("drain", "bob", found.revision), "servers look again"
+
+
 def test_a_champion_that_hurts_is_rolled_back_while_the_model_drains(champion: Settings) -> None:
     retirement.begin(champion, "m", **WHO)
     assert state.roll_back(champion, "m", actor="ana", reason="wrong answers").version == 1
