@@ -81,13 +81,13 @@ def test_a_retired_model_drains_leaves_is_archived_and_comes_back_as_it_was(
     row = _row(tmp_path)
     assert "Sunset" not in _ask(line, model, row).headers
     line.trigger(f"{model}.retire", "by-hand", {"reason": "replaced by another model", "actor": "ana"})
-    wait(lambda: "Sunset" in _ask(line, model, row).headers, 60, "the server does not say that the model leaves")
-    wait(lambda: _task(line, model, "await_quiet") == "deferred", 60, "nothing waits for silence")
+    wait(lambda: "Sunset" in _ask(line, model, row).headers, 240, "the server does not say that the model leaves")
+    wait(lambda: _task(line, model, "await_quiet") == "deferred", 240, "nothing waits for silence")
     line.trigger(f"{model}.deploy", "too-late", {"version": version, "reason": "to see", "actor": "ben", "force": True})
     answers = [_ask(line, model, row).status_code for _ in range(20) if time.sleep(1) is None]
     assert set(answers) == {200}, "it is asked, so it answers"
     assert _task(line, model, "await_quiet") == "deferred"
-    assert line.finish(f"{model}.retire", "by-hand", 180) == "success", "a minute after the last request"
+    assert line.finish(f"{model}.retire", "by-hand", 400) == "success", "a minute after the last request"
     wait(lambda: _ask(line, model, row).status_code == 410, 15, "it still answers")
     assert line.rows("SELECT version FROM model_version WHERE model = :m", m=model) == [{"version": version}]
     told = line.rows("SELECT action, actor FROM deployment_ledger WHERE model = :m ORDER BY id", m=model)
@@ -98,7 +98,7 @@ def test_a_retired_model_drains_leaves_is_archived_and_comes_back_as_it_was(
     assert LakeTable(line.settings, model, "features").partitions() == {}
 
     line.trigger(f"{model}.restore", "by-hand", {"reason": "needed after all", "actor": "ben"})
-    assert line.finish(f"{model}.restore", "by-hand") == "success"
+    assert line.finish(f"{model}.restore", "by-hand", 400) == "success"
     wait(lambda: _ask(line, model, row).status_code == 200, 15, "it does not answer again")
     assert _served(line, model) == version
     assert LakeTable(line.settings, model, "features").digest() == features
