@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from include.registry import database
 from include.registry.roles import CHALLENGER_ROLES
 from include.settings import Settings
+
+Document = dict[str, Any]
 
 GATES: Final = ("raw", "features", "training", "predictions")
 """The stages whose gates are shown."""
@@ -50,9 +52,9 @@ _DRIFT_COLUMNS: Final = """
 # Looked for only where the newest was refused.
 _LET_IN: Final = "AND verdict <> 'refused' AND features.verdict = 'refused'"
 _LINES: Final = f"""
-    SELECT m.model, d.retired_at, r.until AS retiring_until, r.restorable_until, versions.*,
-           raw.verdict AS raw, features.verdict AS features,
-           training.verdict AS training, predictions.verdict AS predictions,
+    SELECT m.model, d.retired_at, r.until AS retiring_until, r.restorable_until,
+           coalesce(made.versions, 0) AS versions, made.newest, raw.verdict AS raw,
+           features.verdict AS features, training.verdict AS training, predictions.verdict AS predictions,
            CASE WHEN features.verdict = 'refused' THEN let_in.as_of ELSE features.as_of END AS data_as_of,
            CASE WHEN features.verdict = 'refused' THEN let_in.subject ELSE features.subject END AS data_subject,
            drift.verdict AS drift, drift.at AS drift_at, drift.share AS drift_share, drift.reason AS drift_reason,
@@ -62,9 +64,10 @@ _LINES: Final = f"""
     FROM unnest(CAST(:models AS text[])) AS m(model)
     LEFT JOIN deployment AS d ON d.model = m.model
     LEFT JOIN retirement AS r ON r.model = m.model
-    LEFT JOIN LATERAL (
-        SELECT count(*) AS versions, max(version) AS newest FROM model_version WHERE model = m.model
-    ) AS versions ON true
+    LEFT JOIN (
+        SELECT model, count(*) AS versions, max(version) AS newest
+        FROM model_version WHERE model = ANY(:models) GROUP BY model
+    ) AS made ON made.model = m.model
     {"".join(_newest(stage, "gate", stage, "verdict, as_of, subject") for stage in GATES)}
     {_newest("let_in", "gate", "features", "as_of, subject", _LET_IN)}
     {_newest("drift", "drift", "monitor", _DRIFT_COLUMNS)}
@@ -192,59 +195,66 @@ def overview(settings: Settings, models: Collection[str]) -> list[ModelOverview]
 def overview_by(connection: Connection, models: Collection[str]) -> list[ModelOverview]:
     """The same, in a transaction that is open."""
     names = sorted(models)
-    roles: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(text(_ROLES), {"models": names}):
-        roles.setdefault(row.model, []).append(row)
-    return [_line(row, roles.get(row.model, ())) for row in connection.execute(text(_LINES), {"models": names})]
+    roles: dict[str, list[Document]] = {}
+    for row in _documents(connection, _ROLES, names):
+        roles.setdefault(row["model"], []).append(row)
+    return [_line(row, roles.get(row["model"], ())) for row in _documents(connection, _LINES, names)]
 
 
-def _line(row: Any, roles: Sequence[Any]) -> ModelOverview:
-    champion = next((held for held in roles if held.role == "champion"), None)
-    challenger = next((held for held in roles if held.role in CHALLENGER_ROLES), None)
+def _documents(connection: Connection, statement: str, models: list[str]) -> list[Document]:
+    """The rows as dictionaries: their fields are read many times, which of SQLAlchemy's rows takes most of the time."""
+    found = connection.execute(text(statement), {"models": models})
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _line(row: Document, roles: Sequence[Document]) -> ModelOverview:
+    champion = next((held for held in roles if held["role"] == "champion"), None)
+    challenger = next((held for held in roles if held["role"] in CHALLENGER_ROLES), None)
     return ModelOverview(
-        model=row.model,
+        model=row["model"],
         champion=_role(champion),
         challenger=_role(challenger),
-        retired_at=row.retired_at,
-        retiring_until=row.retiring_until if row.restorable_until is None else None,
-        restorable_until=row.restorable_until if row.retired_at is not None else None,
-        versions=row.versions,
-        newest_version=row.newest,
-        data_as_of=row.data_as_of,
-        data_subject=row.data_subject,
-        verdicts={stage: verdict for stage in GATES if (verdict := getattr(row, stage)) is not None},
+        retired_at=row["retired_at"],
+        retiring_until=row["retiring_until"] if row["restorable_until"] is None else None,
+        restorable_until=row["restorable_until"] if row["retired_at"] is not None else None,
+        versions=row["versions"],
+        newest_version=row["newest"],
+        data_as_of=row["data_as_of"],
+        data_subject=row["data_subject"],
+        verdicts={stage: row[stage] for stage in GATES if row[stage] is not None},
         drift=None
-        if row.drift is None
-        else Drift(verdict=row.drift, at=row.drift_at, share=row.drift_share, reason=row.drift_reason),
+        if row["drift"] is None
+        else Drift(verdict=row["drift"], at=row["drift_at"], share=row["drift_share"], reason=row["drift_reason"]),
         decay=_decay(row),
         quality=_of_gate(champion),
-        in_production=_of_labels("requests", row.requests_change) or _of_labels("data", row.data_change),
-        gates=None if champion is None else (champion.passed, champion.gates),
+        in_production=_of_labels("requests", row["requests_change"]) or _of_labels("data", row["data_change"]),
+        gates=None if champion is None else (champion["passed"], champion["gates"]),
     )
 
 
-def _role(row: Any) -> Role | None:
+def _role(row: Document | None) -> Role | None:
     if row is None:
         return None
     return Role(
-        role=row.role, version=row.version, share=row.share, since=row.since, as_of=row.as_of,
-        stage=row.stage, until=row.until,
+        role=row["role"], version=row["version"], share=row["share"], since=row["since"], as_of=row["as_of"],
+        stage=row["stage"], until=row["until"],
     )  # fmt: skip
 
 
-def _decay(row: Any) -> Decay | None:
+def _decay(row: Document) -> Decay | None:
     """Labels of requests go before those of later data, unless only the latter tell anything."""
-    told = [
-        Decay(source="requests", verdict=row.requests_decay, reason=row.requests_reason),
-        Decay(source="data", verdict=row.data_decay, reason=row.data_reason),
+    said = [
+        Decay(source=source, verdict=row[f"{source}_decay"], reason=row[f"{source}_reason"])
+        for source in ("requests", "data")
+        if row[f"{source}_decay"] is not None
     ]
-    said = [one for one in told if one.verdict is not None]
     return next((one for one in said if one.verdict != "not enough data"), said[0] if said else None)
 
 
-def _of_gate(champion: Any) -> Quality | None:
+def _of_gate(champion: Document | None) -> Quality | None:
     """The champion beside its first gate on a value; without one, beside its first gate."""
-    gate = champion.gate if champion is not None else None
+    gate = champion["gate"] if champion is not None else None
     if not gate:
         return None
     return Quality(

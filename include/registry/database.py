@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
@@ -101,7 +102,7 @@ def _kept(database_url: str) -> Engine:
     """The engine of a process that is asked often; connections are tried before they are used again."""
     engine = create_engine(
         _url(database_url), pool_size=4, max_overflow=12, pool_timeout=CONNECT_SECONDS, pool_pre_ping=True,
-        pool_recycle=_RECYCLE_SECONDS, connect_args=_ARGUMENTS,
+        pool_recycle=_RECYCLE_SECONDS, connect_args=_ARGUMENTS, json_deserializer=orjson.loads,
     )  # fmt: skip
     event.listen(engine, "connect", _limit_session)
     return engine

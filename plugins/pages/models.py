@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Response
-from pydantic import TypeAdapter
 
-from include.console.comparison import Comparison, comparison_of
+from include.console.comparison import comparison_of
 from include.console.model import ModelStory, is_known, ledger_before, model_story
 from include.console.overview import ModelOverview, known_models, overview
 from include.errors import NoriaError
-from include.registry.step_costs import Cost, costs_of
+from include.registry.step_costs import costs_of
 from plugins.definitions import arrangement_of
 from plugins.operators.environment import project_settings, tracking_page
 from plugins.pages.cards import Version
@@ -96,13 +96,6 @@ class ModelPage:
     tracking: str
 
 
-_LIST = TypeAdapter(ModelList)
-_PAGE = TypeAdapter(ModelPage)
-_COSTS = TypeAdapter(dict[str, Cost])
-_COMPARISON = TypeAdapter(Comparison | None)
-_ROWS = TypeAdapter(list[dict[str, Any]])
-
-
 @router.get("")
 def models(user: GetUserDep, session: SessionDep) -> Response:
     """All models that the user may see."""
@@ -110,7 +103,7 @@ def models(user: GetUserDep, session: SessionDep) -> Response:
     readable = readable_models(known_models(settings) | models_with_dags(session), user, session)
     runs = read_runs(session, readable)
     lines = [Line.of(known, runs[known.model]) for known in overview(settings, readable)]
-    return _json(_LIST.dump_json(ModelList(read_at=datetime.now(UTC), models=lines)))
+    return _json(ModelList(read_at=datetime.now(UTC), models=lines))
 
 
 @router.get("/costs")
@@ -118,7 +111,7 @@ def costs(user: GetUserDep, session: SessionDep) -> Response:
     """Hours of processor time by model: apart, since it adds up all days."""
     settings = project_settings()
     readable = readable_models(known_models(settings) | models_with_dags(session), user, session)
-    return _json(_COSTS.dump_json(costs_of(settings, readable)))
+    return _json(costs_of(settings, readable))
 
 
 @router.get("/{model}")
@@ -143,19 +136,19 @@ def model_page(model: ReadableModel, user: GetUserDep, session: SessionDep) -> R
         runs=newest_runs(session, model),
         tracking=tracking_page(),
     )
-    return _json(_PAGE.dump_json(page))
+    return _json(page)
 
 
 @router.get("/{model}/versions/{version}/comparison")
 def comparison(model: ReadableModel, version: Version) -> Response:
     """A version beside the champion of its evaluation; null if it was never evaluated."""
-    return _json(_COMPARISON.dump_json(comparison_of(project_settings(), model, version)))
+    return _json(comparison_of(project_settings(), model, version))
 
 
 @router.get("/{model}/ledger")
 def ledger(model: ReadableModel, before: int) -> Response:
     """Older entries of the ledger."""
-    return _json(_ROWS.dump_json(ledger_before(project_settings(), model, before)))
+    return _json(ledger_before(project_settings(), model, before))
 
 
 def _action(facts: DagFacts, user: Any) -> Action:
@@ -181,5 +174,5 @@ def _about(model: str) -> tuple[dict[str, Any] | None, str | None]:
     }, None
 
 
-def _json(document: bytes) -> Response:
-    return Response(document, media_type="application/json", headers={"Cache-Control": "no-store"})
+def _json(document: object) -> Response:
+    return Response(orjson.dumps(document), media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -10,6 +10,7 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.configuration import conf
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException
 
@@ -26,7 +27,8 @@ def readable_models(models: Collection[str], user: Any, session: Session) -> set
     """Those of the models that the user may look at."""
     dags = {f"{model}.{FAMILY}": model for model in models}
     by_team: dict[str | None, set[str]] = defaultdict(set)
-    teams = DagModel.get_dag_id_to_team_name_mapping(list(dags), session=session)
+    with_teams = conf.getboolean("core", "multi_team", fallback=False)
+    teams = DagModel.get_dag_id_to_team_name_mapping(list(dags), session=session) if with_teams else {}
     for dag_id in dags:
         by_team[teams.get(dag_id)].add(dag_id)
     manager = get_auth_manager()
