@@ -70,7 +70,7 @@ def test_the_environment_counts_if_airflow_has_no_such_connection(monkeypatch: p
     assert signing_variables() == {"NORIA_SIGNING_KEY": "/run/noria/signing.pem"}
 
 
-def test_of_all_steps_only_register_is_given_the_key(
+def test_of_all_steps_only_those_that_sign_are_given_the_key(
     monkeypatch: pytest.MonkeyPatch, masked: list[str], key: str
 ) -> None:
     have_connection(monkeypatch, key)
@@ -79,7 +79,8 @@ def test_of_all_steps_only_register_is_given_the_key(
     operators = {
         name: StepOperator(task_id=name, model="flight_delay", step=name, as_of=AS_OF.isoformat()) for name in SUMMARIES
     }
-    assert [name for name, operator in operators.items() if "NORIA_SIGNING_KEY" in operator._secrets()] == ["register"]
+    given = [name for name, operator in operators.items() if "NORIA_SIGNING_KEY" in operator._secrets()]
+    assert given == ["register", "archive"]
     assert "NORIA_SIGNING_KEY" not in {**child_environment(), **connection_variables()}
     assert child_environment()["NORIA_TRUSTED_KEYS"] == "/run/noria/trusted.pem"
 
