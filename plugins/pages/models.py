@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -101,8 +102,10 @@ def models(user: GetUserDep, session: SessionDep) -> Response:
     """All models that the user may see."""
     settings = project_settings()
     readable = readable_models(known_models(settings) | models_with_dags(session), user, session)
-    runs = read_runs(session, readable)
-    lines = [Line.of(known, runs[known.model]) for known in overview(settings, readable)]
+    with ThreadPoolExecutor(max_workers=1) as beside:  # two databases, or two of its processes, work at the same time
+        registry = beside.submit(overview, settings, readable)
+        runs = read_runs(session, readable)
+    lines = [Line.of(known, runs[known.model]) for known in registry.result()]
     return _json(ModelList(read_at=datetime.now(UTC), models=lines))
 
 
