@@ -53,7 +53,9 @@ def test_each_change_of_the_state_is_seen_at_the_next_look(stored_settings: Sett
         lambda: stages.withdraw(stored_settings, "m", 2, bar=False, **WHO),
         lambda: state.switch_champion(stored_settings, "m", 2, **WHO),
         lambda: state.roll_back(stored_settings, "m", **WHO),
+        lambda: retirement.begin(stored_settings, "m", **WHO),
         lambda: retirement.retire(stored_settings, "m", **WHO),
+        lambda: retirement.restore(stored_settings, "m", **WHO),
     ]
     assert reader.read() == {}
     for change in changes:
