@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -57,8 +59,7 @@ def failed(log: Any, request_id: str, version: int = 2) -> None:
 def test_every_acknowledged_request_is_there_once_however_often_writers_and_compactors_are_killed(
     here: Settings,
 ) -> None:
-    chaos = [sys.executable, "-m", "tests.serving.log_chaos", str(here.home), "1", "7"]
-    subprocess.run(chaos, check=True, cwd=PROJECT, timeout=300)
+    _kill_at_random(here, seed=1, rounds=7)
     tables = [LakeTable(here, model, table) for model in "mn" for table in ("inference", "feedback")]
     commits_before = sum(table.version() for table in tables if table.exists())
     compactor = Compactor(here)
@@ -76,6 +77,17 @@ def test_every_acknowledged_request_is_there_once_however_often_writers_and_comp
     labels = [row for model in "mn" for row in logged(here, "segment, position, item", model=model, table="feedback")]
     assert len({tuple(row.values()) for row in labels}) == len(labels) > 30
     assert segment_files(here) == []
+
+
+def _kill_at_random(settings: Settings, *, seed: int, rounds: int) -> None:
+    command = [sys.executable, "-m", "tests.serving.log_chaos", str(settings.home), str(seed), str(rounds)]
+    chaos = subprocess.Popen(command, cwd=PROJECT, start_new_session=True)
+    try:
+        assert chaos.wait(300) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(chaos.pid, signal.SIGKILL)  # its writers would write for ever
+        chaos.wait()
 
 
 def _rows(settings: Settings, model: str) -> list[tuple[str, int]]:
