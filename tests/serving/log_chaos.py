@@ -23,9 +23,12 @@ from include.serving.request_log.writer import Label
 from include.settings import Settings
 from tests.serving.log_world import ROW, answer, open_log, shape
 
+FAST = 1500
+"""Requests that a writer answers as fast as it can; then slowly, or no compactor would be done on a busy machine."""
+
 
 def write(settings: Settings, acknowledged: Path, worker: str) -> None:
-    """Answer requests as fast as possible; an answer is acknowledged after it is logged, as a worker does."""
+    """Answer requests, at first as fast as possible; each is acknowledged after it is logged, as a worker does."""
     log = open_log(settings, rotate_bytes=20_000)
     acknowledgements = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     number = 0
@@ -37,7 +40,7 @@ def write(settings: Settings, acknowledged: Path, worker: str) -> None:
             os.write(acknowledgements, f"{request_id}\n".encode())
         if number % 5 == 0:
             log.feedback(model=model, request_id=f"f-{request_id}", received_us=1, labels=[Label(label=1.0)])
-        if number % 10 == 0:
+        if number % 10 == 0 or number > FAST:
             time.sleep(0.005)
 
 
