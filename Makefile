@@ -48,7 +48,7 @@ airflow: setup ## Airflow's command line in the stack's environment (ARGS="dags 
 test: test-fast test-e2e test-faults ## Prove that it works: fast tests first, then the running stack
 
 test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
-	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=400 --durations 25 $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 25 $(ARGS)
 
 test-e2e: setup ## The whole line in a running Airflow
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 12 $(ARGS)
