@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 20
 """Rows of one request that are scored; of a larger one evenly spread rows are taken, each a tenth of a millisecond."""
-RATE: Final = 200.0
+RATE: Final = 100.0
 """Rows a second of a model that a worker offers, and as many at once after a quiet second. A judgement needs some
 hundred rows; to score all of a busy model's would take the processor away from those who ask."""
 _LONGEST_ADDRESS: Final = 108

@@ -127,7 +127,7 @@ def _cases(settings: Settings, folder: Path, traffic: Traffic, package: Path) ->
     return [
         Case("raises", good, variant("raises", doctored(before=failing))),
         Case("slow", good, variant("slow", doctored(before="time.sleep(0.02)"))),
-        Case("worse", good, worse, wanted_labels=4000, pause=0.006),
+        Case("worse", good, worse, wanted_labels=4000, pause=0.012),
         Case("shifted", good, shifted, labels=False, pause=0.05),
         Case("better", worse, good, wanted_labels=600, pause=0.03),
         *(Case(model, good, good, share=60, pause=0.15) for model in IDENTICAL),
