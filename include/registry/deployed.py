@@ -104,7 +104,7 @@ def read_state(settings: Settings, model: str) -> ModelState | None:
 
 def state_in(connection: Connection, model: str) -> ModelState | None:
     """The state of one model in the caller's transaction."""
-    return _read(connection, [model]).get(model)
+    return states_in(connection, [model]).get(model)
 
 
 def read_states(settings: Settings) -> dict[str, ModelState]:
@@ -113,12 +113,7 @@ def read_states(settings: Settings) -> dict[str, ModelState]:
     :raises DatabaseAway: the database cannot be reached.
     """
     with database.transaction(settings.database_url) as connection:
-        return _read(connection)
-
-
-def states_in(connection: Connection, models: Collection[str]) -> dict[str, ModelState]:
-    """The states of these models, in the caller's transaction; a model that was never deployed is left out."""
-    return _read(connection, models)
+        return states_in(connection)
 
 
 def read_revisions(connection: Connection) -> dict[str, int]:
@@ -138,7 +133,8 @@ def read_marks(connection: Connection, models: Collection[str] | None = None) ->
     return {model: (revision, marks or "") for model, revision, marks in rows}
 
 
-def _read(connection: Connection, models: Collection[str] | None = None) -> dict[str, ModelState]:
+def states_in(connection: Connection, models: Collection[str] | None = None) -> dict[str, ModelState]:
+    """The states of all models, or of these, in the caller's transaction; one that was never deployed is left out."""
     state, version = deployment_state.c, model_version.c
     query = select(
         deployment.c.model, deployment.c.revision.label("model_revision"), deployment.c.retired_at,

@@ -57,7 +57,7 @@ def _add_models(router: APIRouter, settings: Settings, follower: Follower) -> No
     async def one_model(model: str) -> Response:
         """Status, version, roles, input columns, error and since when."""
         served = find(follower.table, model)
-        return Json(served.to_document(), headers={name.decode(): value.decode() for name, value in served.farewell})
+        return Json(served.to_document(), headers=_farewell(served))
 
     @router.get("/models/{model}/feedback")
     def labels(model: str) -> Response:
@@ -66,6 +66,11 @@ def _add_models(router: APIRouter, settings: Settings, follower: Follower) -> No
 
         find(follower.table, model)
         return Json(feedback_counts(settings, model).to_document())
+
+
+def _farewell(served: Served) -> dict[str, str]:
+    """Headers of a model that is on its way out."""
+    return {name.decode(): value.decode() for name, value in served.farewell}
 
 
 def _add_health(router: APIRouter, follower: Follower, log: RequestLog | None, is_draining: Callable[[], bool]) -> None:
@@ -94,7 +99,6 @@ def _add_health(router: APIRouter, follower: Follower, log: RequestLog | None, i
 def _add_protocol(router: APIRouter, follower: Follower, is_draining: Callable[[], bool]) -> None:
     def model_document(name: str, version: str | None) -> Response:
         served = find(follower.table, name)
-        farewell = {name.decode(): value.decode() for name, value in served.farewell}
         held = champion(served) if version is None else named(served, version)[1]
         loaded = served.loaded if version is None else held.loaded
         versions = _versions(served) if version is None else [held.deployed.version]
@@ -104,7 +108,7 @@ def _add_protocol(router: APIRouter, follower: Follower, is_draining: Callable[[
             metadata.model_metadata(
                 name, versions, loaded.columns, loaded.entity, trainer=loaded.trainer, classes=loaded.classes
             ),
-            headers=farewell,
+            headers=_farewell(served),
         )
 
     def model_ready(name: str, version: str | None) -> Response:

@@ -1,9 +1,4 @@
-"""Triggers of a deployment: what the triggerer watches while a challenger is in a stage or a person decides.
-
-They ask the registry every second or two, in a thread, over SQLAlchemy alone; a database that is away is waited for.
-They only tell that something changed; the task decides. None fires at once: Airflow fails a task that is resumed before
-the scheduler has heard that it waits.
-"""
+"""Triggers of a deployment: what the triggerer watches while a challenger is in a stage or a person decides."""
 
 from __future__ import annotations
 
@@ -11,42 +6,36 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
-from include.errors import TryAgain
 from include.settings import Settings
 from include.steps.progress import GRACE, Progress, look
-from plugins.operators.environment import project_settings
+from plugins.sensors.registry_trigger import POLL_SECONDS, RegistryTrigger
 
-POLL_SECONDS = 1.5
 ANSWER_EVERY = 20
 
 
-class _ChallengerTrigger(BaseTrigger):
+class _ChallengerTrigger(RegistryTrigger):
     """Looks at a challenger again and again.
 
-    :param model: Name of the model.
     :param version: The challenger.
     :param deployment: Name of its deployment.
     :param until: Deadline, ISO 8601 with offset; empty if there is none.
-    :param poll_seconds: Pause between two looks.
     """
 
     def __init__(
         self, model: str, version: int, deployment: str, until: str, poll_seconds: float = POLL_SECONDS
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.model = model
+        super().__init__(model, poll_seconds)
         self.version = version
         self.deployment = deployment
         self.until = until
-        self.poll_seconds = poll_seconds
-        self._settings: Settings | None = None
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -57,18 +46,8 @@ class _ChallengerTrigger(BaseTrigger):
             "poll_seconds": self.poll_seconds,
         }
 
-    async def _look(self, stage: str | None) -> Progress | None:
-        """What there is to see; None while the database is away."""
-        try:
-            return await asyncio.to_thread(self._look_now, stage)
-        except TryAgain as problem:
-            self.log.warning("%s", problem)
-            return None
-
-    def _look_now(self, stage: str | None) -> Progress:
-        if self._settings is None:
-            self._settings = project_settings()
-        return look(self._settings, self.model, self.version, deployment=self.deployment, stage=stage)
+    def _progress(self, settings: Settings, stage: str | None = None) -> Progress:
+        return look(settings, self.model, self.version, deployment=self.deployment, stage=stage)
 
     def _is_over(self) -> bool:
         return bool(self.until) and datetime.now(UTC) > datetime.fromisoformat(self.until) + GRACE
@@ -91,8 +70,7 @@ class StageTrigger(_ChallengerTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is something to decide."""
         while True:
-            await asyncio.sleep(self.poll_seconds)
-            found = await self._look(self.stage)
+            found = await self._after_pause(partial(self._progress, stage=self.stage))
             if (found is not None and found.state != "waiting") or self._is_over():
                 yield TriggerEvent({"state": found.state if found else "unknown"})  # type: ignore[no-untyped-call]
                 return
@@ -119,12 +97,11 @@ class ApprovalTrigger(_ChallengerTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is an answer, or none is needed any more."""
         for number in itertools.count(1):
-            await asyncio.sleep(self.poll_seconds)
+            found = await self._after_pause(self._progress)
             answer = await asyncio.to_thread(self._answer) if number % ANSWER_EVERY == 0 else None
             if answer is not None:
                 yield TriggerEvent(answer)  # type: ignore[no-untyped-call]
                 return
-            found = await self._look(None)
             if found is not None and found.state == "gone":
                 yield TriggerEvent({"error": found.reason, "error_type": "gone"})  # type: ignore[no-untyped-call]
                 return

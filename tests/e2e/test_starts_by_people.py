@@ -84,8 +84,7 @@ def test_a_retired_model_drains_leaves_is_archived_and_comes_back_as_it_was(
     wait(lambda: "Sunset" in _ask(line, model, row).headers, 240, "the server does not say that the model leaves")
     wait(lambda: _task(line, model, "await_quiet") == "deferred", 240, "nothing waits for silence")
     line.trigger(f"{model}.deploy", "too-late", {"version": version, "reason": "to see", "actor": "ben", "force": True})
-    answers = [_ask(line, model, row).status_code for _ in range(20) if time.sleep(1) is None]
-    assert set(answers) == {200}, "it is asked, so it answers"
+    assert _answers_for(line, model, row, seconds=20) == {200}, "it is asked, so it answers"
     assert _task(line, model, "await_quiet") == "deferred"
     assert line.finish(f"{model}.retire", "by-hand", 400) == "success", "a minute after the last request"
     wait(lambda: _ask(line, model, row).status_code == 410, 15, "it still answers")
@@ -114,6 +113,15 @@ def _row(folder: Path) -> dict[str, object]:
 
 def _ask(line: Line, model: str, row: dict[str, object]) -> requests.Response:
     return requests.post(f"{line.settings.server_url}/models/{model}/predict", json={"rows": [row]}, timeout=10)
+
+
+def _answers_for(line: Line, model: str, row: dict[str, object], *, seconds: float) -> set[int]:
+    """What a caller gets that asks every second for so long."""
+    end, answers = time.monotonic() + seconds, set()
+    while time.monotonic() < end:
+        answers.add(_ask(line, model, row).status_code)
+        time.sleep(1)
+    return answers
 
 
 def _task(line: Line, model: str, name: str) -> str | None:

@@ -10,30 +10,14 @@ import sys
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from include.settings import PROJECT
 from include.stack.postgres import Postgres
+from tests.plugins.connections import connection
 
 SCRIPT = PROJECT / "tests" / "plugins" / "deployment" / "deploy_dag.py"
 pytestmark = pytest.mark.database
 WAY = ["deploy", "verify", "shadow", "await_shadow", "ask", "approve", "canary_10", "await_canary_10", "promote"]
-
-
-def connection(url: str) -> str:
-    """Airflow's connection to a database behind a Unix socket."""
-    parts = make_url(url)
-    return json.dumps(
-        {
-            "conn_type": "postgres",
-            "login": parts.username,
-            "password": parts.password,
-            "host": parts.host,
-            "port": parts.port,
-            "schema": parts.database,
-            "extra": dict(parts.query),
-        }
-    )
 
 
 @pytest.fixture(scope="module")

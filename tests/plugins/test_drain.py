@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 from airflow._shared.module_loading import import_string
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
-from sqlalchemy.engine import make_url
 
 from include.registry import retirement, retirement_marks, state
 from include.registry.ledger import history
@@ -20,6 +18,7 @@ from plugins.operators.as_of import ResolveAsOfOperator
 from plugins.operators.start import StartTrainingOperator
 from plugins.sensors.drain import DrainSensor
 from plugins.sensors.drain_trigger import DrainTrigger
+from tests.plugins.connections import connect_airflow
 from tests.steps.deployments import MODEL, DeploymentRun, make_champion
 
 pytestmark = pytest.mark.database
@@ -30,11 +29,7 @@ BACK = {"actor": "bob", "reason": "needed after all"}
 @pytest.fixture
 def here(stored_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Version 1 is champion; Airflow's processes know the database by their connection."""
-    url = make_url(stored_settings.database_url)
-    parts = {"conn_type": "postgres", "login": url.username, "schema": url.database, "extra": dict(url.query)}
-    monkeypatch.setenv("AIRFLOW_CONN_NORIA_DATABASE", json.dumps(parts))
-    for name in ("MLFLOW", "SERVER"):
-        monkeypatch.setenv(f"AIRFLOW_CONN_NORIA_{name}", "http://127.0.0.1:9")
+    connect_airflow(stored_settings, monkeypatch)
     make_champion(stored_settings, 1)
     return stored_settings
 

@@ -13,7 +13,6 @@ import pytest
 from airflow._shared.module_loading import import_string
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskAwaitingInput, TaskDeferred
-from sqlalchemy.engine import make_url
 
 from include.errors import TryAgain
 from include.registry import stages
@@ -24,6 +23,7 @@ from plugins.sensors import stage_triggers
 from plugins.sensors import stages as sensors
 from plugins.sensors.stage_triggers import ApprovalTrigger, StageTrigger
 from plugins.sensors.stages import StageSensor
+from tests.plugins.connections import connect_airflow
 from tests.steps.deployments import MODEL, DeploymentRun, make_champion, put_version
 
 pytestmark = pytest.mark.database
@@ -33,11 +33,7 @@ HARM = "it raised on 40 of 100 rows"
 @pytest.fixture
 def run(stored_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> DeploymentRun:
     """Version 2 is in canary_10 beside champion 1; Airflow's processes know the database by their connection."""
-    url = make_url(stored_settings.database_url)
-    parts = {"conn_type": "postgres", "login": url.username, "schema": url.database, "extra": dict(url.query)}
-    monkeypatch.setenv("AIRFLOW_CONN_NORIA_DATABASE", json.dumps(parts))
-    for name in ("MLFLOW", "SERVER"):
-        monkeypatch.setenv(f"AIRFLOW_CONN_NORIA_{name}", "http://127.0.0.1:9")
+    connect_airflow(stored_settings, monkeypatch)
     make_champion(stored_settings, 1)
     run = DeploymentRun(stored_settings, put_version(stored_settings, 2))
     run.step("deploy")

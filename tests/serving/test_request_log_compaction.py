@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.lake.paths import quarantine_folder, table_folder
-from include.lake.table import LakeTable
 from include.registry.results import find_checks
 from include.serving.protocols.calls import Call
 from include.serving.request_log.commits import OpenedTable, repair
@@ -54,44 +50,6 @@ def here(settings: Settings) -> Settings:
 def failed(log: Any, request_id: str, version: int = 2) -> None:
     log.failed(shape=shape(version), request_id=request_id, role="canary", revision=3, at_us=NOW_US, asked=False,
                protocol="rows", call=Call(1, rows=[ROW]), latency_us=5, error="ValueError: it\nfails")  # fmt: skip
-
-
-def test_every_acknowledged_request_is_there_once_however_often_writers_and_compactors_are_killed(
-    here: Settings,
-) -> None:
-    _kill_at_random(here, seed=1, rounds=7)
-    tables = [LakeTable(here, model, table) for model in "mn" for table in ("inference", "feedback")]
-    commits_before = sum(table.version() for table in tables if table.exists())
-    compactor = Compactor(here)
-    assert compactor.run()
-    assert compactor.done.problems == {}
-    assert commits_before > 8
-    acknowledged = (here.home / "acknowledged").read_text().split()
-    found = Counter(row for model in "mn" for row in _rows(here, model))
-    expected = {(name, row) for name in acknowledged for row in range(1 + int(name.split("-")[2]) % 3)}
-    assert len(acknowledged) > 300
-    assert expected - found.keys() == set()
-    assert [row for row, count in found.items() if count > 1] == []
-    # A killed worker may have logged one request that it never came to answer.
-    assert len({name for name, _ in found.keys() - expected}) <= 2 * 7
-    labels = [row for model in "mn" for row in logged(here, "segment, position, item", model=model, table="feedback")]
-    assert len({tuple(row.values()) for row in labels}) == len(labels) > 30
-    assert segment_files(here) == []
-
-
-def _kill_at_random(settings: Settings, *, seed: int, rounds: int) -> None:
-    command = [sys.executable, "-m", "tests.serving.log_chaos", str(settings.home), str(seed), str(rounds)]
-    chaos = subprocess.Popen(command, cwd=PROJECT, start_new_session=True)
-    try:
-        assert chaos.wait(300) == 0
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(chaos.pid, signal.SIGKILL)  # its writers would write for ever
-        chaos.wait()
-
-
-def _rows(settings: Settings, model: str) -> list[tuple[str, int]]:
-    return [(row["request_id"], row["row"]) for row in logged(settings, 'request_id, "row"', model=model)]
 
 
 def test_an_open_segment_is_read_on_from_where_the_table_is(here: Settings) -> None:
