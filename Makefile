@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: audit licences sbom help setup run up down status clean airflow test test-fast test-e2e test-faults test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many bench-console bench-scale bench-servers chaos reference images new-model backtest fuzz
+.PHONY: audit licences sbom help setup spark run up down status clean airflow test test-fast test-e2e test-faults test-spark test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many bench-console bench-scale bench-servers chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,13 @@ setup: .venv/installed ## Make the virtual environment from the lock
 	@sed -n '/^uv==/,/^    #/p' requirements.lock > .venv/uv.lock
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
 	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@touch $@
+
+spark: .venv/spark ## Install PySpark, for models with `engine: spark`
+
+.venv/spark: .venv/installed docker/steps-spark.lock
+	@echo "Installing PySpark into .venv"
+	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --require-hashes --build-constraint docker/installer.lock --compile-bytecode -r docker/steps-spark.lock
 	@touch $@
 
 run: setup ## Take a model through its whole life (MODEL=flight_delay)
@@ -48,13 +55,16 @@ airflow: setup ## Airflow's command line in the stack's environment (ARGS="dags 
 test: test-fast test-e2e test-faults ## Prove that it works: fast tests first, then the running stack
 
 test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
-	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 25 $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes and not spark" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 25 $(ARGS)
 
 test-e2e: setup ## The whole line in a running Airflow
 	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 12 $(ARGS)
 
 test-faults: setup ## The whole line while its parts are killed
 	@$(BIN)/python -m pytest -q -m faults -o faulthandler_timeout=600 $(ARGS)
+
+test-spark: setup spark ## Features, training sets and models by Spark, in processes of this machine
+	@$(BIN)/python -m pytest -q -m spark tests/engines $(ARGS)
 
 test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)
 	@$(BIN)/python -m tests.kubernetes
@@ -135,7 +145,7 @@ reference: setup ## Write the reference page of the definition
 
 lock: setup ## Make requirements.lock anew from requirements.txt and the dev group, and from it the images' locks
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
-	@for name in installer steps serving airflow airflow-local; do $(BIN)/uv pip compile $(IMAGE_LOCK) docker/$$name.in -o docker/$$name.lock || exit 1; done
+	@for name in installer steps steps-spark serving airflow airflow-local; do $(BIN)/uv pip compile $(IMAGE_LOCK) docker/$$name.in -o docker/$$name.lock || exit 1; done
 	@sed "s/ ; sys_platform == 'never'//" docker/steps.lock > docker/steps-gpu.lock # with what pyproject.toml leaves out
 	@# The peers of bench-line: from a copy, so that they get the project's versions where they can.
 	@for name in metaflow prefect dagster zenml; do cp requirements.lock tests/bench/line/peers/$$name.lock; $(BIN)/uv pip compile $(PEER_LOCK) tests/bench/line/peers/$$name.in -o tests/bench/line/peers/$$name.lock || exit 1; done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # install-packages.sh LOCK FOLDER: a virtual environment in FOLDER with exactly what LOCK names, each file held against its
-# hash, as wheels only (so no compiler), without what no running program reads, and compiled, since the images are
+# hash, as wheels only (so no compiler; PySpark, which comes as a source archive of Python, is made one), without what no running program reads, and compiled, since the images are
 # read-only. Runs while an image is built; where packages come from is pip's and uv's own configuration.
 set -eu
 lock=$1
@@ -12,7 +12,8 @@ export UV_LINK_MODE=copy UV_SYSTEM_CERTS=1 UV_PYTHON_DOWNLOADS=never
 pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes \
     --target "$tools" -r "$(dirname "$0")/installer.lock"
 "$uv" venv --quiet --python /usr/local/bin/python3 "$folder"
-"$uv" pip install --quiet --python "$folder/bin/python" --no-deps --require-hashes --only-binary :all: -r "$lock"
+"$uv" pip install --quiet --python "$folder/bin/python" --no-deps --require-hashes --only-binary :all: \
+    --no-binary pyspark --build-constraint "$(dirname "$0")/installer.lock" -r "$lock"
 rm -rf "$tools"
 
 cd "$folder"/lib/python3.*/site-packages

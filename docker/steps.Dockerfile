@@ -1,11 +1,12 @@
 # The steps: `python -m include.steps <step> …`, as a pod runs it; MLflow's server too (`mlflow server`). No Airflow.
-# VARIANT=steps-gpu adds what XGBoost loads to train on NVIDIA's GPUs.
+# VARIANT=steps-gpu adds what XGBoost loads to train on NVIDIA's GPUs; VARIANT=steps-spark adds Apache Spark and Java.
 
 FROM python:3.11-slim AS code
 COPY include /image/noria/include
 COPY expectations /image/noria/expectations
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -s /image /image/noria \
-    && mkdir -m 1777 /image/scratch /image/store
+    && mkdir -m 1777 /image/scratch /image/store \
+    && mkdir /image/etc && cp /etc/passwd /image/etc && echo noria:x:10001:10001::/scratch:/bin/false >> /image/etc/passwd
 ARG REVISION=unknown
 RUN echo "${REVISION}" > /image/noria/REVISION
 
@@ -21,7 +22,7 @@ ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sb
     PYTHONPATH=/noria PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HOME=/scratch TMPDIR=/scratch USER=noria NORIA_HOME=/scratch/noria NORIA_STORE=/store \
     MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false GX_ANALYTICS_ENABLED=false \
-    DO_NOT_TRACK=true OMP_WAIT_POLICY=PASSIVE
+    DO_NOT_TRACK=true OMP_WAIT_POLICY=PASSIVE NORIA_SPARK_MASTER=kubernetes
 WORKDIR /noria
 USER 10001:10001
 # A step ends by itself and says how by its exit code: there is nothing to ask it.

@@ -166,6 +166,8 @@ class Settings:
     :param server_url: the inference server's address (``NORIA_SERVER_URL``).
     :param step_mode: how Airflow runs the steps: ``local``, or ``kubernetes``; then the other addresses are those of
         services in the cluster (``NORIA_STEP_MODE``).
+    :param spark_master: where the executors of models with ``engine: spark`` run (``NORIA_SPARK_MASTER``): left out,
+        in the step's own process; ``kubernetes``, as pods beside the step's; or an address in Spark's words.
     :param airflow_database_url: SQLAlchemy URL of Airflow's metadata database (``NORIA_AIRFLOW_DATABASE_URL``), which
         only the exporter of metrics reads; it may hold a password, so it is never printed.
     :param server_token: bearer token with which steps call that server (``NORIA_SERVER_TOKEN``), if it asks for one.
@@ -189,6 +191,7 @@ class Settings:
     database_url: str
     tracking_url: str
     server_url: str
+    spark_master: str | None = None
     airflow_database_url: str | None = field(default=None, repr=False)
     server_token: str | None = field(default=None, repr=False)
     server_tokens: Path | None = None
@@ -239,6 +242,7 @@ class Settings:
             database_url=env.get("NORIA_DATABASE_URL", _DEFAULT_DATABASE),
             tracking_url=env.get("NORIA_TRACKING_URL", _DEFAULT_TRACKING),
             server_url=env.get("NORIA_SERVER_URL", _DEFAULT_SERVER),
+            spark_master=env.get("NORIA_SPARK_MASTER") or None,
             airflow_database_url=env.get("NORIA_AIRFLOW_DATABASE_URL") or None,
             server_token=env.get("NORIA_SERVER_TOKEN") or None,
             server_tokens=Path(tokens).absolute() if (tokens := env.get("NORIA_SERVER_TOKENS")) else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from include.errors import NoriaError, Refused
 from include.evaluation.scoring import Floats
 from include.lake.class_columns import PROBABILITY_PREFIX
 from include.lake.columns import PREDICTION
+from include.lake.pieces import piece_paths
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.objective import objective_columns
@@ -83,10 +85,10 @@ def read_holdout(store: Path, training: Mapping[str, Any], scratch: Path | None 
     :raises NothingHeldOut: if there is no holdout row.
     """
     directory = store / training["training_set"]["directory"]
-    frame = _open(directory / "holdout.parquet", scratch)
+    frame = _open(piece_paths(directory, "holdout"), scratch)
     if frame.empty:
         raise NothingHeldOut(directory / "holdout.parquet")
-    inputs = _open(directory / INPUTS_FILE, scratch, whole_numbers=True)
+    inputs = _open([directory / INPUTS_FILE], scratch, whole_numbers=True)
     if len(inputs) != len(frame):
         problem = f"has {len(inputs)} rows, but the holdout part has {len(frame)}"
         raise TrainingSetIncomplete(directory / INPUTS_FILE, problem)
@@ -97,7 +99,7 @@ def read_holdout(store: Path, training: Mapping[str, Any], scratch: Path | None 
         labels=frame["label"].to_numpy(dtype=np.float64, na_value=np.nan),
         predictions=predicted[_answer(predicted)].to_numpy(dtype=np.float64, na_value=np.nan),
         inputs=inputs,
-        train=_open(directory / "train.parquet", scratch),
+        train=_open(piece_paths(directory, "train"), scratch),
     )
 
 
@@ -115,7 +117,7 @@ def with_objective_columns(
     missing = sorted(objective_columns(definition) - there)
     if not missing:
         return holdout
-    rows = pq.read_table(holdout.directory / "holdout.parquet")
+    rows = pa.concat_tables(pq.read_table(path) for path in piece_paths(holdout.directory, "holdout"))
     read = holdout_inputs.read(settings, definition, training["training_set"]["raw_version"], rows, missing)
     return replace(holdout, others=read.to_pandas(integer_object_nulls=True))
 
@@ -132,11 +134,11 @@ def _read(path: Path) -> pd.DataFrame:
         raise TrainingSetIncomplete(path, "is missing") from error
 
 
-def _open(path: Path, scratch: Path | None, *, whole_numbers: bool = False) -> pd.DataFrame | PartOnDisk:
+def _open(paths: Sequence[Path], scratch: Path | None, *, whole_numbers: bool = False) -> pd.DataFrame | PartOnDisk:
     try:
-        return open_rows(path, scratch, whole_numbers=whole_numbers)
+        return open_rows(paths, scratch, whole_numbers=whole_numbers)
     except FileNotFoundError as error:
-        raise TrainingSetIncomplete(path, "is missing") from error
+        raise TrainingSetIncomplete(paths[0], "is missing") from error
 
 
 def _aligned(frame: pd.DataFrame | PartOnDisk, path: Path) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from include.spec.costs import Costs
 from include.spec.definition import Definition
 from include.spec.objective import objective_columns
 from include.training import holdout_inputs
+from include.training.part_on_disk import read_part
 
 
 def find_threshold(settings: Settings, definition: Definition, training: Mapping[str, Any]) -> float | None:
@@ -52,7 +53,7 @@ def _columns(
     if not names:
         return pa.table({})
     reference = training["training_set"]
-    rows = pd.read_parquet(settings.store / reference["directory"] / "validation.parquet")
+    rows = read_part(settings.store / reference["directory"], "validation")
     keys = ["partition", "_row"]
     found = predicted[keys].merge(rows.astype({"partition": str}), on=keys, how="left", validate="one_to_one")
     table = pa.Table.from_pandas(found, preserve_index=False)

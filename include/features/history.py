@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import duckdb
@@ -63,15 +64,16 @@ class Past:
         settings: Settings,
         history: History,
         columns: Mapping[str, ColumnType] | None = None,
-        version: int | None = None,
+        versions: Mapping[str, int | None] = MappingProxyType({}),
     ) -> Past:
         """The group over the newest version, or the one named, of its owner's raw table.
 
         :param columns: the columns wanted; all if left out.
+        :param versions: see :class:`Pasts`.
         """
-        table = LakeTable(settings, history.owner.model, "raw")
-        if version is None:
-            version = table.version() if table.exists() else None
+        model = history.owner.model
+        table = LakeTable(settings, model, "raw")
+        version = versions[model] if model in versions else (table.version() if table.exists() else None)
         records = table.partitions(version) if version is not None else {}
         return cls(
             history=history,
@@ -130,16 +132,22 @@ class Past:
 class Pasts:
     """All groups of the past that a model's features read.
 
-    :param raw_version: version of the model's own raw table; the newest if left out. Of other models' tables the newest
-        is read.
+    :param versions: model → version of its raw table that is read; None: it has none. Of models left out the newest.
     """
 
-    def __init__(self, settings: Settings, definition: Definition, raw_version: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        definition: Definition,
+        versions: Mapping[str, int | None] = MappingProxyType({}),
+    ) -> None:
         self._calendar = PartitionCalendar.of(definition)
-        self._pasts = [
-            Past.of(settings, history, columns, raw_version if history.owner.model == definition.model else None)
-            for history, columns in used_histories(definition)
-        ]
+        self._pasts = [Past.of(settings, history, columns, versions) for history, columns in used_histories(definition)]
+
+    @property
+    def versions(self) -> dict[str, int | None]:
+        """Model → version of its raw table that is read; None where it has none yet."""
+        return {past.history.owner.model: past.version for past in self._pasts}
 
     @property
     def columns(self) -> dict[str, ColumnType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from include.lake.connections import open_duckdb, query_batches, query_table, qu
 from include.lake.digests import file_checksum, inputs_digest
 from include.lake.staging import StagedPartition
 from include.lake.table import LakeTable, PartitionRecord
+from include.lake.workers import LocalWorkers, Workers
 from include.lake.writer import GROUP, StagingWriter, WrittenPartition
 from include.settings import Settings
 from include.spec.cleaned import cleaned
@@ -64,23 +65,29 @@ class FeaturesStage:
     def __init__(self, settings: Settings, definition: Definition, attempt: str, suite_digest: str) -> None:
         self.settings = settings
         self.definition = definition
+        self._attempt = attempt
         self._suite_digest = suite_digest
-        self._schema = arrow_schema(features_columns(definition))
-        self._writer = StagingWriter(settings, definition.model, "features", attempt, self._schema)
 
     def stage(
-        self, keys: Sequence[str], raw: LakeTable, published: Mapping[str, PartitionRecord], *, force: bool = False
+        self,
+        keys: Sequence[str],
+        raw: LakeTable,
+        published: Mapping[str, PartitionRecord],
+        *,
+        force: bool = False,
+        workers: Workers | None = None,
     ) -> list[StagedPartition]:
         """Stage the features of these raw partitions, and of those whose published features are out of date.
 
         :param keys: raw partition keys; one that is not published is ``missing``.
         :param published: the features table's partitions; one made from the same inputs is ``unchanged``.
         :param force: stage ``keys`` all the same.
+        :param workers: who computes; threads of this process if left out.
         :raises FeatureFailed: if an expression cannot work on any data (wrong types, no such column).
         """
         version = raw.version()
         records = raw.partitions(version)
-        pasts = Pasts(self.settings, self.definition, version)
+        pasts = Pasts(self.settings, self.definition, {self.definition.model: version})
         inputs = {key: self._inputs(record, pasts) for key, record in records.items()}
         stale = [key for key, old in published.items() if key in inputs and old.inputs != inputs[key]]
         staged: list[StagedPartition] = []
@@ -94,40 +101,70 @@ class FeaturesStage:
                 staged.append(_unchanged(old))
             else:
                 work.append(key)
-        batches = list(_batches(work, records))
-        at_once = self._batches_at_once(len(batches))
+        batches = [{key: inputs[key] for key in batch} for batch in _batches(work, records)]
+        workers = workers or self._threads(len(batches))
+        batch_work = BatchWork(
+            settings=self.settings,
+            definition=self.definition,
+            attempt=self._attempt,
+            versions={self.definition.model: version, **pasts.versions},
+            threads=workers.threads,
+            memory=workers.memory,
+        )
+        return staged + [one for batch in workers.map(batch_work, batches) for one in batch]
 
-        def stage_batch(batch: list[str]) -> list[StagedPartition]:
-            return self._stage_batch(batch, raw, version, inputs, pasts, at_once)
-
-        with ThreadPoolExecutor(at_once, thread_name_prefix="features") as pool:
-            return staged + [one for batch in pool.map(stage_batch, batches) for one in batch]
-
-    def _batches_at_once(self, batches: int) -> int:
+    def _threads(self, batches: int) -> LocalWorkers:
         """As many as processors: while one is written, the next is computed. A team's module need not bear threads."""
-        if self.definition.feature_module is not None:
-            return 1
-        return max(1, min(self.definition.training.resources.cpu, batches, _MOST_AT_ONCE))
-
-    def _memory(self, at_once: int) -> str:
-        """DuckDB's for one of the batches at work; what does not fit spills."""
-        return f"{int(duckdb_memory(self.definition, 'prepare').removesuffix('MiB')) // at_once}MiB"
+        cpu = self.definition.training.resources.cpu
+        count = 1 if self.definition.feature_module is not None else max(1, min(cpu, batches, _MOST_AT_ONCE))
+        memory = int(duckdb_memory(self.definition, "prepare").removesuffix("MiB")) // count
+        return LocalWorkers(count=count, threads=max(1, cpu // count), memory=f"{memory}MiB")
 
     def _inputs(self, record: PartitionRecord, pasts: Pasts) -> str:
         past = pasts.made_from(record.key)
         return features_inputs(self.settings, self.definition, record.digest, self._suite_digest, past)
 
-    def _stage_batch(
-        self, keys: Sequence[str], raw: LakeTable, version: int, inputs: Mapping[str, str], pasts: Pasts, at_once: int
-    ) -> list[StagedPartition]:
-        threads = max(1, self.definition.training.resources.cpu // at_once)
-        connection = open_duckdb(self.settings, threads=threads, memory=self._memory(at_once))
+
+@dataclass(frozen=True, kw_only=True)
+class BatchWork:
+    """Stages the features of some partitions together: called with the digest of what each is made from, by its key.
+
+    :param versions: model → version of its raw table that is read; None where it has none yet.
+    :param threads: DuckDB's.
+    :param memory: DuckDB's, such as ``512MiB``.
+    """
+
+    settings: Settings
+    definition: Definition
+    attempt: str
+    versions: Mapping[str, int | None]
+    threads: int
+    memory: str
+
+    def __call__(self, inputs: Mapping[str, str]) -> list[StagedPartition]:
+        """The staged partitions; one that is refused says why, and is never the reason that another one is."""
+        batch = _Batch(self, LakeTable(self.settings, self.definition.model, "raw"))
+        return batch.stage(list(inputs), inputs)
+
+
+class _Batch:
+    def __init__(self, work: BatchWork, raw: LakeTable) -> None:
+        self.settings, self.definition = work.settings, work.definition
+        self._work = work
+        self._raw = raw
+        self._schema = arrow_schema(features_columns(work.definition))
+        self._writer = StagingWriter(work.settings, work.definition.model, "features", work.attempt, self._schema)
+        self._version = work.versions[work.definition.model]
+        self._pasts = Pasts(work.settings, work.definition, work.versions)
+
+    def stage(self, keys: Sequence[str], inputs: Mapping[str, str]) -> list[StagedPartition]:
+        connection = open_duckdb(self.settings, threads=self._work.threads, memory=self._work.memory)
         try:
-            if pasts.columns:
-                raw.scan(connection, _PUBLISHED, version=version, keys=keys)
-                pasts.join(connection, _PUBLISHED, _VIEW, keys)
+            if self._pasts.columns:
+                self._raw.scan(connection, _PUBLISHED, version=self._version, keys=keys)
+                self._pasts.join(connection, _PUBLISHED, _VIEW, keys)
             else:
-                raw.scan(connection, _VIEW, version=version, keys=keys)
+                self._raw.scan(connection, _VIEW, version=self._version, keys=keys)
             written = self._write(connection, keys)
             return [_staged(key, inputs[key], written[key]) for key in keys]
         except duckdb.BinderException as error:
@@ -138,7 +175,7 @@ class FeaturesStage:
                 return [StagedPartition(key=keys[0], status="refused", inputs=inputs[keys[0]], problem=problem)]
         finally:
             connection.close()
-        return [staged for key in keys for staged in self._stage_batch([key], raw, version, inputs, pasts, at_once)]
+        return [staged for key in keys for staged in self.stage([key], inputs)]
 
     def _explain(self, connection: duckdb.DuckDBPyConnection, error: Exception) -> str:
         if isinstance(error, duckdb.Error):

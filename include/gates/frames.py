@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from include.gates.errors import GateBroken
 from include.gates.rows_on_disk import RowsOnDisk
 from include.gates.suite import Suite
+from include.lake.pieces import piece_paths
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,5 +48,6 @@ def predictions_rows(path: Path, suite: Suite, subject: str) -> RowsOnDisk:
 
 def training_rows(directory: Path, suite: Suite, subject: str) -> RowsOnDisk:
     """A training set's three parts with the column ``part``."""
-    files = tuple(directory / f"{part}.parquet" for part in PARTS)
-    return RowsOnDisk(files=files, suite=suite.name, subject=subject, added={"part": PARTS})
+    named = [(part, path) for part in PARTS for path in piece_paths(directory, part)]
+    parts, files = (tuple(values) for values in zip(*named, strict=True))
+    return RowsOnDisk(files=files, suite=suite.name, subject=subject, added={"part": parts})

@@ -23,7 +23,7 @@ from include.registry.signing import check
 from include.registry.versions import ModelVersion, get_version
 from include.settings import Settings
 from include.spec.definition import Definition
-from include.training.part_on_disk import in_batches
+from include.training.part_on_disk import in_batches, read_part
 from include.training.run import read_inputs
 from include.training.training_set import TrainingSet, assemble_training_set
 
@@ -114,7 +114,7 @@ def compare_versions(settings: Settings, definition: Definition, first: int, sec
 
 def _holdout(settings: Settings, definition: Definition, training_set: TrainingSet) -> Holdout:
     """The training set's holdout; of predictions it has none, since nothing was trained on it here."""
-    frame, train = (pd.read_parquet(training_set.directory / f"{part}.parquet") for part in ("holdout", "train"))
+    frame, train = (read_part(training_set.directory, part) for part in ("holdout", "train"))
     holdout = Holdout(
         directory=training_set.directory,
         frame=frame,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from include.spec.lengths import PARTS
+from include.training.part_on_disk import read_part
 from include.training.run import read_inputs
 from include.training.training_set import TrainingSet
 
@@ -33,10 +35,7 @@ class TrainingFrames:
     @classmethod
     def read(cls, training_set: TrainingSet) -> TrainingFrames:
         """Read a training set's files."""
-        parts = {
-            part: pd.read_parquet(training_set.directory / f"{part}.parquet")
-            for part in ("train", "validation", "holdout")
-        }
+        parts = {part: read_part(training_set.directory, part) for part in PARTS}
         return cls(
             digest=training_set.digest,
             windows=training_set.windows,

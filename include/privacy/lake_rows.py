@@ -107,7 +107,7 @@ def _features_inputs_of(settings: Settings, key: EntityKey) -> NewInputs:
     suite = load_suite(settings, definition.model, "features").digest
     table = LakeTable(settings, definition.model, "raw")
     published, files = table.partitions(), table.files() if table.exists() else {}
-    pasts = Pasts(settings, definition, table.version()) if files else None
+    pasts = Pasts(settings, definition, {definition.model: table.version()}) if files else None
 
     def made_from(record: PartitionRecord, _: str) -> str:
         raw = published.get(record.key)

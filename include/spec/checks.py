@@ -9,6 +9,7 @@ from typing import Final
 from include.spec.check_clean import clean_findings
 from include.spec.check_columns import column_findings
 from include.spec.check_drift import decay_findings, drift_findings
+from include.spec.check_engine import engine_findings
 from include.spec.check_fairness import fairness_findings
 from include.spec.check_history import history_findings
 from include.spec.check_objective import objective_findings
@@ -51,6 +52,7 @@ def cross_check(definition: Definition, folder: Path, *, expressions: bool) -> I
     yield from drift_findings(definition)
     yield from decay_findings(definition)
     yield from training_findings(definition)
+    yield from engine_findings(definition)
     yield from fairness_findings(definition)
     yield from module_findings(definition, folder)
     yield from production_findings(definition)

@@ -15,6 +15,7 @@ from include.spec.alerts import Alerts
 from include.spec.card import Card
 from include.spec.clean import Clean
 from include.spec.costs import Costs
+from include.spec.engine import Engine
 from include.spec.fairness import FairnessRule
 from include.spec.formats import NEWEST
 from include.spec.history import HistoryGroup
@@ -397,6 +398,7 @@ class Definition(Section):
     feature_module: FeatureModule | None = Field(None, description="A Python module instead of SQL: only a way out.")
     clean: Clean = Field(Clean(), description="How its data is cleaned.")
     training: Training = Field(description="How it is trained.")
+    engine: Engine = Field(Engine(), description="What computes features, training sets and models.")
     evaluation: Evaluation = Field(description="How a challenger is judged.")
     deployment: Deployment = Field(Deployment(), description="How a version goes into production.")
     serving: Serving = Field(Serving(), description="What the inference server takes and keeps.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from include.spec.definition import Definition
 from include.spec.pods import Pod
 
 _TRAIN = "train"
 _RESOURCES = ("cpu", "memory")
+#: The steps that an engine may spread over several machines.
+SPREAD: Final = ("prepare", "assemble", "train")
+_ACCOUNT: Final = "noria-spark"
 
 
 def pod_of(definition: Definition, step: str) -> Pod:
@@ -18,6 +23,11 @@ def pod_of(definition: Definition, step: str) -> Pod:
     values = {name: getattr(own, name) for name in own.model_fields_set} if own is not None else {}
     if step == _TRAIN:
         values |= {"cpu": float(definition.training.resources.cpu), "memory": definition.training.resources.memory}
+    if definition.engine.name == "spark" and step in SPREAD:
+        default = definition.pods.default
+        values["service_account"] = values.get("service_account") or default.service_account or _ACCOUNT
+        if values.get("account_token") is None:
+            values["account_token"] = default.account_token is not False
     if values.get("deadline") is None:
         values["deadline"] = definition.pods.default.deadline or definition.execution.timeout
     return definition.pods.default.model_copy(update=values)

@@ -68,7 +68,14 @@ class Pod(Section):
         description="As Kubernetes writes it: nodeAffinity, podAffinity, podAntiAffinity.",
     )
     priority_class: ObjectName | None = Field(None, description="Its PriorityClass.")
-    service_account: ObjectName | None = Field(None, description="Its ServiceAccount; it gets no token of it.")
+    service_account: ObjectName | None = Field(
+        None, description="Its ServiceAccount; `noria-spark` if left out for the steps that the engine spark spreads."
+    )
+    account_token: bool | None = Field(
+        None,
+        description="Whether it gets the account's token, with which it can ask things of the cluster. Left out: only "
+        "the steps that the engine spark spreads get it, to start their executors.",
+    )
     image: str | None = Field(
         None, pattern=r"^[^\s]+$", description="Its image; that of the connection `noria_kubernetes` if left out."
     )

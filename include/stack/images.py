@@ -35,6 +35,7 @@ IMAGES: Final[dict[str, Image]] = {
     "serving": Image("serving.Dockerfile"),
     "airflow": Image("airflow.Dockerfile"),
     "steps-gpu": Image("steps.Dockerfile", "steps-gpu"),
+    "steps-spark": Image("steps.Dockerfile", "steps-spark"),
     "airflow-local": Image("airflow.Dockerfile", "airflow-local"),
 }
 CLUSTER: Final = ("steps", "serving", "airflow")

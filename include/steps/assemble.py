@@ -11,6 +11,9 @@ def run(call: StepCall) -> Document:
     :returns: the reference of the training set: directory, digest, versions, rows, windows, missing partitions.
     :raises Refused: if the windows hold too little, or labels that nothing can be learned from.
     """
+    from include.engines.engine import open_engine
     from include.training.training_set import assemble_training_set
 
-    return assemble_training_set(call.settings, call.definition, call.as_of).reference(call.settings)
+    with open_engine(call.settings, call.definition) as engine:
+        made = assemble_training_set(call.settings, call.definition, call.as_of, engine.workers)
+    return made.reference(call.settings)

@@ -24,6 +24,7 @@ def run(call: StepCall) -> Document:
 
     :raises NothingFreed: nothing was published, and nothing is to be made anew.
     """
+    from include.engines.engine import open_engine
     from include.features.staging import FeaturesStage
     from include.gates.suite import load_suite
     from include.lake.digests import code_checksum
@@ -42,7 +43,9 @@ def run(call: StepCall) -> Document:
         raise NothingFreed(model)
     published = LakeTable(call.settings, model, "features").partitions()
     stage = FeaturesStage(call.settings, call.definition, call.attempt, suite.digest)
-    staged = stage.stage(keys, LakeTable(call.settings, model, "raw"), published, force=bool(call.inputs.get("force")))
+    raw, force = LakeTable(call.settings, model, "raw"), bool(call.inputs.get("force"))
+    with open_engine(call.settings, call.definition) as engine:
+        staged = stage.stage(keys, raw, published, force=force, workers=engine.workers)
     manifest = new_manifest(
         model=model,
         table="features",

@@ -29,6 +29,7 @@ def run(call: StepCall) -> Document:
     """
     # Threads that wait asleep: on shared cores XGBoost's spinning ones cost tens of times the work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from include.engines.engine import open_engine
     from include.gates.suite import load_suite
     from include.registry.versions import find_by_fingerprint
     from include.training.predictions import stage_predictions
@@ -38,10 +39,11 @@ def run(call: StepCall) -> Document:
     settings, model = call.settings, call.definition.model
     training_set = _training_set(call.inputs)
     suite = load_suite(settings, model, "predictions")
-    job = prepare_job(settings, call.definition, call.as_of, training_set)
     tracker = Tracker(settings.tracking_url)
-    registered = find_by_fingerprint(settings, model, job.fingerprint.value)
-    output = find_equal(job, tracker, registered.run_id if registered else None) or train_and_log(job, tracker)
+    with open_engine(settings, call.definition) as engine:
+        job = prepare_job(settings, call.definition, call.as_of, training_set, engine.machines)
+        registered = find_by_fingerprint(settings, model, job.fingerprint.value)
+        output = find_equal(job, tracker, registered.run_id if registered else None) or train_and_log(job, tracker)
     if registered is not None:
         output |= {"version": registered.version, "version_status": registered.status}
     staged = stage_predictions(settings, model, call.as_of, output, attempt=call.attempt, suite_digest=suite.digest)

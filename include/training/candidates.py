@@ -17,6 +17,7 @@ from include.spec.candidates import fold_count, trainings
 from include.spec.definition import Definition
 from include.training.folds import Fold
 from include.training.matrices import AnyEncoded
+from include.training.trainers.boosting import Machines
 from include.training.trainers.losses import loss, loss_name
 from include.training.trainers.protocol import Request, Trained
 from include.training.trainers.registry import train
@@ -70,11 +71,13 @@ def train_candidates(
     older_folds: Sequence[Fold] = (),
     modules: Mapping[str, Path] | None = None,
     threads: int | None = None,
+    machines: Machines | None = None,
 ) -> Chosen:
     """Train every candidate of a definition, or the definition itself if it has none.
 
     :param older_folds: windows before the validation part, newest first, on which candidates are judged besides.
     :param modules: candidate → source of its trainer module, where it has one.
+    :param machines: who boosts; this process if left out.
     :raises NoCandidateWorks: if nothing can be compared.
     """
     names = trainings(definition)
@@ -89,6 +92,7 @@ def train_candidates(
             older_folds=older_folds[: fold_count(one) - 1],
             threads=threads,
             module=(modules or {}).get(name),
+            machines=machines,
         )
         made[name] = train(request)
         if len(names) == 1:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import xgboost
 
 from include.training.packaged_model import encode
-from include.training.part_on_disk import PartOnDisk
+from include.training.part_on_disk import PartOnDisk, shared
 
 _LABEL: Final = "label"
 Matrix = npt.NDArray[np.float32]
@@ -64,6 +64,15 @@ class EncodedOnDisk:
         ends = np.cumsum([len(part) for part in self.parts])[:-1]
         parts = [part[mask] for part, mask in zip(self.parts, np.split(chosen, ends), strict=True)]
         return replace(self, parts=parts, weights=None if self.weights is None else self.weights[chosen])
+
+    def share(self, number: int, of: int) -> EncodedOnDisk:
+        """Those of its rows that one of several machines has, counted from 0: so many of each part, side by side."""
+        weights = None
+        if self.weights is not None:
+            cuts = np.cumsum([len(part) for part in self.parts])[:-1]
+            by_part = (part[shared(len(part), number, of)] for part in np.split(self.weights, cuts))
+            weights = np.concatenate(list(by_part))
+        return replace(self, parts=[part.share(number, of) for part in self.parts], weights=weights)
 
     def followed_by(self, other: EncodedOnDisk) -> EncodedOnDisk:
         """The rows of both, without weights."""

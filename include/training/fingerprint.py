@@ -68,6 +68,7 @@ def make_fingerprint(
     module: Path | None,
     trainer_modules: Mapping[str, Path] = MappingProxyType({}),
     on_disk: bool = False,
+    engine: Mapping[str, Any] | None = None,
 ) -> Fingerprint:
     """The fingerprint of a training.
 
@@ -76,6 +77,7 @@ def make_fingerprint(
     :param module: source of the feature module, if there is one.
     :param trainer_modules: candidate (``""`` without candidates) → source of its trainer module, where it has one.
     :param on_disk: whether the rows are binned batch by batch, since they are too many for memory.
+    :param engine: what of the machines that train together the bytes depend on, if it is more than one.
     """
     training = definition.training
     document = {
@@ -93,6 +95,7 @@ def make_fingerprint(
         **_threshold(definition),
         **_sample(definition),
         **({"matrix": {"on_disk": BATCH_ROWS}} if on_disk else {}),
+        **({"engine": dict(engine)} if engine else {}),
         "training_set": training_set["digest"],
         "windows": _in_utc(training_set["windows"]),
         "code": code_digest(),

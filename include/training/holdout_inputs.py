@@ -5,7 +5,7 @@ They are read from the version of the raw table that the features were made from
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -58,10 +58,12 @@ def read(
     return inputs.drop_columns([_ORDER]).combine_chunks()
 
 
-def write(settings: Settings, definition: Definition, raw_version: int, holdout: Path, target: Path) -> WrittenPart:
+def write(
+    settings: Settings, definition: Definition, raw_version: int, holdout: Sequence[Path], target: Path
+) -> WrittenPart:
     """Write the input columns of the holdout's rows, in the holdout's order, some rows at a time.
 
-    :param holdout: file of the holdout part.
+    :param holdout: files of the holdout part.
     :raises RawDoesNotMatch: if the raw table does not hold these rows.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.lake.columns import LABEL, ROW
-from include.lake.digests import RowsDigest
+from include.lake.digests import DIGEST_LENGTH, RowsDigest
 from include.lake.table import PartitionRecord
 
 ROW_GROUP_ROWS: Final = 131_072
@@ -24,15 +25,29 @@ _MOST_LABELS: Final = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenPart:
-    """A file that is complete.
+    """A part whose files are complete.
 
+    :param rows: of all of them.
     :param digest: over names, types and values of all rows in order, ``_row`` included.
     :param labels: its different labels, sorted; not all if there are very many.
+    :param files: their names, in the rows' order.
     """
 
     rows: int
     digest: str
     labels: tuple[float, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def joined(pieces: Sequence[WrittenPart]) -> WrittenPart:
+    """The part that these pieces are, one after the other; its digest is made of theirs."""
+    digest = hashlib.sha256("".join(f"{piece.rows}\t{piece.digest}\n" for piece in pieces).encode())
+    return WrittenPart(
+        rows=sum(piece.rows for piece in pieces),
+        digest=digest.hexdigest()[:DIGEST_LENGTH],
+        labels=tuple(sorted({label for piece in pieces for label in piece.labels})),
+        files=tuple(name for piece in pieces for name in piece.files),
+    )
 
 
 @dataclass
@@ -76,7 +91,12 @@ class PartWriter:
         if self._waiting:
             self._flush()
         self._writer.close()
-        return WrittenPart(rows=self._digest.rows, digest=self._digest.hexdigest(), labels=tuple(sorted(self._labels)))
+        return WrittenPart(
+            rows=self._digest.rows,
+            digest=self._digest.hexdigest(),
+            labels=tuple(sorted(self._labels)),
+            files=(self.path.name,),
+        )
 
     def abandon(self) -> None:
         """Let go of a file that is not to be finished."""
@@ -97,11 +117,12 @@ def write_part(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
 
 
 def read_batches(
-    path: Path, columns: Sequence[str] | None = None, rows: int = ROW_GROUP_ROWS
+    paths: Iterable[Path], columns: Sequence[str] | None = None, rows: int = ROW_GROUP_ROWS
 ) -> Iterator[pa.RecordBatch]:
-    """A file's rows, some at a time."""
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(rows, columns=None if columns is None else list(columns))
+    """The rows of files, some at a time."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(rows, columns=None if columns is None else list(columns))
 
 
 def together(keys: Sequence[str], records: Mapping[str, PartitionRecord], rows: int) -> Iterator[list[str]]:

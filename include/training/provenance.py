@@ -52,7 +52,7 @@ def _stale(
 ) -> tuple[str, ...]:
     suite = load_suite(settings, definition.model, "features").digest
     made_from, published = raw.partitions(raw_version), features.partitions(version)
-    pasts = Pasts(settings, definition, raw_version)
+    pasts = Pasts(settings, definition, {definition.model: raw_version})
     return tuple(
         key
         for key in keys

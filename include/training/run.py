@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from include.errors import NoriaError
 from include.lake.columns import PARTITION
 from include.lake.paths import relative_to_store, temporary_folder
+from include.lake.pieces import piece_paths
 from include.lake.places import row_places, split_columns
 from include.settings import Settings
 from include.spec.candidates import trainings
@@ -44,6 +45,7 @@ from include.training.profile import make_profile
 from include.training.reference_sample import take_sample
 from include.training.set_folder import INPUTS_FILE
 from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
+from include.training.trainers.boosting import Machines
 from include.training.trainers.protocol import Trained
 from include.training.training_set import TrainingSetGone, open_directory
 
@@ -79,6 +81,7 @@ class Job:
     :param scratch: folder for parts that are too large for memory; None if they are read whole.
     :param train: the training part.
     :param description: content of ``features.json``.
+    :param machines: who boosts; this process if left out.
     """
 
     settings: Settings
@@ -90,6 +93,7 @@ class Job:
     train: pd.DataFrame | PartOnDisk
     description: Document
     fingerprint: Fingerprint
+    machines: Machines | None = None
 
     @property
     def predictions(self) -> Path:
@@ -105,17 +109,25 @@ class Job:
         return {_PREDICTIONS: self.predictions, _VALIDATION: self.directory / name}
 
 
-def prepare_job(settings: Settings, definition: Definition, as_of: datetime, reference: Mapping[str, Any]) -> Job:
+def prepare_job(
+    settings: Settings,
+    definition: Definition,
+    as_of: datetime,
+    reference: Mapping[str, Any],
+    machines: Machines | None = None,
+) -> Job:
     """Read the training part and name the training by its fingerprint.
 
     :param reference: the training set's reference, as the step assemble returns it.
+    :param machines: who boosts; this process if left out.
     :raises TrainingSetGone: if the training set is not there.
     """
     directory = open_directory(settings, reference)
-    scratch = temporary_folder(settings) if stays_on_disk(definition, reference["rows"]) else None
+    large = machines is not None or stays_on_disk(definition, reference["rows"])
+    scratch = temporary_folder(settings) if large else None
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
-    train = open_rows(directory / "train.parquet", scratch)
+    train = open_rows(piece_paths(directory, "train"), scratch)
     kept = kept_rows(definition, "train", train)
     cleaning = learn_cleaning(definition, kept)
     description = describe(definition, learn_categories(kept, feature_types(definition), cleaning), cleaning)
@@ -131,6 +143,7 @@ def prepare_job(settings: Settings, definition: Definition, as_of: datetime, ref
         module=module,
         trainer_modules=modules,
         on_disk=scratch is not None,
+        engine=None if machines is None else machines.document,
     )
     return Job(
         settings=settings,
@@ -142,6 +155,7 @@ def prepare_job(settings: Settings, definition: Definition, as_of: datetime, ref
         train=train,
         description=description,
         fingerprint=fingerprint,
+        machines=machines,
     )
 
 
@@ -176,7 +190,7 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
     features = job.description["features"]
     started = time.monotonic()
     validation, holdout = (
-        open_rows(job.directory / f"{part}.parquet", job.scratch) for part in ("validation", "holdout")
+        open_rows(piece_paths(job.directory, part), job.scratch) for part in ("validation", "holdout")
     )
     kept = kept_rows(job.definition, "train", job.train)
     judged_on = kept_rows(job.definition, "validation", validation)
@@ -188,11 +202,12 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
         encode_part(judged_on, features),
         older_folds=_further_folds(job, kept, train),
         modules=trainer_module_paths(job.settings, job.definition),
+        machines=job.machines,
     )
     trained = chosen.trained
     seconds = time.monotonic() - started
     _log.info("Trained %d rounds in %.1f s.", trained.best_round, seconds)
-    inputs = open_rows(job.directory / INPUTS_FILE, job.scratch, whole_numbers=True)
+    inputs = open_rows([job.directory / INPUTS_FILE], job.scratch, whole_numbers=True)
     with tempfile.TemporaryDirectory(prefix="noria-package-") as folder:
         package = Path(folder) / "package"
         described = _described(job, trained)
@@ -380,7 +395,7 @@ def _verification_rows(job: Job, predictions: Predictions) -> pa.Table:
     """Raw input columns and prediction of holdout rows, spread evenly over the holdout."""
     count = min(job.definition.deployment.verify_rows, len(predictions))
     places = np.unique(np.linspace(0, len(predictions) - 1, count).astype(np.int64))
-    table = PartOnDisk(job.directory / INPUTS_FILE, job.directory).rows_at(places)
+    table = PartOnDisk([job.directory / INPUTS_FILE], job.directory).rows_at(places)
     chosen = predictions[places]
     expected = pa.array(chosen.tolist(), pa.list_(pa.float64())) if chosen.ndim == 2 else pa.array(chosen)
     return table.append_column("prediction", expected)

@@ -38,17 +38,23 @@ def unnamed_folder(settings: Settings, model: str) -> Iterator[Path]:
     try:
         yield partial
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        store_of(settings).remove_folder(partial)
 
 
-def keep(settings: Settings, model: str, digest: str, partial: Path, written: Mapping[str, WrittenPart]) -> Path:
-    """Give the written files their folder's name in one rename, unless they are there already."""
+def keep(
+    settings: Settings, model: str, digest: str, partial: Path, written: Mapping[str, WrittenPart], inputs: WrittenPart
+) -> Path:
+    """Give the written files their folder's name in one rename, unless they are there already.
+
+    :param written: the parts.
+    :param inputs: the inputs of the holdout.
+    """
     directory = settings.store / "training" / checked_model(model) / digest
     store = store_of(settings)
     store.fetch_folder(directory)
     if is_complete(directory, digest):
         return directory
-    names = [*(f"{part}.parquet" for part in written), INPUTS_FILE]
+    names = [name for part in (*written.values(), inputs) for name in part.files]
     sizes = {name: (partial / name).stat().st_size for name in names}
     rows = {part: file.rows for part, file in written.items()}
     (partial / MARKER).write_text(json.dumps({"digest": digest, "rows": rows, "files": sizes}, indent=1))

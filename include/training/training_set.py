@@ -2,7 +2,8 @@
 
 It is read from the published features table at a pinned version, and lies in ``training/<model>/<digest>/`` of the
 store: ``train.parquet``, ``validation.parquet``, ``holdout.parquet`` (the features table's columns),
-``holdout_inputs.parquet`` (raw input columns of the holdout rows, in the same order) and ``training_set.json``.
+``holdout_inputs.parquet`` (raw input columns of the holdout rows, in the same order) and ``training_set.json``. A part
+that other machines have written lies there in pieces: ``train-00000.parquet``, ``train-00001.parquet`` …
 A folder appears under its name only when it is complete; in a bucket, ``training_set.json`` appears last.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -24,9 +25,11 @@ from include.lake.connections import open_duckdb, query_batches, quote_name
 from include.lake.deliveries import version_as_of
 from include.lake.erased import ErasedKeys
 from include.lake.paths import from_store, relative_to_store
+from include.lake.pieces import piece_name, piece_paths
 from include.lake.places import place_sql, split_columns
 from include.lake.store import store_of
-from include.lake.table import LakeTable
+from include.lake.table import LakeTable, PartitionRecord
+from include.lake.workers import Workers
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.lengths import PARTS, Shares
@@ -35,7 +38,14 @@ from include.spec.partitions import PartitionCalendar
 from include.spec.share import format_parts
 from include.spec.windows import TrainingWindows, needed_partitions, training_windows
 from include.training import holdout_inputs
-from include.training.part_files import ROWS_AT_ONCE, WrittenPart, read_batches, together, write_part
+from include.training.part_files import (
+    ROWS_AT_ONCE,
+    WrittenPart,
+    joined,
+    read_batches,
+    together,
+    write_part,
+)
 from include.training.provenance import find_provenance
 from include.training.refusals import check_parts, check_present
 from include.training.set_folder import INPUTS_FILE, is_complete, keep, unnamed_folder
@@ -112,9 +122,12 @@ def windows_document(definition: Definition, parts: TrainingWindows | Shares) ->
     return {part: {"start": format_parts(p.start), "end": format_parts(p.end), "by": by} for part, p in places.items()}
 
 
-def assemble_training_set(settings: Settings, definition: Definition, as_of: datetime) -> TrainingSet:
+def assemble_training_set(
+    settings: Settings, definition: Definition, as_of: datetime, workers: Workers | None = None
+) -> TrainingSet:
     """Build the training set as of an instant, or find it complete.
 
+    :param workers: who writes the parts, in pieces; this process, each part whole, if left out.
     :raises TooManyMissing: if more partitions of the windows are missing than the definition allows.
     :raises PartTooSmall: if a part has too few labelled rows.
     :raises OneClassOnly: if a part's labels are all the same class (binary classification).
@@ -137,13 +150,14 @@ def assemble_training_set(settings: Settings, definition: Definition, as_of: dat
     keys = [key for key in needed if key not in missing]
     windows = windows_document(definition, parts)
     with unnamed_folder(settings, definition.model) as partial:
-        written = _write_parts(settings, definition, features, version, keys, parts, partial)
+        work = PieceWork(settings=settings, definition=definition, version=version, as_of=as_of, folder=partial)
+        written = _write_parts(work, features.partitions(version), keys, parts, workers)
         check_parts(definition, written, windows)
         inputs = holdout_inputs.write(
-            settings, definition, source.raw_version, partial / "holdout.parquet", partial / INPUTS_FILE
+            settings, definition, source.raw_version, piece_paths(partial, "holdout"), partial / INPUTS_FILE
         )
         digest = _digest(written, inputs)
-        directory = keep(settings, definition.model, digest, partial, written)
+        directory = keep(settings, definition.model, digest, partial, written, inputs)
     _refuse_erased(settings, definition, directory)
     return TrainingSet(
         directory=directory,
@@ -161,9 +175,8 @@ def _refuse_erased(settings: Settings, definition: Definition, directory: Path) 
     """Look only now: whoever erases a key names it first and then removes the training sets that are there."""
     erased = ErasedKeys.of(settings, definition.model)
     if erased:
-        files = [directory / f"{part}.parquet" for part in PARTS]
-        batches = (batch for file in files for batch in read_batches(file, erased.columns()))
-        if any(erased.count(pa.table(batch)) for batch in batches):
+        files = [path for part in PARTS for path in piece_paths(directory, part)]
+        if any(erased.count(pa.table(batch)) for batch in read_batches(files, erased.columns())):
             store_of(settings).remove_folder(directory)
             raise ErasedRowsRead(definition.model)
 
@@ -181,39 +194,91 @@ def open_directory(settings: Settings, reference: Mapping[str, Any]) -> Path:
     return directory
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Rows of a part that are written to one file.
+
+    :param groups: keys of partitions; those of a group are sorted at once.
+    """
+
+    part: str
+    name: str
+    groups: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceWork:
+    """Writes the labelled rows of a piece, ordered by partition and row; half-open in local event time or in places.
+
+    :param version: of the features table.
+    :param folder: where its file goes.
+    :param elsewhere: whether it runs elsewhere, so that its file has to be brought into the store.
+    :param threads: DuckDB's; those of the definition if left out.
+    :param memory: DuckDB's; that of the step if left out.
+    """
+
+    settings: Settings
+    definition: Definition
+    version: int
+    as_of: datetime
+    folder: Path
+    elsewhere: bool = False
+    threads: int | None = None
+    memory: str | None = None
+
+    def __call__(self, piece: _Piece) -> WrittenPart:
+        """See the class."""
+        threads = self.threads or self.definition.training.resources.cpu
+        memory = self.memory or duckdb_memory(self.definition, "assemble")
+        connection = open_duckdb(self.settings, threads=threads, memory=memory)
+        features = LakeTable(self.settings, self.definition.model, "features")
+        has_time = self.definition.source.has_time
+        parts = training_windows(self.definition, self.as_of) if has_time else Shares.of(self.definition)
+        # Partitions that overlap the edges are cut here; a label that is not known is null.
+        condition, bounds = _within(self.definition, parts, piece.part)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for some in piece.groups:
+                features.scan(connection, "features", version=self.version, keys=some)
+                yield from _labelled(connection, condition, bounds)
+
+        path = self.folder / piece.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            rows = batches()
+            first = next(rows)
+            written = write_part(path, first.schema, chain([first], rows))
+        finally:
+            connection.close()
+        if self.elsewhere:
+            store_of(self.settings).deliver(path)
+        return written
+
+
 def _write_parts(
-    settings: Settings,
-    definition: Definition,
-    features: LakeTable,
-    version: int,
+    work: PieceWork,
+    records: Mapping[str, PartitionRecord],
     keys: list[str],
     parts: TrainingWindows | Shares,
-    folder: Path,
+    workers: Workers | None,
 ) -> dict[str, WrittenPart]:
-    """Labelled rows of each part, ordered by partition and row; half-open in local event time or in places.
-
-    Partitions follow each other in the order of their keys, so only some of them are sorted at a time.
-    """
-    memory = duckdb_memory(definition, "assemble")
-    connection = open_duckdb(settings, threads=definition.training.resources.cpu, memory=memory)
-    records = features.partitions(version)
-
-    def batches(part: str) -> Iterator[pa.RecordBatch]:
-        # Partitions that overlap the edges are cut here; a label that is not known is null.
-        condition, bounds = _within(definition, parts, part)
-        for some in together(_keys_of(definition, parts, part, keys), records, ROWS_AT_ONCE):
-            features.scan(connection, "features", version=version, keys=some)
-            yield from _labelled(connection, condition, bounds)
-
-    try:
-        written = {}
-        for part in PARTS:
-            rows = batches(part)
-            first = next(rows)
-            written[part] = write_part(folder / f"{part}.parquet", first.schema, chain([first], rows))
-        return written
-    finally:
-        connection.close()
+    """Each part, as one file or in pieces. Partitions follow each other in the order of their keys."""
+    groups = {
+        part: [tuple(some) for some in together(_keys_of(work.definition, parts, part, keys), records, ROWS_AT_ONCE)]
+        for part in PARTS
+    }
+    if workers is None:
+        return {part: work(_Piece(part, piece_name(part), tuple(all_of_it))) for part, all_of_it in groups.items()}
+    pieces = [
+        _Piece(part, piece_name(part, None if len(cut) == 1 else number), (some,))
+        for part, cut in groups.items()
+        for number, some in enumerate(cut)
+    ]
+    work = replace(work, elsewhere=True, threads=workers.threads, memory=workers.memory)
+    written = list(zip(pieces, workers.map(work, pieces), strict=True))
+    store_of(work.settings).fetch_folder(work.folder)
+    by_part = {part: [one for piece, one in written if piece.part == part] for part in PARTS}
+    return {part: some[0] if len(some) == 1 else joined(some) for part, some in by_part.items()}
 
 
 def _labelled(connection: duckdb.DuckDBPyConnection, condition: str, bounds: list[Any]) -> Iterator[pa.RecordBatch]:

@@ -145,7 +145,7 @@ def test_everything_that_is_copied_is_there_and_is_sent() -> None:
                 continue
             sources = [word for word in rest.split()[:-1] if not word.startswith("--")]
             for source in sources:
-                for variant in ("airflow", "airflow-local", "steps", "steps-gpu"):
+                for variant in ("airflow", "airflow-local", "steps", "steps-gpu", "steps-spark"):
                     place = source.replace("${VARIANT}", variant)
                     found = [name for name in known if name == place or name.startswith(f"{place}/")]
                     assert found, f"{path.name} copies {place}, which is not there"

@@ -144,8 +144,7 @@ def test_no_secret_has_a_value_in_the_files(overlay: str) -> None:
 def test_airflow_may_run_step_pods_and_nothing_else(overlay: str) -> None:
     prefix = "noria-local" if overlay == OLD else f"noria-{overlay}"
     assert of_kind(overlay, "ClusterRole", "ClusterRoleBinding") == {}
-    [role] = of_kind(overlay, "Role").values()
-    [binding] = of_kind(overlay, "RoleBinding").values()
+    role, binding = of_kind(overlay, "Role")["airflow-steps"], of_kind(overlay, "RoleBinding")["airflow-steps"]
     assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == f"{prefix}-steps"
     assert {(*rule["apiGroups"], *rule["resources"]): set(rule["verbs"]) for rule in role["rules"]} == {
         ("", "pods"): {"create", "get", "list", "patch", "delete"},
@@ -164,6 +163,24 @@ def test_airflow_may_run_step_pods_and_nothing_else(overlay: str) -> None:
         if one["kind"] == "ServiceAccount"
     }
     assert {(one["namespace"], one["name"]) for one in binding["subjects"]} <= accounts
+
+
+@every_overlay
+def test_steps_that_are_spread_may_run_pods_beside_themselves_and_nothing_else(overlay: str) -> None:
+    assert of_kind(overlay, "Role").keys() == {"airflow-steps", "noria-spark"}
+    role, binding = of_kind(overlay, "Role")["noria-spark"], of_kind(overlay, "RoleBinding")["noria-spark"]
+    assert {one for rule in role["rules"] for one in rule["resources"]} == {
+        "pods",
+        "configmaps",
+        "services",
+        "persistentvolumeclaims",
+    }
+    assert not {"*", "patch", "bind", "escalate"} & {verb for rule in role["rules"] for verb in rule["verbs"]}
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [one["name"] for one in binding["subjects"]] == ["noria-spark"]
+    assert {one.get("namespace", role["metadata"]["namespace"]) for one in binding["subjects"]} == {
+        role["metadata"]["namespace"]
+    }
 
 
 @every_overlay

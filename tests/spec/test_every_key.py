@@ -144,6 +144,7 @@ pods:
     affinity: {nodeAffinity: {}}
     priority_class: high
     service_account: steps
+    account_token: true
     image: steps:1
     image_pull_policy: Always
     pull_secrets: [registry]
@@ -183,6 +184,8 @@ feature_module: {path: mine.py, inputs: [distance], columns: {far: boolean}}
 training: {trainer: {module: mine.py}}
 evaluation: {threshold_from: validation, costs: {false_positive: 1, false_negative: 5}}
 """
+#: For several machines.
+SPARK: Final = "engine: {name: spark, executors: 3, cpu: 2, memory: 4Gi}"
 #: Forms that are only written in other ways: a stage's, which are `shadow`, `canary: 10`, `ab: {…}`.
 NEVER_WRITTEN: Final = re.compile(r"deployment\.stages\[\]\.")
 
@@ -210,7 +213,8 @@ def sound() -> dict[str, dict[str, Any]]:
         document["source"] = {key: one for key, one in document["source"].items() if key != "path"} | {"type": "sql"}
         del document["training"]["params"]
     del modules["features"]
-    return {"files": merged(valid, yaml.safe_load(FILES)), "database": database, "modules": modules}
+    files, spark = merged(valid, yaml.safe_load(FILES)), merged(valid, yaml.safe_load(SPARK))
+    return {"files": files, "database": database, "modules": modules, "spark": spark}
 
 
 DOCUMENTS: Final = sound()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from include.training.folds import Fold
     from include.training.matrices import AnyEncoded
     from include.training.search import Found
+    from include.training.trainers.boosting import Machines
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +43,7 @@ class Request:
     :param older_folds: what a search judges its trials on besides train and validation.
     :param threads: ``training.resources.cpu`` if left out. Never changes the model.
     :param module: the trainer module's source, for a definition that names one.
+    :param machines: who boosts; this process if left out.
     """
 
     definition: Definition
@@ -51,6 +53,7 @@ class Request:
     older_folds: Sequence[Fold] = ()
     threads: int | None = None
     module: Path | None = None
+    machines: Machines | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import xgboost
 
 from include.spec.definition import Definition, Training
-from include.spec.parameters import DEFAULTS
 from include.training.calibration import Sigmoid, calibrated, fit_sigmoid
 from include.training.folds import Fold
 from include.training.matrices import AnyEncoded, followed_by
 from include.training.packaged_model import probability_or_value
 from include.training.parameters import class_weight, parameters, refusals_said, row_weights
 from include.training.search import search_parameters
+from include.training.trainers.boosting import Boosting, bins_of, boost
 from include.training.trainers.protocol import Floats, Request, Trained
 
 
@@ -57,19 +57,26 @@ def train_trees(request: Request) -> Trained:
             older = (replace(fold, train=_weighted(definition, fold.train)) for fold in request.older_folds)
             folds = [Fold(train=train, validation=validation), *older]
             found = search_parameters(
-                training, params, [fold.dmatrices(features, _bins(params)) for fold in folds], nthread
+                training, params, [fold.dmatrices(features, bins_of(params)) for fold in folds], nthread
             )
             params |= found.params
-        booster, curves = _early_stopped(training, {**params, "nthread": nthread}, features, train, validation)
-        best = int(booster.best_iteration) + 1
+        boosting = Boosting(
+            params={**params, "nthread": nthread},
+            rounds=training.rounds,
+            features=features,
+            train=train,
+            validation=validation,
+            patience=training.early_stopping_rounds,
+        )
+        run = boost if request.machines is None else request.machines.boost
+        boosted = run(boosting)
+        booster, best = boosted.booster, int(boosted.booster.best_iteration) + 1
         # Before a refit, which trains on the validation part, too.
         sigmoid = _sigmoid(training, booster[:best], validation)
         judged = validation.answers(partial(probability_or_value, booster[:best]))
         if training.refit == "validation":
-            both = _weighted(definition, followed_by(request.train, validation)).dmatrix(
-                features, max_bin=_bins(params)
-            )
-            booster = xgboost.train({**params, "nthread": nthread}, both, best, verbose_eval=False)
+            both = _weighted(definition, followed_by(request.train, validation))
+            booster = run(replace(boosting, rounds=best, train=both, validation=None)).booster
     model = booster[:best]
     return Trained(
         kind="xgboost",
@@ -77,7 +84,7 @@ def train_trees(request: Request) -> Trained:
         judged=judged,
         best_round=best,
         parameters=params,
-        curves=_plain(curves),
+        curves=_plain(boosted.curves),
         importance=_importance(model, features),
         found=found,
         sigmoid=sigmoid,
@@ -90,28 +97,6 @@ def _weighted(definition: Definition, part: AnyEncoded) -> AnyEncoded:
     return part if weights is None else replace(part, weights=weights)
 
 
-def _early_stopped(
-    training: Training,
-    params: Mapping[str, Any],
-    features: Sequence[Mapping[str, Any]],
-    train: AnyEncoded,
-    validation: AnyEncoded,
-) -> tuple[xgboost.Booster, dict[str, dict[str, list[float]]]]:
-    curves: dict[str, dict[str, list[float]]] = {}
-    part = train.dmatrix(features, max_bin=_bins(params))
-    judge = validation.dmatrix(features, bins_of=part, max_bin=_bins(params))
-    booster = xgboost.train(
-        dict(params),
-        part,
-        training.rounds,
-        evals=[(part, "train"), (judge, "validation")],
-        early_stopping_rounds=training.early_stopping_rounds,
-        evals_result=curves,
-        verbose_eval=False,
-    )
-    return booster, curves
-
-
 def _sigmoid(training: Training, booster: xgboost.Booster, validation: AnyEncoded) -> Sigmoid | None:
     if training.calibration == "none":
         return None
@@ -120,11 +105,6 @@ def _sigmoid(training: Training, booster: xgboost.Booster, validation: AnyEncode
         return np.asarray(booster.inplace_predict(matrix, predict_type="margin"), dtype=np.float64).reshape(-1)
 
     return fit_sigmoid(validation.answers(margins), validation.labels.astype(np.float64))
-
-
-def _bins(params: Mapping[str, Any]) -> int:
-    """In how many bins values are put: a matrix on disk holds nothing else."""
-    return int(params.get("max_bin", DEFAULTS["max_bin"]))
 
 
 def _bare(booster: xgboost.Booster) -> xgboost.Booster:

@@ -155,6 +155,7 @@ def _wishes(pod: Pod, names: Collection[str]) -> Manifest:
         "imagePullSecrets": [{"name": name} for name in pod.pull_secrets] if "pull_secrets" in names else [],
         "priorityClassName": pod.priority_class if "priority_class" in names else None,
         "serviceAccountName": pod.service_account if "service_account" in names else None,
+        "automountServiceAccountToken": pod.account_token if "account_token" in names else None,
     }
     base: Manifest = {
         "image": pod.image if "image" in names else None,

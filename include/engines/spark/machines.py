@@ -1,0 +1,125 @@
+"""Spark's executors as machines that boost together: each has its share of the rows, on its own disk, in batches.
+
+XGBoost's own communicator joins them, as in ``xgboost.spark``; that one would hold each share in memory whole. All
+tasks of a training run at once (Spark's barrier), and ranks follow the tasks' numbers, so that sums are made in one
+order and the model is the same every time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+
+import xgboost
+from xgboost.collective import CommunicatorContext
+from xgboost.tracker import RabitTracker
+
+from include.engines.spark.errors import Outcome, SparkFailed, cause_of
+from include.engines.spark.session import SparkSession
+from include.engines.spark.workers import with_own_secrets, without_secrets
+from include.lake.store import store_of
+from include.settings import Settings
+from include.training.encoded_on_disk import EncodedOnDisk
+from include.training.trainers.boosting import Boosted, Boosting, Curves, boost
+
+_FEWEST_ROWS: Final = 100
+"""Of each part for each machine: fewer rows are not worth one, and none at all would be an error."""
+
+
+@dataclass(frozen=True)
+class _Trees:
+    """A booster as bytes, and what XGBoost said."""
+
+    raw: bytes
+    curves: Curves
+    warnings: tuple[str, ...]
+
+
+class SparkMachines:
+    """See :class:`include.training.trainers.boosting.Machines`."""
+
+    def __init__(self, session: SparkSession) -> None:
+        self._session = session
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The number of executors: by it the rows are shared out, and sums are made."""
+        return {"name": "spark", "executors": self._session.engine.executors}
+
+    def boost(self, boosting: Boosting) -> Boosted:
+        """See :class:`include.training.trainers.boosting.Machines`.
+
+        :raises SparkFailed: if an executor was lost too often.
+        """
+        count = self._count(boosting)
+        context = self._session.context
+        host = context.getConf().get("spark.driver.host")
+        tracker = RabitTracker(host_ip=host, n_workers=count, sortby="task")
+        tracker.start()
+        Thread(target=tracker.wait_for, daemon=True).start()
+        params = {**boosting.params, "nthread": self._session.engine.cpu}
+        settings = without_secrets(self._session.settings)
+        share = _share(settings, replace(boosting, params=params), tracker.worker_args(), count)
+        try:
+            found = context.parallelize(range(count), count).barrier().mapPartitions(share).collect()
+        except Exception as error:  # Java's, of whatever kind
+            raise SparkFailed("train", cause_of(error)) from error
+        finally:
+            tracker.free()
+        trees: _Trees = next(outcome for outcome in _errors_first(found)).get()
+        for said in trees.warnings:
+            warnings.warn(said, stacklevel=2)
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(trees.raw))
+        return Boosted(booster=booster, curves=trees.curves)
+
+    def _count(self, boosting: Boosting) -> int:
+        parts = [boosting.train] if boosting.validation is None else [boosting.train, boosting.validation]
+        rows = min(len(part) for one in parts if isinstance(one, EncodedOnDisk) for part in one.parts)
+        return max(1, min(self._session.engine.executors, rows // _FEWEST_ROWS))
+
+
+def _errors_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """What the parameters are refused for is said by all; that the others are gone, only by those who waited."""
+    return sorted(outcomes, key=lambda outcome: (outcome.error is None, outcome.result is None))
+
+
+def _share(
+    settings: Settings, boosting: Boosting, communicator: Mapping[str, Any], count: int
+) -> Callable[[Iterable[int]], Iterator[Outcome]]:
+    def run(numbers: Iterable[int]) -> Iterator[Outcome]:
+        from pyspark import BarrierTaskContext
+
+        number = next(iter(numbers))
+        # The rank follows the task's number as a text.
+        arguments = {**communicator, "dmlc_task_id": f"{number:06}"}
+        BarrierTaskContext.get().barrier()
+        yield Outcome.of(lambda: _boost_share(settings, boosting.share(number, count), arguments, number))
+
+    return run
+
+
+def _boost_share(settings: Settings, own: Boosting, communicator: Mapping[str, Any], number: int) -> _Trees | None:
+    """The trees, which all machines have at the end; only the first one sends them back."""
+    _bring(with_own_secrets(settings), own)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with CommunicatorContext(**communicator):
+            boosted = boost(own)
+    if number:
+        return None
+    said = tuple(str(warning.message) for warning in caught)
+    return _Trees(bytes(boosted.booster.save_raw(raw_format="ubj")), boosted.curves, said)
+
+
+def _bring(settings: Settings, own: Boosting) -> None:
+    """Have its files on this machine, and a folder for its pages."""
+    for rows in (own.train, own.validation):
+        if isinstance(rows, EncodedOnDisk):
+            for part in rows.parts:
+                Path(part.scratch).mkdir(parents=True, exist_ok=True)
+                store_of(settings).fetch(*part.paths, fixed=True)
