@@ -87,6 +87,7 @@ class SparkSession:
         if "SPARK_CONF_DIR" not in os.environ:
             (self._scratch / "log4j2.properties").write_text(_LOGGING)
             os.environ["SPARK_CONF_DIR"] = str(self._scratch)
+        logging.getLogger("py4j").setLevel(logging.WARNING)  # each of its connections
         # It says so at every start, and what it means (data frames of pandas) is used nowhere here.
         warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
         conf = SparkConf()
