@@ -76,6 +76,12 @@ def test_every_container_is_hardened_also_the_one_that_keeps_the_result() -> Non
     assert not pod.spec.host_network
 
 
+def test_a_token_of_its_account_is_for_the_step_that_is_given_one() -> None:
+    spec = sent(Pod(service_account="noria-spark", account_token=True)).spec
+    assert (spec.service_account_name, spec.automount_service_account_token) == ("noria-spark", True)
+    assert sent(Pod(account_token=False)).spec.automount_service_account_token is False
+
+
 def test_the_sidecar_is_of_the_steps_own_image_small_and_ends_on_sigterm() -> None:
     sidecar = sent().spec.containers[1]
     assert sidecar.image == "noria-steps:1"

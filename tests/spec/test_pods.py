@@ -113,3 +113,24 @@ def test_a_true_affinity_is_taken_as_it_is(load: Load) -> None:
     )
     (rule,) = definition.pods.default.affinity["nodeAffinity"].values()
     assert rule["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] == ["fast"]
+
+
+def test_steps_that_spark_spreads_have_an_account_that_may_start_executors(load: Load) -> None:
+    spark = (AFTER, f"{AFTER}engine: spark\n")
+    definition = load(spark)
+    accounts = {
+        step: (pod_of(definition, step).service_account, pod_of(definition, step).account_token) for step in SUMMARIES
+    }
+    given = ("noria-spark", True)
+    assert {step for step, account in accounts.items() if account == given} == {"prepare", "assemble", "train"}
+    assert set(accounts.values()) == {given, (None, None)}
+
+
+def test_what_a_definition_says_of_that_account_goes_first(load: Load) -> None:
+    definition = load(
+        (AFTER, f"{AFTER}engine: spark\npods:\n  default: {{account_token: false}}\n  steps:\n"
+                "    train: {service_account: trainers, account_token: true}\n"),
+    )  # fmt: skip
+    train, prepare = pod_of(definition, "train"), pod_of(definition, "prepare")
+    assert (train.service_account, train.account_token) == ("trainers", True)
+    assert prepare.account_token is False
