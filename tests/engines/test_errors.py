@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import xgboost
 
 from include.engines.engine import open_engine
 from include.engines.spark.errors import EngineMissing, Outcome, SparkFailed, cause_of
+from include.engines.spark.installation import make_importable
 from include.engines.spark.java import java_home
 from include.engines.spark.session import SparkSession
 from include.engines.spark.workers import without_secrets
@@ -78,11 +80,31 @@ def test_of_javas_words_the_line_that_says_what_happened_is_told() -> None:
 
 
 def test_an_engine_that_is_not_installed_is_said_with_the_cure(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyspark", None)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     with SparkSession(settings, Engine(name="spark")) as session, pytest.raises(EngineMissing, match="make spark"):
         _ = session.context
+
+
+def test_a_folder_of_its_own_is_found_here_and_by_executors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    monkeypatch.setenv("PYTHONPATH", "/noria")
+    make_importable(tmp_path)
+    assert os.environ["PYTHONPATH"] == "/noria"
+    (tmp_path / "spark").mkdir()
+    make_importable(tmp_path)
+    assert sys.path[-1] == str(tmp_path / "spark")
+    assert os.environ["PYTHONPATH"] == f"/noria{os.pathsep}{tmp_path / 'spark'}"
+
+
+def test_other_packages_do_not_find_pyspark_where_it_is_installed_by_make() -> None:
+    program = "import importlib.util as i; print(i.find_spec('pyspark'))"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "None\n"
+    )
 
 
 def test_without_java_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from include.engines.spark.errors import EngineMissing, SparkFailed, cause_of
+from include.engines.spark.installation import make_importable
 from include.engines.spark.java import java_home
 from include.engines.spark.pods import executor_pods
 from include.lake.paths import temporary_folder
@@ -76,6 +77,7 @@ class SparkSession:
         return self._context
 
     def _start(self) -> Any:
+        make_importable()
         try:
             from pyspark import SparkConf, SparkContext
         except ModuleNotFoundError as error:
