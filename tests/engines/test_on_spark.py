@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
 import signal
 import uuid
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import pytest
 
 from include.engines.engine import Engine, open_engine
 from include.engines.spark.errors import SparkFailed
+from include.engines.spark.machines import _without_labels
 from include.features.errors import FeatureFailed
 from include.features.staging import FeaturesStage
 from include.gates.frames import training_rows
@@ -28,9 +31,12 @@ from include.settings import Settings
 from include.spec.definition import Definition
 from include.stack.postgres import Postgres
 from include.training import training_set
+from include.training.encoded_on_disk import EncodedOnDisk
 from include.training.parameters import ParameterRefused
+from include.training.part_on_disk import PartOnDisk
 from include.training.run import prepare_job, train_and_log
 from include.training.tracking import Tracker
+from include.training.trainers.boosting import Boosting
 from include.training.training_set import TrainingSet, assemble_training_set
 from tests.training.factories import make_class_definition, make_definition, make_rows
 from tests.training.lake import AS_OF, fill, land, with_suites
@@ -225,6 +231,62 @@ def test_work_that_always_kills_its_process_is_given_up_and_may_be_tried_again(
         spark.workers.map(Suicidal(lake, tmp_path, 99), [1])
     assert failure.value.exit_code == 30
     assert spark.workers.map(Suicidal(lake, tmp_path, 0), [5]) == [25]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dying(EncodedOnDisk):
+    """Rows whose second machine is killed when it reads them."""
+
+    def dmatrix(self, features: Any, **options: Any) -> Any:
+        from pyspark import BarrierTaskContext
+
+        if BarrierTaskContext.get().partitionId() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().dmatrix(features, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooLarge(EncodedOnDisk):
+    """Rows that the disk of the second machine cannot hold."""
+
+    def dmatrix(self, features: Any, **options: Any) -> Any:
+        from pyspark import BarrierTaskContext
+
+        if BarrierTaskContext.get().partitionId() == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().dmatrix(features, **options)
+
+
+def boosting_of(settings: Settings, pieces: TrainingSet, kind: type[EncodedOnDisk]) -> Boosting:
+    job = prepare_job(settings, make_definition(engine=SPARK), AS_OF, pieces.reference(settings), None)
+    features = job.description["features"]
+    rows = PartOnDisk(piece_paths(pieces.directory, "train"), settings.home)
+    return Boosting(params={"max_depth": 3}, rounds=5, features=features, train=kind(parts=[rows], features=features))
+
+
+def test_a_training_in_which_an_executor_is_lost_may_be_tried_again(
+    lake: Settings, spark: Engine, pieces: TrainingSet
+) -> None:
+    assert spark.machines is not None
+    with pytest.raises(SparkFailed) as failure:
+        spark.machines.boost(boosting_of(lake, pieces, Dying))
+    assert failure.value.exit_code == 30
+    assert spark.machines.boost(boosting_of(lake, pieces, EncodedOnDisk)).booster.num_boosted_rounds() == 5
+
+
+def test_a_full_disk_of_one_executor_is_told_and_not_that_the_others_miss_it(
+    lake: Settings, spark: Engine, pieces: TrainingSet
+) -> None:
+    assert spark.machines is not None
+    with pytest.raises(OSError, match="No space left"):
+        spark.machines.boost(boosting_of(lake, pieces, TooLarge))
+
+
+def test_what_was_read_of_the_rows_is_not_sent_to_executors(lake: Settings, pieces: TrainingSet) -> None:
+    boosting = boosting_of(lake, pieces, EncodedOnDisk)
+    before = len(pickle.dumps(boosting))
+    assert len(boosting.train.labels) == pieces.rows["train"]
+    assert len(pickle.dumps(_without_labels(boosting))) == before
 
 
 def logloss(settings: Settings, output: dict[str, Any]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -60,17 +61,18 @@ class SparkMachines:
         host = context.getConf().get("spark.driver.host")
         tracker = RabitTracker(host_ip=host, n_workers=count, sortby="task")
         tracker.start()
-        Thread(target=tracker.wait_for, daemon=True).start()
-        params = {**boosting.params, "nthread": self._session.engine.cpu}
+        Thread(target=_wait_for, args=(tracker,), daemon=True).start()
         settings = without_secrets(self._session.settings)
-        share = _share(settings, replace(boosting, params=params), tracker.worker_args(), count)
+        told = _without_labels(replace(boosting, params={**boosting.params, "nthread": self._session.engine.cpu}))
+        share = _share(settings, told, tracker.worker_args(), count)
         try:
             found = context.parallelize(range(count), count).barrier().mapPartitions(share).collect()
         except Exception as error:  # Java's, of whatever kind
             raise SparkFailed("train", cause_of(error)) from error
         finally:
-            tracker.free()
-        trees: _Trees = next(outcome for outcome in _errors_first(found)).get()
+            with suppress(xgboost.core.XGBoostError):  # it says of a try that was cut off that it was cut off
+                tracker.free()
+        trees: _Trees = _errors_first(found)[0].get()
         for said in trees.warnings:
             warnings.warn(said, stacklevel=2)
         booster = xgboost.Booster()
@@ -83,9 +85,28 @@ class SparkMachines:
         return max(1, min(self._session.engine.executors, rows // _FEWEST_ROWS))
 
 
+def _wait_for(tracker: RabitTracker) -> None:
+    """Let the communicator do its part until the machines are done, or gone."""
+    with suppress(xgboost.core.XGBoostError):
+        tracker.wait_for()
+
+
+def _without_labels(boosting: Boosting) -> Boosting:
+    """The same without what has been read of its rows: executors read their own."""
+    validation = None if boosting.validation is None else replace(boosting.validation)
+    return replace(boosting, train=replace(boosting.train), validation=validation)
+
+
 def _errors_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """What the parameters are refused for is said by all; that the others are gone, only by those who waited."""
-    return sorted(outcomes, key=lambda outcome: (outcome.error is None, outcome.result is None))
+    """At last what is nothing, and before it the trees. Of errors at first those of one machine, such as a full disk:
+    that it is gone, XGBoost then says on all others, and what it refuses it says on each."""
+
+    def order(outcome: Outcome) -> int:
+        if outcome.error is None:
+            return 3 if outcome.result is None else 2
+        return 1 if issubclass(outcome.error[0], xgboost.core.XGBoostError) else 0
+
+    return sorted(outcomes, key=order)
 
 
 def _share(
