@@ -34,7 +34,7 @@ _IMAGE_ENVIRONMENT: Final = {
     "python_version": "3.11",
     "sys_platform": "linux",
 }
-_NOT_IMAGES: Final = {"installer"}
+_NOT_IMAGES: Final = {"installer", "spark"}
 
 
 def write_bills(folder: Path, policy: Licences, version: str, names: Sequence[str] | None = None) -> list[Path]:
