@@ -11,6 +11,20 @@ from include.engines.spark import executor, pods
 from include.engines.spark.pods import NoAccount, executor_pods, executor_template
 
 
+LABELS = {
+    "app.kubernetes.io/name": "noria-step",
+    "app.kubernetes.io/part-of": "noria",
+    "model": "late",
+    "step": "train",
+    "run": "nightly",
+    "dag_id": "late.train",
+    "task_id": "train",
+    "run_id": "nightly",
+    "try_number": "1",
+    "kubernetes_pod_operator": "True",
+}
+
+
 def step_pod() -> dict[str, Any]:
     """A step's pod as a cluster describes it, with what Airflow and Kubernetes add."""
     account = {
@@ -19,7 +33,7 @@ def step_pod() -> dict[str, Any]:
         "readOnly": True,
     }
     return {
-        "metadata": {"name": "late-train-1", "labels": {"app.kubernetes.io/name": "noria-step", "model": "late"}},
+        "metadata": {"name": "late-train-1", "labels": LABELS},
         "spec": {
             "serviceAccountName": "noria-spark",
             "automountServiceAccountToken": True,
@@ -65,7 +79,16 @@ def test_an_executor_is_a_pod_like_the_steps() -> None:
     assert [one["name"] for one in made["spec"]["volumes"]] == ["scratch", "store"]
     assert made["spec"]["securityContext"] == {"runAsUser": 10001}
     assert made["spec"]["tolerations"] == [{"key": "ml", "operator": "Exists"}]
-    assert made["metadata"]["labels"] == {"app.kubernetes.io/name": "noria-spark-executor", "model": "late"}
+
+
+def test_airflow_does_not_take_an_executor_for_the_pod_of_its_task() -> None:
+    labels = executor_template(step_pod())["metadata"]["labels"]
+    assert labels == {
+        "app.kubernetes.io/name": "noria-spark-executor",
+        "app.kubernetes.io/part-of": "noria",
+        "model": "late",
+        "step": "train",
+    }
 
 
 def test_an_executor_may_ask_the_cluster_for_nothing_and_runs_where_there_is_room() -> None:

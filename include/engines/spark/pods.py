@@ -25,6 +25,7 @@ _KEPT_OF_POD: Final = (
     *("securityContext", "nodeSelector", "tolerations", "affinity", "imagePullSecrets", "priorityClassName"),
     "enableServiceLinks",
 )
+_KEPT_LABELS: Final = ("app.kubernetes.io/part-of", "model", "step")
 _KEPT_OF_CONTAINER: Final = ("image", "imagePullPolicy", "env", "envFrom", "securityContext")
 
 
@@ -65,7 +66,7 @@ def executor_pods(scratch: Path, cpu: int) -> dict[str, str]:
         "spark.kubernetes.executor.podTemplateContainerName": _EXECUTOR,
         "spark.kubernetes.executor.limit.cores": str(cpu),
         "spark.kubernetes.executor.request.cores": f"{cpu * 500}m",
-        "spark.kubernetes.container.image": own["spec"]["containers"][0]["image"],
+        "spark.kubernetes.container.image": _step_of(own)["image"],
         "spark.kubernetes.executor.podNamePrefix": name[:40].rstrip("-."),
         "spark.driver.host": address,
         "spark.driver.bindAddress": address,
@@ -83,7 +84,7 @@ def executor_template(own: Mapping[str, Any]) -> dict[str, Any]:
     :param own: the step's pod, as the cluster describes it.
     """
     spec = own["spec"]
-    step = next(one for one in spec["containers"] if one["name"] == "base")
+    step = _step_of(own)
     hidden = {volume["name"] for volume in spec.get("volumes", []) if not _is_shared(volume)}
     container = {key: step[key] for key in _KEPT_OF_CONTAINER if key in step}
     container |= {
@@ -91,11 +92,12 @@ def executor_template(own: Mapping[str, Any]) -> dict[str, Any]:
         "command": _PROGRAM,
         "volumeMounts": [one for one in step.get("volumeMounts", []) if one["name"] not in hidden],
     }
-    labels = {**own["metadata"].get("labels", {}), "app.kubernetes.io/name": "noria-spark-executor"}
+    # Not the step's other labels: by them Airflow finds the pod of a task, and there must be one only.
+    labels = {key: value for key, value in own["metadata"]["labels"].items() if key in _KEPT_LABELS}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"labels": labels},
+        "metadata": {"labels": {**labels, "app.kubernetes.io/name": "noria-spark-executor"}},
         "spec": {
             **{key: spec[key] for key in _KEPT_OF_POD if key in spec},
             "automountServiceAccountToken": False,
@@ -103,6 +105,11 @@ def executor_template(own: Mapping[str, Any]) -> dict[str, Any]:
             "containers": [container],
         },
     }
+
+
+def _step_of(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The container of the step, beside which Airflow has one for the result."""
+    return next(one for one in pod["spec"]["containers"] if one["name"] == "base")
 
 
 def _is_shared(volume: Mapping[str, Any]) -> bool:
