@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from include.spec.definition import Definition
+from include.spec.memory import bytes_of
 from include.spec.problems import Finding
 
-_LEAST_MIB: Final = 1024
+_LEAST_MEMORY: Final = 1 << 30
 _ONE_MACHINE: Final = "Remove it, or leave out engine: trainings by Spark are for what one machine cannot hold."
 
 
@@ -19,7 +20,7 @@ def engine_findings(definition: Definition) -> Iterator[Finding]:
         for key in sorted(engine.model_fields_set - {"name"}):
             yield Finding(("engine", key), f"only Spark has {key}", "Write name: spark, or remove it.")
         return
-    if engine.memory.endswith("Mi") and int(engine.memory[:-2]) < _LEAST_MIB:
+    if bytes_of(engine.memory) < _LEAST_MEMORY:
         what = f"an executor of Spark cannot live on {engine.memory}: half a GiB is for Java"
         yield Finding(("engine", "memory"), what, "Give it 1Gi or more.")
     if training.trainer.kind != "xgboost":

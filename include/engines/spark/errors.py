@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -74,4 +75,6 @@ def cause_of(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = [line for line in lines if "Error" in line or "Exception" in line or "lost" in line or "Reason" in line]
     chosen = next((line for line in told if "Py4JJavaError" not in line and "Traceback" not in line), None)
-    return chosen or (lines[0] if lines else type(error).__name__)
+    if chosen:
+        return re.sub(r"^[: ]*([a-z]+\.)+\w+: ", "", chosen)  # the name of Java's class
+    return lines[0] if lines else type(error).__name__

