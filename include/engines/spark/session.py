@@ -12,6 +12,7 @@ import shutil
 import sys
 import uuid
 import warnings
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -40,7 +41,7 @@ class SparkSession:
         self.settings = settings
         self.engine = engine
         self._context: Any = None
-        self._scratch = temporary_folder(settings) / f"spark-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._scratch = temporary_folder(settings) / _folder_of(os.getpid())
 
     def __enter__(self) -> Self:
         return self
@@ -128,3 +129,12 @@ class SparkSession:
                 "spark.driver.bindAddress": _LOOPBACK,
             }
         return {"spark.master": master}
+
+
+@cache
+def _folder_of(process: int) -> str:
+    """The same for all sessions of a process, since its Java stays with the one that it was first told of.
+
+    In pods every process has the same number, and they may share a store.
+    """
+    return f"spark-{process}-{uuid.uuid4().hex[:8]}"
