@@ -143,15 +143,14 @@ class BatchWork:
 
     def __call__(self, inputs: Mapping[str, str]) -> list[StagedPartition]:
         """The staged partitions; one that is refused says why, and is never the reason that another one is."""
-        batch = _Batch(self, LakeTable(self.settings, self.definition.model, "raw"))
-        return batch.stage(list(inputs), inputs)
+        return _Batch(self).stage(list(inputs), inputs)
 
 
 class _Batch:
-    def __init__(self, work: BatchWork, raw: LakeTable) -> None:
+    def __init__(self, work: BatchWork) -> None:
         self.settings, self.definition = work.settings, work.definition
         self._work = work
-        self._raw = raw
+        self._raw = LakeTable(work.settings, work.definition.model, "raw")
         self._schema = arrow_schema(features_columns(work.definition))
         self._writer = StagingWriter(work.settings, work.definition.model, "features", work.attempt, self._schema)
         self._version = work.versions[work.definition.model]

@@ -40,7 +40,9 @@ class WrittenPart:
 
 
 def joined(pieces: Sequence[WrittenPart]) -> WrittenPart:
-    """The part that these pieces are, one after the other; its digest is made of theirs."""
+    """The part that these pieces are, one after the other; its digest is made of theirs, if it is more than one."""
+    if len(pieces) == 1:
+        return pieces[0]
     digest = hashlib.sha256("".join(f"{piece.rows}\t{piece.digest}\n" for piece in pieces).encode())
     return WrittenPart(
         rows=sum(piece.rows for piece in pieces),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -29,7 +29,7 @@ from include.lake.pieces import piece_name, piece_paths
 from include.lake.places import place_sql, split_columns
 from include.lake.store import store_of
 from include.lake.table import LakeTable, PartitionRecord
-from include.lake.workers import Workers
+from include.lake.workers import LocalWorkers, Workers
 from include.settings import Settings
 from include.spec.definition import Definition
 from include.spec.lengths import PARTS, Shares
@@ -150,8 +150,18 @@ def assemble_training_set(
     keys = [key for key in needed if key not in missing]
     windows = windows_document(definition, parts)
     with unnamed_folder(settings, definition.model) as partial:
-        work = PieceWork(settings=settings, definition=definition, version=version, as_of=as_of, folder=partial)
-        written = _write_parts(work, features.partitions(version), keys, parts, workers)
+        own = workers or _this_process(definition)
+        work = PieceWork(
+            settings=settings,
+            definition=definition,
+            version=version,
+            as_of=as_of,
+            folder=partial,
+            elsewhere=workers is not None,
+            threads=own.threads,
+            memory=own.memory,
+        )
+        written = _write_parts(work, features.partitions(version), keys, parts, own)
         check_parts(definition, written, windows)
         inputs = holdout_inputs.write(
             settings, definition, source.raw_version, piece_paths(partial, "holdout"), partial / INPUTS_FILE
@@ -213,8 +223,8 @@ class PieceWork:
     :param version: of the features table.
     :param folder: where its file goes.
     :param elsewhere: whether it runs elsewhere, so that its file has to be brought into the store.
-    :param threads: DuckDB's; those of the definition if left out.
-    :param memory: DuckDB's; that of the step if left out.
+    :param threads: DuckDB's.
+    :param memory: DuckDB's.
     """
 
     settings: Settings
@@ -222,15 +232,13 @@ class PieceWork:
     version: int
     as_of: datetime
     folder: Path
-    elsewhere: bool = False
-    threads: int | None = None
-    memory: str | None = None
+    elsewhere: bool
+    threads: int
+    memory: str
 
     def __call__(self, piece: _Piece) -> WrittenPart:
         """See the class."""
-        threads = self.threads or self.definition.training.resources.cpu
-        memory = self.memory or duckdb_memory(self.definition, "assemble")
-        connection = open_duckdb(self.settings, threads=threads, memory=memory)
+        connection = open_duckdb(self.settings, threads=self.threads, memory=self.memory)
         features = LakeTable(self.settings, self.definition.model, "features")
         has_time = self.definition.source.has_time
         parts = training_windows(self.definition, self.as_of) if has_time else Shares.of(self.definition)
@@ -255,30 +263,31 @@ class PieceWork:
         return written
 
 
+def _this_process(definition: Definition) -> Workers:
+    return LocalWorkers(
+        count=1, threads=definition.training.resources.cpu, memory=duckdb_memory(definition, "assemble")
+    )
+
+
 def _write_parts(
     work: PieceWork,
     records: Mapping[str, PartitionRecord],
     keys: list[str],
     parts: TrainingWindows | Shares,
-    workers: Workers | None,
+    workers: Workers,
 ) -> dict[str, WrittenPart]:
-    """Each part, as one file or in pieces. Partitions follow each other in the order of their keys."""
-    groups = {
-        part: [tuple(some) for some in together(_keys_of(work.definition, parts, part, keys), records, ROWS_AT_ONCE)]
-        for part in PARTS
-    }
-    if workers is None:
-        return {part: work(_Piece(part, piece_name(part), tuple(all_of_it))) for part, all_of_it in groups.items()}
-    pieces = [
-        _Piece(part, piece_name(part, None if len(cut) == 1 else number), (some,))
-        for part, cut in groups.items()
-        for number, some in enumerate(cut)
-    ]
-    work = replace(work, elsewhere=True, threads=workers.threads, memory=workers.memory)
+    """Each part whole or, elsewhere, in pieces. Partitions follow each other in the order of their keys."""
+    pieces: list[_Piece] = []
+    for part in PARTS:
+        groups = [tuple(some) for some in together(_keys_of(work.definition, parts, part, keys), records, ROWS_AT_ONCE)]
+        if work.elsewhere and len(groups) > 1:
+            pieces += [_Piece(part, piece_name(part, number), (some,)) for number, some in enumerate(groups)]
+        else:
+            pieces.append(_Piece(part, piece_name(part), tuple(groups)))
     written = list(zip(pieces, workers.map(work, pieces), strict=True))
-    store_of(work.settings).fetch_folder(work.folder)
-    by_part = {part: [one for piece, one in written if piece.part == part] for part in PARTS}
-    return {part: some[0] if len(some) == 1 else joined(some) for part, some in by_part.items()}
+    if work.elsewhere:
+        store_of(work.settings).fetch_folder(work.folder)
+    return {part: joined([file for piece, file in written if piece.part == part]) for part in PARTS}
 
 
 def _labelled(connection: duckdb.DuckDBPyConnection, condition: str, bounds: list[Any]) -> Iterator[pa.RecordBatch]:
