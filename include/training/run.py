@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,35 +23,33 @@ from include.lake.pieces import piece_paths
 from include.lake.places import row_places, split_columns
 from include.settings import Settings
 from include.spec.candidates import trainings
-from include.spec.columns import feature_types, input_columns, personal_features
+from include.spec.columns import feature_types, personal_features
 from include.spec.definition import Definition
-from include.spec.trainers import UNFIT
-from include.training.candidates import Chosen, train_candidates
+from include.training.candidates import train_candidates
 from include.training.cleaning import fold_cleaning, kept_rows, learn_cleaning
 from include.training.compiling import compile_package
 from include.training.describe import describe, feature_module_path, trainer_module_paths
 from include.training.example_rows import example_rows
-from include.training.fingerprint import Fingerprint, git_commit, make_fingerprint
+from include.training.fingerprint import make_fingerprint
 from include.training.folds import Fold, crossed_folds, older_folds
+from include.training.job import VALIDATION, Document, Job
 from include.training.matrices import AnyEncoded, encode_part, learn_categories
 from include.training.package import PackageIncomplete, artifact_digest, write_package
 from include.training.packaged_model import TabularModel, encode
-from include.training.parameters import parameters, settings_besides
+from include.training.parameters import parameters
 from include.training.part_on_disk import PartOnDisk, in_batches, open_rows, some_rows, stays_on_disk
 from include.training.prediction_files import answered_before_refit, put_file, write_predictions
 from include.training.profile import make_profile
 from include.training.reference_sample import take_sample
+from include.training.run_record import log_run, run_tags
 from include.training.set_folder import INPUTS_FILE
-from include.training.tracking import FINGERPRINT, FinishedRun, RunLog, Tracker
+from include.training.tracking import FinishedRun, RunLog, Tracker
 from include.training.trainers.boosting import Machines
 from include.training.trainers.protocol import Trained
 from include.training.training_set import TrainingSetGone, open_directory
 
 Predictions = npt.NDArray[np.float64]
-Document = dict[str, Any]
 
-_PREDICTIONS: Final = "predictions/holdout.parquet"
-_VALIDATION: Final = "predictions/validation.parquet"
 _SOME: Final = 100_000
 """Rows of a large holdout that are looked at where some will do."""
 _REASON: Final = "noria.candidate_reason"
@@ -70,43 +66,6 @@ class PackagedModelDiffers(NoriaError):
             f"raw data was replaced meanwhile, run the DAG {model}.data and train again, else this is a defect."
         )
         self.different = different
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One training: what it is made from, and its name.
-
-    :param reference: of the training set.
-    :param directory: of the training set.
-    :param scratch: folder for parts that are too large for memory; None if they are read whole.
-    :param train: the training part.
-    :param description: content of ``features.json``.
-    :param machines: who boosts; this process if left out.
-    """
-
-    settings: Settings
-    definition: Definition
-    as_of: datetime
-    reference: Mapping[str, Any]
-    directory: Path
-    scratch: Path | None
-    train: pd.DataFrame | PartOnDisk
-    description: Document
-    fingerprint: Fingerprint
-    machines: Machines | None = None
-
-    @property
-    def predictions(self) -> Path:
-        """Where the holdout predictions lie."""
-        return self.directory / f"predictions-{self.fingerprint.value[:16]}.parquet"
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """The predictions' files by their path in the run: of the validation part only if a threshold is sought."""
-        if self.definition.evaluation.threshold_from != "validation":
-            return {_PREDICTIONS: self.predictions}
-        name = self.predictions.name.replace("predictions", "validation-predictions", 1)
-        return {_PREDICTIONS: self.predictions, _VALIDATION: self.directory / name}
 
 
 def prepare_job(
@@ -217,11 +176,11 @@ def train_and_log(job: Job, tracker: Tracker) -> Document:
         _check_equal(job, holdout, predictions, answers)
         classes = job.definition.label.class_names
         write_predictions(job.settings, job.predictions, holdout, predictions, classes)
-        if _VALIDATION in job.files:
+        if VALIDATION in job.files:
             before = answered_before_refit(trained.judged, trained.sigmoid)
-            write_predictions(job.settings, job.files[_VALIDATION], judged_on, before, classes)
-        with tracker.run(job.definition, _tags(job)) as run:
-            _log_run(job, run, chosen, seconds)
+            write_predictions(job.settings, job.files[VALIDATION], judged_on, before, classes)
+        with tracker.run(job.definition, run_tags(job)) as run:
+            log_run(job, run, chosen, seconds)
             model_uri = _log_model(job, run, tracker, package, inputs, holdout, predictions, trained.requirements)
             tags = {
                 "noria.model_uri": model_uri,
@@ -302,48 +261,6 @@ def _nine_digits(answer: Any) -> str:
     return " ".join(f"{value:.9g}" for value in np.atleast_1d(answer))
 
 
-def _log_run(job: Job, run: RunLog, chosen: Chosen, seconds: float) -> None:
-    trained, training = chosen.trained, chosen.definition.training
-    unused = {"search", *UNFIT[training.trainer.kind]}
-    others = {name: value for name, value in settings_besides(training).items() if name not in unused}
-    run.parameters({**trained.parameters, **others})
-    best = trained.best_round
-    at_best = {f"best_{p}_{m}": curve[best - 1] for p, ms in trained.curves.items() for m, curve in ms.items()}
-    rows = {f"rows_{part}": count for part, count in job.reference["rows"].items()}
-    found = {"search_trials": len(trained.found.trials)} if trained.found else {}
-    found |= (
-        {f"calibration_{name}": value for name, value in asdict(trained.sigmoid).items()} if trained.sigmoid else {}
-    )
-    run.metrics(
-        {**at_best, **rows, **found, **chosen.metrics, "best_round": best, "training_seconds": seconds}, trained.curves
-    )
-    reference = job.reference
-    where = {key: reference[key] for key in ("directory", "features_version", "features_digest", "raw_version")}
-    run.dataset(
-        f"{job.definition.model} training set", reference["digest"], json.dumps(where), json.dumps(reference["rows"])
-    )
-    run.texts(
-        {
-            "definition.json": job.definition.model_dump_json(indent=1),
-            **_definition_file(job),
-            "fingerprint.json": json.dumps(job.fingerprint.document, indent=1),
-            "training_set.json": json.dumps(reference, indent=1),
-            "importance.json": json.dumps(_by_gain(trained.importance), indent=1),
-            **({"search.json": json.dumps(trained.found.document, indent=1)} if trained.found else {}),
-            **({"candidates.json": json.dumps(chosen.document, indent=1)} if chosen.document else {}),
-        }
-    )
-
-
-def _definition_file(job: Job) -> dict[str, str]:
-    path = job.settings.models / f"{job.definition.model}.yaml"
-    return {"definition.yaml": path.read_text(encoding="utf-8")} if path.is_file() else {}
-
-
-def _by_gain(importance: Mapping[str, float]) -> dict[str, float]:
-    return dict(sorted(importance.items(), key=lambda item: (-item[1], item[0])))
-
-
 def _log_model(
     job: Job,
     run: RunLog,
@@ -401,24 +318,6 @@ def _verification_rows(job: Job, predictions: Predictions) -> pa.Table:
     return table.append_column("prediction", expected)
 
 
-def _tags(job: Job) -> dict[str, str]:
-    tags = {
-        "noria.model": job.definition.model,
-        "noria.as_of": job.as_of.isoformat(),
-        FINGERPRINT: job.fingerprint.value,
-        "noria.training_set": str(job.reference["digest"]),
-        "noria.features_version": str(job.reference["features_version"]),
-        "noria.code": str(job.fingerprint.document["code"]),
-        "noria.inputs": json.dumps(input_columns(job.definition)),
-        "mlflow.source.name": "noria train",
-    }
-    for part, window in job.reference["windows"].items():
-        tags[f"noria.window.{part}"] = f"{window['start']}/{window['end']}"
-    tags |= {f"noria.library.{name}": version for name, version in job.fingerprint.document["libraries"].items()}
-    commit = git_commit()
-    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
-
-
 def _outputs(job: Job, tracker: Tracker, run: FinishedRun, *, reused: bool) -> Document:
     chosen = {"candidate": run.tags[_REASON]} if _REASON in run.tags else {}
     return {
@@ -432,8 +331,8 @@ def _outputs(job: Job, tracker: Tracker, run: FinishedRun, *, reused: bool) -> D
         "seed": job.definition.training.seed,
         "predictions": relative_to_store(job.settings, job.predictions),
         **(
-            {"validation_predictions": relative_to_store(job.settings, job.files[_VALIDATION])}
-            if _VALIDATION in job.files
+            {"validation_predictions": relative_to_store(job.settings, job.files[VALIDATION])}
+            if VALIDATION in job.files
             else {}
         ),
         "training_set": dict(job.reference),
