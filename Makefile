@@ -56,20 +56,20 @@ airflow: setup ## Airflow's command line in the stack's environment (ARGS="dags 
 test: test-fast test-e2e test-faults ## Prove that it works: fast tests first, then the running stack
 
 test-fast: setup ## Unit tests and tests with PostgreSQL, no running stack
-	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes and not spark" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 25 $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not e2e and not faults and not kubernetes and not spark" -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 25 $(TESTS) $(ARGS)
 
 test-e2e: setup ## The whole line in a running Airflow
-	@$(BIN)/python -m pytest -q -m e2e -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 12 $(ARGS)
+	@$(BIN)/python -m pytest -q -m e2e $(or $(TESTS),tests/e2e) -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 12 $(ARGS)
 
 test-faults: setup ## The whole line while its parts are killed
-	@$(BIN)/python -m pytest -q -m faults -o faulthandler_timeout=600 $(ARGS)
+	@$(BIN)/python -m pytest -q -m faults $(or $(TESTS),tests/e2e) -o faulthandler_timeout=600 $(ARGS)
 
 test-spark: setup spark ## Features, training sets and models by Spark, in processes of this machine
-	@$(BIN)/python -m pytest -q -m spark tests/engines $(ARGS)
+	@$(BIN)/python -m pytest -q -m spark $(or $(TESTS),tests/engines) $(ARGS)
 
 test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)
 	@$(BIN)/python -m tests.kubernetes
-	@$(BIN)/python -m pytest -q -m kubernetes --durations 12 $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -q -m kubernetes --durations 12 $(or $(TESTS),tests/kubernetes) $(ARGS)
 
 test-load: setup ## The server under a minute of load, with workers killed and database and MLflow away
 	@NORIA_LOAD_SECONDS=60 $(BIN)/python -m pytest -q tests/serving/test_under_load.py

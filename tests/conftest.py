@@ -27,6 +27,37 @@ def pytest_runtest_setup() -> None:
 
 hypothesis_settings.register_profile("long", max_examples=5000, deadline=None)
 
+
+def _turn(text: str) -> tuple[int, int]:
+    number, of = (int(part) for part in text.split("/"))
+    if not 1 <= number <= of:
+        raise ValueError(text)
+    return number - 1, of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What CI asks for (.ci/ADR-by-turns.md)."""
+    parser.addoption("--turn", type=_turn, metavar="N/M", help="of the tests marked by_turns only the Nth of M parts")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other parts, of those tests that -m has left."""
+    if (turn := config.getoption("--turn")) is None:
+        return
+    number, of = turn
+    parts = {item: _part(item) for item in items if item.get_closest_marker("by_turns")}
+    others = set(parts.values()) - set(sorted(set(parts.values()))[number::of])
+    config.hook.pytest_deselected(items=[item for item in items if parts.get(item) in others])
+    items[:] = [item for item in items if parts.get(item) not in others]
+
+
+def _part(item: pytest.Item) -> str:
+    """Its file, whose tests may build on each other; a test that is marked by itself is a part of its own."""
+    alone = any(mark.name == "by_turns" for mark in item.own_markers)
+    return item.nodeid if alone else item.nodeid.partition("::")[0]
+
+
 _collected: set[str] = set()
 _reported: set[str] = set()
 

@@ -14,7 +14,7 @@ from include.steps.environment import quiet_environment
 from include.steps.protocol import Document
 from tests.backtest.world import FIRST, write_world
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.by_turns]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tests.alerts.receivers import Hook, webhook
 from tests.e2e.line import Document, Line, wait
 from tests.e2e.models import landing, make_live
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns]
 
 
 def test_a_broken_definition_is_one_import_error_and_harms_no_other_model(line: Line) -> None:

@@ -28,7 +28,7 @@ from tests.e2e.walk.browser import (
 from tests.e2e.walk.login_server import login_server
 from tests.e2e.walk.models import ASKED, NEW, STAGED, make_models, requests_for
 
-pytestmark = [pytest.mark.e2e, needs_chromium]
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns, needs_chromium]
 
 expect.set_options(timeout=SECONDS * 1000)
 

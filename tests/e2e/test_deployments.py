@@ -13,7 +13,7 @@ from tests.e2e.models import relax_training_suite
 from tests.e2e.staged import champion, ledger, register_variant, traffic, with_stages
 from tests.serving.challengers import doctored
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns]
 
 MODEL = "flights_staged"
 _LATER_ROWS_ONLY = (

@@ -22,7 +22,7 @@ from tests.e2e.line import Line, wait
 from tests.e2e.models import relax_training_suite, shorten
 from tests.e2e.staged import champion, ledger, register_variant, traffic, with_stages
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.by_turns]
 
 MODEL = "flights_faulty"
 

@@ -13,6 +13,7 @@ from tests.e2e.line import Line
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.by_turns
 def test_bike_demand_is_served_after_its_run(line: Line) -> None:
     done = line.command("run", "--model", "bike_demand")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -23,6 +24,7 @@ def test_bike_demand_is_served_after_its_run(line: Line) -> None:
     assert summary["evaluation"]["baselines"]
 
 
+@pytest.mark.by_turns
 def test_flight_outcome_is_served_after_its_run(line: Line) -> None:
     done = line.command("run", "--model", "flight_outcome")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -35,6 +37,7 @@ def test_flight_outcome_is_served_after_its_run(line: Line) -> None:
     assert summary["evaluation"]["challenger"]["roc_auc"]["value"] > 0.55
 
 
+@pytest.mark.by_turns
 def test_airport_temperature_goes_hour_by_hour_from_a_database(line: Line) -> None:
     done = line.command("run", "--model", "airport_temperature")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -66,6 +69,7 @@ def _requests_ahead_are_told_of_the_day_before_them(line: Line) -> None:
     assert answer.headers["X-Noria-History"] == "airport_day=2013-08-01T03"
 
 
+@pytest.mark.by_turns
 def test_data_without_time_is_served_after_its_run_and_a_second_run_does_nothing_twice(line: Line) -> None:
     summaries = []
     for _ in range(2):

@@ -16,7 +16,7 @@ from include.settings import PROJECT
 from include.stack.postgres import Postgres
 from tests.e2e.models import relax_training_suite, shorten
 
-pytestmark = [pytest.mark.e2e, pytest.mark.database]
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns, pytest.mark.database]
 
 _AS_OF = "2013-03-21T00:00:00-04:00"
 

@@ -25,6 +25,7 @@ def world(line: Line, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
     world.subject.close()
 
 
+@pytest.mark.by_turns
 @pytest.mark.parametrize(("work", "victim"), [("score", "step"), ("data", "warm-parent"), ("monitor", "api-server")])
 def test_whatever_is_killed_the_work_is_finished_and_everything_holds(world: World, work: str, victim: str) -> None:
     print(run_cell(work, victim, world, random.Random(f"{SEED} kill/{work}/{victim}")), "seed", SEED)  # noqa: S311

@@ -13,7 +13,7 @@ from tests.e2e.line import Document, Line
 from tests.e2e.models import shorten
 from tests.e2e.staged import register_variant
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns]
 
 FIRST, LAST = "2013-12-28", "2013-12-29"
 

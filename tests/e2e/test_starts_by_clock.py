@@ -13,7 +13,7 @@ from tests.alerts.receivers import Hook, webhook
 from tests.e2e.line import Document, Line, wait
 from tests.e2e.models import make_live, shorten
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns]
 
 EVERY_MINUTE = "* * * * *"
 

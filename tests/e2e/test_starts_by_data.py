@@ -17,7 +17,7 @@ from tests.alerts.receivers import Hook, webhook
 from tests.e2e.line import Document, Line, wait
 from tests.e2e.models import landing, make_live, relax_training_suite
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns]
 
 
 def _live_and_told(document: Document) -> None:

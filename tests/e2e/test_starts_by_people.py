@@ -16,7 +16,7 @@ from tests.e2e.line import Line, wait
 from tests.e2e.models import shorten
 from tests.e2e.staged import register_variant
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.by_turns]
 
 
 def test_the_form_refuses_what_is_no_date(line: Line, small: str) -> None:

@@ -17,6 +17,7 @@ from include.evaluation.live import Judgement, Labelled, LiveEvidence, Rows, Rul
 from tests.evaluation.contest import BLIND, JUDGING, SEEDS, Contest
 
 #: What had come in when the judge looked; it would look more often, but that gives the same answers in between.
+pytestmark = pytest.mark.by_turns
 SEEN = (300, 675, 1519, 3417, 7688, 11_533)
 RULES = Rules(
     stage="canary_10",

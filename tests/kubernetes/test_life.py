@@ -31,7 +31,7 @@ from tests.e2e.line import Document, Line
 from tests.kubernetes.kubectl import Environment, Kubectl, make_secrets, manifests, namespaces
 from tests.kubernetes.stage import GONE_SECONDS, wait_for, works
 
-pytestmark = pytest.mark.kubernetes
+pytestmark = [pytest.mark.kubernetes, pytest.mark.by_turns]
 MODEL = "flight_delay"
 HEAVY = {"ingest", "gate", "publish", "prepare", "assemble", "train", "evaluate", "verify", "monitor"}
 

@@ -32,7 +32,7 @@ from tests.kubernetes.kubectl import KUBERNETES, Kubectl, build, until
 from tests.training.factories import make_definition, make_rows
 from tests.training.lake import AS_OF, fill, with_suites
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.database]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.by_turns, pytest.mark.database]
 
 DRIVER = PROJECT / "tests" / "kubernetes" / "pods" / "spark_driver.py"
 ENGINE = {"name": "spark", "executors": 2, "memory": "1Gi"}

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 from include.settings import PROJECT
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.by_turns]
 
 EXAMPLE = PROJECT / "include" / "notebook" / "examples" / "tumor_malignant.ipynb"
 

@@ -26,13 +26,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def warm_parent(home: Path, project: Path = PROJECT, *, bare: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+def warm_parent(
+    home: Path, project: Path = PROJECT, program: str = NAME, *, bare: bool = True
+) -> Iterator[subprocess.Popen[bytes]]:
     """A warm parent that is ready, at a home.
 
     :param project: the tree whose code it imports.
+    :param program: the module whose ``main(arguments)`` is a step's whole life.
     :param bare: import little, which takes a second, not ten.
     """
-    parent = started(home, project, bare=bare)
+    parent = started(home, project, program, bare=bare)
     try:
         wait_until_ready(home, parent)
         yield parent

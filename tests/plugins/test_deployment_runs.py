@@ -14,9 +14,11 @@ import pytest
 from include.settings import PROJECT
 from include.stack.postgres import Postgres
 from tests.plugins.connections import connection
+from tests.plugins.probe_program import warm_parent
 
 SCRIPT = PROJECT / "tests" / "plugins" / "deployment" / "deploy_dag.py"
-pytestmark = pytest.mark.database
+PROGRAM = "tests.plugins.deployment.steps_program"
+pytestmark = [pytest.mark.database, pytest.mark.by_turns]
 WAY = ["deploy", "verify", "shadow", "await_shadow", "ask", "approve", "canary_10", "await_canary_10", "promote"]
 
 
@@ -48,18 +50,20 @@ def plays(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
     pools.write_text("airflow: {pools: []}")
     migrate = ["-m", "plugins.settings_loader", "--migrate", str(pools)]
     output = ""
-    for arguments in (migrate, [str(SCRIPT)]):
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=PROJECT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
-        output = done.stdout
+    (folder / "home").mkdir()
+    with warm_parent(folder / "home", program=PROGRAM, bare=False):
+        for arguments in (migrate, [str(SCRIPT)]):
+            done = subprocess.run(
+                [sys.executable, *arguments],
+                cwd=PROJECT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
+            )
+            assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+            output = done.stdout
     found = json.loads([line for line in output.splitlines() if line.startswith('{"approved"')][-1])
     yield found | {"alerts": [json.loads(line) for line in (folder / "alerts.jsonl").read_text().splitlines()]}
     for name in ("deploy_airflow", "deploy_noria"):

@@ -67,6 +67,7 @@ def last_json(output: str) -> Any:
 
 
 @pytest.mark.database
+@pytest.mark.by_turns
 def test_the_settings_file_is_loaded_twice_and_a_dag_of_steps_runs(database_url: str, tmp_path: Path) -> None:
     environment = {
         **os.environ,

@@ -124,6 +124,7 @@ def test_nothing_is_said_of_a_model_whose_log_cannot_be_read_to_its_end(stored_s
     assert found.sightings == {}
 
 
+@pytest.mark.by_turns
 def test_a_running_server_lets_a_model_go_that_nobody_asks_and_keeps_one_that_is_asked(
     tracked: Settings, logged_models: list[Logged], tmp_path: Path
 ) -> None:

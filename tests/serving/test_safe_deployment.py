@@ -34,7 +34,7 @@ from tests.serving.challengers import (
 )
 from tests.serving.live import as_process, deploy, until
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.by_turns]
 
 IDENTICAL = [f"same_{number:02}" for number in range(20)]
 ROWS = 6000

@@ -30,7 +30,7 @@ from tests.serving.live import GOOD_ROW, Logged, as_process, deploy, predict, re
 from tests.serving.load import ClosedLoop, Load, Template, row_bodies, send
 from tests.serving.mlflow_server import mlflow_server
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.by_turns]
 SECONDS = float(os.environ.get("NORIA_LOAD_SECONDS", "8"))
 AWAY_SECONDS = max(3.0, SECONDS / 2)
 CONNECTIONS = 8

@@ -23,7 +23,7 @@ from include.steps.protocol import Document, StepCall
 from tests.object_storage import KEY, SECRET, ObjectStorage, in_bucket
 from tests.steps.judging_world import as_of, judged_definition, land, write_suites
 
-pytestmark = pytest.mark.database
+pytestmark = [pytest.mark.database, pytest.mark.by_turns]
 LAST = 22
 FIRST_DAY, LAST_DAY = "2013-01-01", f"2013-01-{LAST}"
 

@@ -1,15 +1,13 @@
 """The deployment's DAG run by ``dag.test()`` over a real registry, in a process with a migrated database of its own.
 
-A thread plays the server (it judges each stage) and the person (who answers the question). The steps run as
-``steps_program.py`` beside this file has them.
+A thread plays the server (it judges each stage) and the person (who answers the question). The steps are forked by a
+warm parent, as ``steps_program.py`` beside this file has them; without it they fail.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 from dags.families.deploy import build_deploy
@@ -125,7 +123,7 @@ def main() -> None:
 
 stage_triggers.ANSWER_EVERY = 1
 stage_triggers.get_hitl_detail_content_detail = answer_of
-local.PROGRAM = (sys.executable, str(Path(__file__).with_name("steps_program.py")))
+local.PROGRAM = ("false",)
 dag = build_deploy(find_definition(Settings.from_environment(), "bike_demand"))
 for task in dag.tasks:
     task.retries = 0

@@ -1,9 +1,10 @@
-"""The steps' command line with a verify that passes, and a promote that waits for no server and no MLflow."""
+"""What a warm parent forks: steps, with a verify that passes and a promote that waits for no server and no MLflow."""
 
 from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Sequence
 
 from include.registry import outbox
 from include.steps import command, promote
@@ -18,10 +19,10 @@ def deliver(*_: object) -> list[str]:
     return []
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> int:
     module = types.ModuleType("include.steps.verify")
     module.run = verify  # type: ignore[attr-defined]
     sys.modules["include.steps.verify"] = module
     promote.WAIT_SECONDS = 0
     outbox.deliver = deliver  # type: ignore[assignment]
-    sys.exit(command.main())
+    return command.main(arguments)
