@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: audit licences sbom help setup spark run up down status clean airflow test test-fast test-e2e test-faults test-spark test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many bench-console bench-scale bench-servers chaos reference images new-model backtest fuzz
+.PHONY: audit licences sbom help setup spark run up down status clean airflow test test-fast test-e2e test-faults test-spark test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many bench-console bench-scale bench-servers bench-definitions chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,6 +109,9 @@ bench-drift: setup ## Only the drift check: false alarms, power, speed and memor
 
 bench-scale: setup ## The steps on 1, 10, 100 million rows under an enforced limit of memory (ARGS="--rows 1,10 --place /big/disk")
 	@$(BIN)/python -m tests.bench.scale $(ARGS)
+
+bench-definitions: setup ## One Airflow with a thousand models: parsing, memory, how long a ready task waits (ARGS="--models 10,300")
+	@$(BIN)/python -m tests.bench.definitions $(ARGS)
 
 bench-servers: setup ## Two hundred processes of servers that follow the deployment state of a thousand models (ARGS="--pollers 50")
 	@$(BIN)/python -m tests.bench.servers $(ARGS)

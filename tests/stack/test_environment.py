@@ -53,6 +53,18 @@ def test_alone_it_has_all_services_and_their_addresses(tmp_path: Path) -> None:
     assert "198.18" not in json.dumps(environment)
 
 
+@pytest.mark.parametrize(("models", "seconds"), [(1, "30"), (75, "30"), (1000, "400")])
+def test_very_many_definitions_are_parsed_as_often_as_half_a_processor_can(
+    tmp_path: Path, models: int, seconds: str
+) -> None:
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    for number in range(models):
+        (dags / f"model_{number}.py").touch()
+    environment = stack(tmp_path, NORIA_DAGS=str(dags)).environment()
+    assert environment["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] == seconds
+
+
 def test_openlineage_is_told_nothing_unless_the_caller_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
