@@ -82,12 +82,15 @@ def _scrubbed(error: SQLAlchemyError, database_url: str) -> str:
 def create(database_url: str, *, pooled: bool = False) -> Engine:
     """An engine that gives up on an unreachable host after :data:`CONNECT_SECONDS`.
 
-    :param pooled: keep one connection open, for a caller that asks every second; else each use opens its own, so that
-        nothing is shared with a forked child.
+    :param pooled: keep one connection open, for a caller that asks every second, each statement by itself; else each
+        use opens its own, so that nothing is shared with a forked child.
     """
     url = _url(database_url)
     if pooled:
-        return create_engine(url, pool_size=1, max_overflow=0, pool_timeout=CONNECT_SECONDS, connect_args=_ARGUMENTS)
+        return create_engine(
+            url, pool_size=1, max_overflow=0, pool_timeout=CONNECT_SECONDS, isolation_level="AUTOCOMMIT",
+            connect_args=_ARGUMENTS,
+        )  # fmt: skip
     return create_engine(url, poolclass=NullPool, connect_args=_ARGUMENTS)
 
 

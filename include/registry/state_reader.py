@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+import psycopg2
+from sqlalchemy import Connection, event, func, select
 
 from include.registry import database
 from include.registry.deployed import Mark, ModelState, read_marks, read_revisions, states_in
@@ -13,6 +14,8 @@ from include.registry.tables import deployment
 from include.settings import Settings
 
 REREAD_SECONDS: Final = 5.0
+_LISTEN: Final = "LISTEN noria_state"
+"""The channel on which a trigger of the table ``deployment`` tells each change."""
 _TOTAL: Final = select(func.count(), func.coalesce(func.sum(deployment.c.revision), 0))
 """Another one after every change of the state: each raises its model's revision, and no model ever goes."""
 
@@ -20,18 +23,31 @@ _TOTAL: Final = select(func.count(), func.coalesce(func.sum(deployment.c.revisio
 class StateReader:
     """Reads the state of all models over one kept connection; used by one thread at a time.
 
-    A look costs one row as long as no model's revision has risen; then the models are read whose own has. A version's
-    row may be changed beside the ledger, by a signature or by somebody with access to the database: whether one was is
-    looked at every :data:`REREAD_SECONDS`.
+    The database tells changes over the same connection. Once it has told one, it is asked when it tells the next, or
+    after some seconds. If one is then found that it had not told (behind a pooler of connections it cannot), it is
+    asked at each call again. Asking costs one row as long as no model's revision has risen; then the models are read
+    whose own has. A version's row may be changed beside the ledger, by a signature or by somebody with access to the
+    database: whether one was is looked at every :data:`REREAD_SECONDS`.
 
     :param settings: where the database is.
     :param reread_seconds: pause between two looks at the rows of all deployed versions.
+    :param silent_seconds: how long a database that tells changes is believed when it says nothing.
     """
 
-    def __init__(self, settings: Settings, reread_seconds: float = REREAD_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reread_seconds: float = REREAD_SECONDS,
+        silent_seconds: float = REREAD_SECONDS,
+    ) -> None:
         self._url = settings.database_url
-        self._engine = database.create(self._url, pooled=True).execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = database.create(self._url, pooled=True)
+        event.listen(self._engine, "connect", self._listen)
         self._reread_seconds = reread_seconds
+        self._silent_seconds = silent_seconds
+        self._tells = False
+        self._untold = False
+        self._asked_at = float("-inf")
         self._states: dict[str, ModelState] = {}
         self._marks: dict[str, Mark] = {}
         self._total: tuple[int, int] | None = None
@@ -44,8 +60,16 @@ class StateReader:
         """
         database.ensure_schema(self._url)
         with database.speaking(self._url), self._engine.connect() as connection:
+            told, now = self._was_told(connection), time.monotonic()
+            if told or self._untold:
+                self._tells, self._untold = told, False
+                self._asked_at = float("-inf")
+            if self._tells and now - self._asked_at < self._silent_seconds:
+                return self._states
             count, revisions = connection.execute(_TOTAL).one()
-            total, now = (int(count), int(revisions)), time.monotonic()
+            total = (int(count), int(revisions))
+            # What tells of this very change may be on its way: it has until the next look.
+            self._untold = not told and self._total not in (None, total)
             if now - self._looked_at >= self._reread_seconds:
                 self._take(connection, read_marks(connection))
                 self._total, self._looked_at = total, now
@@ -55,7 +79,31 @@ class StateReader:
                 same = {model: mark for model, mark in self._marks.items() if model in known}
                 self._take(connection, same | read_marks(connection, risen))
                 self._total = total
+            self._asked_at = now
         return self._states
+
+    def _listen(self, connection: Any, _record: object) -> None:
+        """What a new connection begins with; whether it tells anything has to be seen."""
+        self._tells = self._untold = False
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_LISTEN)
+            connection.commit()
+        except psycopg2.Error:  # such as a copy of the database that only reads: then it is asked
+            connection.rollback()
+
+    def _was_told(self, connection: Connection) -> bool:
+        """Whether a change was told since the last look, without asking."""
+        own: Any = connection.connection.driver_connection
+        try:
+            own.poll()
+        except psycopg2.Error:  # it is lost: whoever asks next opens another one
+            connection.invalidate()
+            self._tells = False
+            return False
+        told = bool(own.notifies)
+        own.notifies.clear()
+        return told
 
     def _take(self, connection: Connection, marks: dict[str, Mark]) -> None:
         """Read the models whose mark is another one. What changes between mark and state shows at the next look."""

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Number of the newest revision in ``revisions/``, which makes what is described here; a change here is a new one."""
 
 CHANNEL = "noria_deployment"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -21,12 +22,29 @@ Have = Callable[..., int]
 
 @pytest.fixture
 def reader(stored_settings: Settings, have_version: Have) -> Iterator[StateReader]:
-    """Of a model with two versions that nobody has deployed yet; it never reads again by itself."""
+    """Of a model with two versions that nobody has deployed yet; it asks at each look, and never reads all again."""
     for version in (1, 2):
         have_version(version)
-    made = StateReader(stored_settings, reread_seconds=3600)
+    made = StateReader(stored_settings, reread_seconds=3600, silent_seconds=0)
     yield made
     made.close()
+
+
+@pytest.fixture
+def listener(stored_settings: Settings, reader: StateReader) -> Iterator[StateReader]:
+    """One that believes a database that says nothing, once it has told a change."""
+    made = StateReader(stored_settings, reread_seconds=3600, silent_seconds=3600)
+    made.read()
+    yield made
+    made.close()
+
+
+def hears(reader: StateReader, version: int) -> None:
+    """What is told takes its milliseconds."""
+    end = time.monotonic() + 5
+    while version != reader.read()["m"].roles["champion"].version:
+        assert time.monotonic() < end, "it never saw it"
+        time.sleep(0.05)
 
 
 def statements(reader: StateReader) -> list[str]:
@@ -83,6 +101,64 @@ def test_a_look_at_what_nobody_has_changed_asks_for_one_row_and_gives_the_same_o
     assert reader.read() is first
 
 
+def test_a_database_that_tells_changes_is_not_asked_while_it_says_nothing(
+    stored_settings: Settings, listener: StateReader
+) -> None:
+    state.switch_champion(stored_settings, "m", 1, **WHO)
+    assert listener.read()["m"].revision == 1, "until it has told one it is asked"
+    for version in (2, 1, 2):
+        state.switch_champion(stored_settings, "m", version, force=True, **WHO)
+        hears(listener, version)
+    time.sleep(0.1)
+    listener.read()
+    assert statements(listener) == []
+    with database.transaction(stored_settings.database_url) as connection:
+        connection.execute(text("UPDATE deployment SET revision = revision + 1"))
+    time.sleep(0.1)
+    assert statements(listener), "by whomever the table is changed"
+
+
+def test_a_change_that_was_not_told_is_seen_after_a_while_and_then_the_database_is_asked_again(
+    stored_settings: Settings, listener: StateReader
+) -> None:
+    state.switch_champion(stored_settings, "m", 1, **WHO)
+    hears(listener, 1)
+    time.sleep(0.1)
+    listener.read()
+    with database.transaction(stored_settings.database_url) as connection:
+        connection.execute(text("ALTER TABLE deployment DISABLE TRIGGER deployment_told"))
+    state.switch_champion(stored_settings, "m", 2, **WHO)
+    time.sleep(0.1)
+    assert listener.read()["m"].revision == 1, "it was believed"
+    listener._silent_seconds = 0.05
+    assert listener.read()["m"].revision == 2
+    listener._silent_seconds = 3600
+    assert statements(listener), "it is no more"
+    state.switch_champion(stored_settings, "m", 1, force=True, **WHO)
+    assert listener.read()["m"].revision == 3
+
+
+def test_a_lost_connection_is_replaced_and_the_new_one_has_to_prove_that_it_is_told(
+    stored_settings: Settings, listener: StateReader
+) -> None:
+    state.switch_champion(stored_settings, "m", 1, **WHO)
+    hears(listener, 1)
+    time.sleep(0.1)
+    listener.read()
+    assert statements(listener) == []
+    with database.create(stored_settings.database_url).begin() as connection:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(text(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}"))
+    state.switch_champion(stored_settings, "m", 2, **WHO)
+    hears(listener, 2)
+    assert statements(listener)
+    state.switch_champion(stored_settings, "m", 1, force=True, **WHO)
+    hears(listener, 1)
+    time.sleep(0.1)
+    listener.read()
+    assert statements(listener) == []
+
+
 def test_of_many_models_only_the_changed_one_is_read(
     stored_settings: Settings, reader: StateReader, have_version: Have
 ) -> None:
@@ -109,7 +185,7 @@ def test_a_version_that_is_changed_beside_the_ledger_is_seen_after_a_while(
     stored_settings: Settings, reader: StateReader
 ) -> None:
     state.switch_champion(stored_settings, "m", 1, **WHO)
-    often = StateReader(stored_settings, reread_seconds=0)
+    often = StateReader(stored_settings, reread_seconds=0, silent_seconds=0)
     first, unaware = often.read(), reader.read()
     tamper(stored_settings, "decision = '{\"threshold\": 0.1}'", "m", 1)
     assert often.read()["m"].roles["champion"].threshold == 0.1 != first["m"].roles["champion"].threshold

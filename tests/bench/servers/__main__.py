@@ -1,8 +1,8 @@
 """``make bench-servers``: how soon many servers follow a change of the deployment state, and what their looking costs.
 
 Each poller is what one process of a server is to the database: a connection over which it looks for the state twice a
-second. Measured are looks that ask for one row and then for what has changed, as servers do, beside looks that compare
-all models' marks each time.
+second. Measured are looks that ask when a change was told, and else every five seconds, as servers do; looks that
+always ask for one row, and then for what has changed; and looks that compare all models' marks each time.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from include.registry.state_reader import REREAD_SECONDS
-from tests.bench.installation import Installation, installation
-from tests.bench.servers.measuring import Measured, measure
+from tests.bench.installation import installation
+from tests.bench.servers.measuring import Measured, Pace, measure
 from tests.console.seeding import seed
 
-_WAYS: Final = (("one row", REREAD_SECONDS), ("all marks", 0.0))
+_WAYS: Final = (("what is told", Pace()), ("one row", Pace(silent=0.0)), ("all marks", Pace(reread=0.0, silent=0.0)))
 _FIRST: Final = "model_0000"
 
 
@@ -37,14 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with installation("servers") as made:
             seed(made.settings, [f"model_{number:04}" for number in range(models)], versions=4, entries=4, checks=0)
             for count in pollers:
-                for words, reread_seconds in _WAYS:
-                    found = _measure(made, count, reread_seconds, options.seconds)
+                for words, pace in _WAYS:
+                    found = measure(made, _FIRST, count, pace=pace, seconds=options.seconds)
                     print(_line(models, count, words, found), flush=True)
     return 0
-
-
-def _measure(made: Installation, count: int, reread_seconds: float, seconds: float) -> Measured:
-    return measure(made, _FIRST, count, reread_seconds=reread_seconds, seconds=seconds)
 
 
 def _line(models: int, count: int, words: str, found: Measured) -> str:

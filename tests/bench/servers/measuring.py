@@ -13,14 +13,22 @@ from typing import Final
 import psutil
 
 from include.registry import state
-from include.registry.state_reader import StateReader
+from include.registry.state_reader import REREAD_SECONDS, StateReader
 from include.settings import Settings
 from tests.bench.installation import Installation
 
 _PROCESSES: Final = 4
 _POLL_SECONDS: Final = 0.5
-_CHANGES: Final = 6
+_CHANGES: Final = 5
 _START_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds between two looks at all rows, and those for which a database is believed that says nothing."""
+
+    reread: float = REREAD_SECONDS
+    silent: float = REREAD_SECONDS
 
 
 @dataclass
@@ -47,7 +55,7 @@ class _Seen:
     revisions: dict[int, float] = field(default_factory=dict)
 
 
-def measure(made: Installation, model: str, count: int, *, reread_seconds: float, seconds: float) -> Measured:
+def measure(made: Installation, model: str, count: int, *, pace: Pace, seconds: float) -> Measured:
     """Let so many pollers look for so long, and change a model's state some times meanwhile."""
     context = multiprocessing.get_context("spawn")
     ends: list[Connection] = []
@@ -55,7 +63,7 @@ def measure(made: Installation, model: str, count: int, *, reread_seconds: float
     for number in range(_PROCESSES):
         ours, theirs = context.Pipe()
         share = count // _PROCESSES + (number < count % _PROCESSES)
-        arguments = (made.settings, model, share, reread_seconds, theirs)
+        arguments = (made.settings, model, share, pace, theirs)
         children.append(context.Process(target=_poll, args=arguments, daemon=True))
         children[-1].start()
         ends.append(ours)
@@ -63,12 +71,14 @@ def measure(made: Installation, model: str, count: int, *, reread_seconds: float
         if not end.poll(_START_SECONDS):
             raise SystemExit("The pollers do not start.")
         end.recv()
+    _change(made.settings, model, 1)  # one shows that changes are told
+    time.sleep(2 * _POLL_SECONDS)
     server = psutil.Process(int((made.postgres.data / "postmaster.pid").read_text().split()[0]))
     before, began = _processor_seconds(server), time.monotonic()
     changed: dict[int, float] = {}
     for number in range(_CHANGES):
         time.sleep(seconds / (_CHANGES + 1))
-        changed |= _change(made.settings, model, 1 + number % 2)
+        changed |= _change(made.settings, model, 2 - number % 2)
     time.sleep(seconds / (_CHANGES + 1))
     measured = Measured(time.monotonic() - began, _processor_seconds(server) - before)
     for end in ends:
@@ -109,13 +119,11 @@ def _processor_seconds(server: psutil.Process) -> float:
     return total
 
 
-def _poll(settings: Settings, model: str, count: int, reread_seconds: float, end: Connection) -> None:
+def _poll(settings: Settings, model: str, count: int, pace: Pace, end: Connection) -> None:
     """A process with many pollers, each in a thread."""
     stop, ready = threading.Event(), threading.Barrier(count + 1)
     found = [_Seen() for _ in range(count)]
-    threads = [
-        threading.Thread(target=_look, args=(settings, model, reread_seconds, seen, ready, stop)) for seen in found
-    ]
+    threads = [threading.Thread(target=_look, args=(settings, model, pace, seen, ready, stop)) for seen in found]
     for thread in threads:
         thread.start()
     ready.wait()
@@ -128,9 +136,9 @@ def _poll(settings: Settings, model: str, count: int, reread_seconds: float, end
 
 
 def _look(
-    settings: Settings, model: str, reread_seconds: float, seen: _Seen, ready: threading.Barrier, stop: threading.Event
+    settings: Settings, model: str, pace: Pace, seen: _Seen, ready: threading.Barrier, stop: threading.Event
 ) -> None:
-    reader = StateReader(settings, reread_seconds=reread_seconds)
+    reader = StateReader(settings, reread_seconds=pace.reread, silent_seconds=pace.silent)
     reader.read()
     ready.wait()
     stop.wait(random.random() * _POLL_SECONDS)  # noqa: S311 - servers do not start at the same moment
