@@ -15,7 +15,9 @@ from include.settings import Settings
 
 REREAD_SECONDS: Final = 5.0
 _LISTEN: Final = "LISTEN noria_state"
-"""The channel on which a trigger of the table ``deployment`` tells each change."""
+"""The channel on which triggers tell changes of the state and of versions' rows."""
+_RARER: Final = 6
+"""How many times longer the pause between two looks at all rows is, where a change of one is told."""
 _TOTAL: Final = select(func.count(), func.coalesce(func.sum(deployment.c.revision), 0))
 """Another one after every change of the state: each raises its model's revision, and no model ever goes."""
 
@@ -27,7 +29,7 @@ class StateReader:
     after some seconds. If one is then found that it had not told (behind a pooler of connections it cannot), it is
     asked at each call again. Asking costs one row as long as no model's revision has risen; then the models are read
     whose own has. A version's row may be changed beside the ledger, by a signature or by somebody with access to the
-    database: whether one was is looked at every :data:`REREAD_SECONDS`.
+    database: that is told, too, and whether one was is looked at every :data:`REREAD_SECONDS`, or six times as rarely.
 
     :param settings: where the database is.
     :param reread_seconds: pause between two looks at the rows of all deployed versions.
@@ -70,7 +72,7 @@ class StateReader:
             total = (int(count), int(revisions))
             # What tells of this very change may be on its way: it has until the next look.
             self._untold = not told and self._total not in (None, total)
-            if now - self._looked_at >= self._reread_seconds:
+            if self._is_time(now) or (told and total == self._total):
                 self._take(connection, read_marks(connection))
                 self._total, self._looked_at = total, now
             elif total != self._total:
@@ -81,6 +83,10 @@ class StateReader:
                 self._total = total
             self._asked_at = now
         return self._states
+
+    def _is_time(self, now: float) -> bool:
+        """Whether all deployed versions' rows are to be looked at."""
+        return now - self._looked_at >= self._reread_seconds * (_RARER if self._tells else 1)
 
     def _listen(self, connection: Any, _record: object) -> None:
         """What a new connection begins with; whether it tells anything has to be seen."""

@@ -136,7 +136,7 @@ def test_a_change_that_was_not_told_is_seen_after_a_while_and_then_the_database_
     time.sleep(0.1)
     listener.read()
     with database.transaction(stored_settings.database_url) as connection:
-        connection.execute(text("ALTER TABLE deployment DISABLE TRIGGER deployment_told"))
+        connection.execute(text("DROP FUNCTION noria_tell_state() CASCADE"))
     state.switch_champion(stored_settings, "m", 2, **WHO)
     time.sleep(0.1)
     assert listener.read()["m"].revision == 1, "it was believed"
@@ -195,11 +195,23 @@ def test_a_version_that_is_changed_beside_the_ledger_is_seen_after_a_while(
     state.switch_champion(stored_settings, "m", 1, **WHO)
     often = StateReader(stored_settings, reread_seconds=0, silent_seconds=0)
     first, unaware = often.read(), reader.read()
+    with database.transaction(stored_settings.database_url) as connection:
+        connection.execute(text("ALTER TABLE model_version DISABLE TRIGGER model_version_told"))
     tamper(stored_settings, "decision = '{\"threshold\": 0.1}'", "m", 1)
     assert often.read()["m"].roles["champion"].threshold == 0.1 != first["m"].roles["champion"].threshold
     assert reader.read() is unaware
     assert often.read() is often.read(), "what was looked at again and is the same stays the same object"
     often.close()
+
+
+def test_a_version_that_is_changed_beside_the_ledger_is_told(stored_settings: Settings, listener: StateReader) -> None:
+    state.switch_champion(stored_settings, "m", 1, **WHO)
+    hears(listener, 1)
+    tamper(stored_settings, "decision = '{\"threshold\": 0.1}'", "m", 1)
+    end = time.monotonic() + 5
+    while listener.read()["m"].roles["champion"].threshold != 0.1:
+        assert time.monotonic() < end, "it was never seen"
+        time.sleep(0.05)
 
 
 def test_a_database_that_is_away_is_said_and_found_again(stored_settings: Settings, postgres: Postgres) -> None:

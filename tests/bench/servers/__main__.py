@@ -29,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement (10)")
     options = parser.parse_args(arguments)
     pollers = [int(text) for text in options.pollers.split(",")]
-    print(f"{'models':>8}{'pollers':>9}  {'a look asks for':<18}{'looks/s':>8}{'look ms':>14}{'database':>11}", end="")
+    print(f"{'models':>8}{'pollers':>9}  {'a look asks for':<16}{'look ms':>14}{'database, of a core':>20}", end="")
     print(f"{'seen after ms':>22}{'late':>6}")
-    print(f"{'':>43}{'p50':>8}{'p99':>6}{'of a core':>12}{'p50':>9}{'p99':>7}{'most':>6}{'2 s':>6}")
+    print(f"{'':>35}{'p50':>8}{'p99':>6}{'idle':>10}{'changes':>10}{'p50':>9}{'p99':>7}{'most':>6}{'2 s':>6}")
     for models in (int(text) for text in options.models.split(",")):
         with installation("servers") as made:
             seed(made.settings, [f"model_{number:04}" for number in range(models)], versions=4, entries=4, checks=0)
@@ -47,8 +47,8 @@ def _line(models: int, count: int, words: str, found: Measured) -> str:
     seen = sorted(found.delays)
     late = sum(delay > 2 for delay in seen) + found.missed
     return (
-        f"{models:>8,}{count:>9}  {words:<18}{len(found.looks) / found.seconds:>8.0f}"
-        f"{looks[49] * 1e3:>8.1f}{looks[98] * 1e3:>6.0f}{found.database_seconds / found.seconds:>12.1%}"
+        f"{models:>8,}{count:>9}  {words:<16}{looks[49] * 1e3:>8.1f}{looks[98] * 1e3:>6.0f}"
+        f"{found.idle_seconds / found.seconds:>10.1%}{found.database_seconds / found.seconds:>10.1%}"
         f"{statistics.median(seen) * 1e3:>9.0f}{seen[int(len(seen) * 0.99)] * 1e3:>7.0f}{seen[-1] * 1e3:>6.0f}{late:>6}"
     )
 

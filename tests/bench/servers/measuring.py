@@ -35,6 +35,7 @@ class Pace:
 class Measured:
     """What all pollers of a measurement saw.
 
+    :param idle_seconds: of the database's processors, while nothing changed, for as long as it then changed.
     :param looks: seconds that each look took.
     :param delays: seconds from a change to the end of the look that saw it, for each poller and change.
     :param missed: changes that a poller never saw.
@@ -42,6 +43,7 @@ class Measured:
 
     seconds: float
     database_seconds: float
+    idle_seconds: float
     looks: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
     missed: int = 0
@@ -74,13 +76,15 @@ def measure(made: Installation, model: str, count: int, *, pace: Pace, seconds: 
     _change(made.settings, model, 1)  # one shows that changes are told
     time.sleep(2 * _POLL_SECONDS)
     server = psutil.Process(int((made.postgres.data / "postmaster.pid").read_text().split()[0]))
+    idle = _processor_seconds(server)
+    time.sleep(seconds)
     before, began = _processor_seconds(server), time.monotonic()
     changed: dict[int, float] = {}
     for number in range(_CHANGES):
         time.sleep(seconds / (_CHANGES + 1))
         changed |= _change(made.settings, model, 2 - number % 2)
     time.sleep(seconds / (_CHANGES + 1))
-    measured = Measured(time.monotonic() - began, _processor_seconds(server) - before)
+    measured = Measured(time.monotonic() - began, _processor_seconds(server) - before, before - idle)
     for end in ends:
         end.send("stop")
     for end, child in zip(ends, children, strict=True):

@@ -1,4 +1,4 @@
-"""Every change of the deployment state is told on a channel, so that servers need not ask for it all the time."""
+"""What servers follow is told when it changes, so that they need not ask for it all the time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Add the trigger; each change raises a row's revision in ``deployment``, whoever makes it."""
+    """Add triggers: each change of the state raises a revision in ``deployment``; versions are signed and barred."""
     op.execute(
         """
         CREATE FUNCTION noria_tell_state() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -19,9 +19,8 @@ def upgrade() -> None:
         END $$
         """
     )
-    op.execute(
-        """
-        CREATE TRIGGER deployment_told AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON deployment
-        FOR EACH STATEMENT EXECUTE FUNCTION noria_tell_state()
-        """
-    )
+    for table, events in (("deployment", "INSERT OR UPDATE OR DELETE OR TRUNCATE"), ("model_version", "UPDATE")):
+        op.execute(
+            f"CREATE TRIGGER {table}_told AFTER {events} ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION noria_tell_state()"
+        )
