@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from include.registry import database
 from include.registry.retirement_state import Retirement, retirement_in
 from include.registry.roles import CHALLENGER_ROLES, Held, share_of
-from include.registry.tables import CHANNEL, deployment, deployment_ledger, deployment_state, outbox, retirement
+from include.registry.tables import deployment, deployment_ledger, deployment_state, outbox, retirement
 from include.settings import Settings
 
 
@@ -152,7 +152,6 @@ def record(
         deployment_ledger.insert().values(**entry).returning(deployment_ledger.c.id)
     ).scalar_one()
     connection.execute(outbox.insert().values(model=locked.model, revision=revision))
-    connection.execute(select(func.pg_notify(CHANNEL, locked.model)))
     return LedgerEntry(id=row_id, **entry)
 
 

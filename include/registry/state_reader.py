@@ -62,9 +62,10 @@ class StateReader:
         """
         database.ensure_schema(self._url)
         with database.speaking(self._url), self._engine.connect() as connection:
-            told, now = self._was_told(connection), time.monotonic()
+            notices, now = self._notices(connection), time.monotonic()
+            told = len(notices)
             if told or self._untold:
-                self._tells, self._untold = told, False
+                self._tells, self._untold = bool(told), False
                 self._asked_at = float("-inf")
             if self._tells and now - self._asked_at < self._silent_seconds:
                 return self._states
@@ -82,6 +83,7 @@ class StateReader:
                 self._take(connection, same | read_marks(connection, risen))
                 self._total = total
             self._asked_at = now
+            del notices[:told]  # others may have come meanwhile
         return self._states
 
     def _is_time(self, now: float) -> bool:
@@ -98,18 +100,17 @@ class StateReader:
         except psycopg2.Error:  # such as a copy of the database that only reads: then it is asked
             connection.rollback()
 
-    def _was_told(self, connection: Connection) -> bool:
-        """Whether a change was told since the last look, without asking."""
+    def _notices(self, connection: Connection) -> list[Any]:
+        """What the database has told and nobody has looked after yet; asks for nothing."""
         own: Any = connection.connection.driver_connection
         try:
             own.poll()
         except psycopg2.Error:  # it is lost: whoever asks next opens another one
             connection.invalidate()
             self._tells = False
-            return False
-        told = bool(own.notifies)
-        own.notifies.clear()
-        return told
+            return []
+        found: list[Any] = own.notifies
+        return found
 
     def _take(self, connection: Connection, marks: dict[str, Mark]) -> None:
         """Read the models whose mark is another one. What changes between mark and state shows at the next look."""

@@ -27,9 +27,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 SCHEMA_VERSION = 8
 """Number of the newest revision in ``revisions/``, which makes what is described here; a change here is a new one."""
 
-CHANNEL = "noria_deployment"
-"""PostgreSQL notification channel; the payload is the model whose deployment state changed."""
-
 metadata = MetaData()
 _NOW = func.clock_timestamp()
 

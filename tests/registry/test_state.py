@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from include.registry import database, refusals, retirement, state, versions
 from include.registry.tables import deployment_ledger, outbox
@@ -224,12 +224,11 @@ def test_ledger_refuses_every_change_but_new_rows(
     assert len(state.history(stored_settings, "m")) == 1
 
 
-def test_state_ledger_and_outbox_change_together_or_not_at_all(
-    stored_settings: Settings, have_version: Have, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_state_ledger_and_outbox_change_together_or_not_at_all(stored_settings: Settings, have_version: Have) -> None:
     have_version(1)
-    monkeypatch.setattr("include.registry.ledger.CHANNEL", "x" * 100)  # refused by PostgreSQL, at the end
-    with pytest.raises(Exception, match="channel name too long"):
+    with database.transaction(stored_settings.database_url) as connection:
+        connection.execute(text("ALTER TABLE outbox ADD CONSTRAINT nothing_more CHECK (false)"))  # what is written last
+    with pytest.raises(IntegrityError, match="nothing_more"):
         state.switch_champion(stored_settings, "m", 1, **WHO)
     with database.transaction(stored_settings.database_url) as connection:
         assert connection.execute(select(deployment_ledger)).all() == []

@@ -43,7 +43,7 @@ def print_all(found: Sequence[Measured]) -> None:
     for words, values in {
         "DAGs": [float(one.dags) for one in found],
         "seconds until Airflow knows them all": [one.known_seconds for one in found],
-        "a file is parsed each … seconds (as configured)": [one.interval for one in found],
+        "seconds between two parses of a file, as configured": [one.interval for one in found],
         "the longest since a file was parsed, seconds": [one.oldest_look for one in found],
         "dag-processor, processors in use": [one.cores["dag-processor"] for one in found],
         "scheduler, processors in use": [one.cores["scheduler"] for one in found],
@@ -53,7 +53,7 @@ def print_all(found: Sequence[Measured]) -> None:
         "from a trigger to the first task, seconds (median)": [one.first_task for one in found],
         "between two tasks of a chain, seconds (median)": [one.between for one in found],
         "between two tasks of a chain, seconds (longest)": [one.between_longest for one in found],
-        "a changed definition is seen after … seconds": [one.change_seen for one in found],
+        "until a changed definition is seen, seconds": [one.change_seen for one in found],
     }.items():
         ratio = f"{values[-1] / values[0]:>9.2f}" if values[0] else f"{'':>9}"
         print(f"{words:<58}" + "".join(f"{value:>10,.2f}" for value in values) + ratio, flush=True)
