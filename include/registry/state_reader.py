@@ -10,12 +10,12 @@ from sqlalchemy import Connection, event, func, select
 
 from include.registry import database
 from include.registry.deployed import Mark, ModelState, read_marks, read_revisions, states_in
-from include.registry.tables import deployment
+from include.registry.tables import deployment, model_version
 from include.settings import Settings
 
 REREAD_SECONDS: Final = 5.0
 _LISTEN: Final = "LISTEN noria_state"
-"""The channel on which triggers tell changes of the state and of versions' rows."""
+"""The channel on which triggers tell the table whose rows have changed: ``deployment``, or ``model_version``."""
 _RARER: Final = 6
 """How many times longer the pause between two looks at all rows is, where a change of one is told."""
 _TOTAL: Final = select(func.count(), func.coalesce(func.sum(deployment.c.revision), 0))
@@ -63,7 +63,7 @@ class StateReader:
         database.ensure_schema(self._url)
         with database.speaking(self._url), self._engine.connect() as connection:
             notices, now = self._notices(connection), time.monotonic()
-            told = len(notices)
+            told = [notice.payload for notice in notices]
             if told or self._untold:
                 self._tells, self._untold = bool(told), False
                 self._asked_at = float("-inf")
@@ -73,7 +73,7 @@ class StateReader:
             total = (int(count), int(revisions))
             # What tells of this very change may be on its way: it has until the next look.
             self._untold = not told and self._total not in (None, total)
-            if self._is_time(now) or (told and total == self._total):
+            if self._is_time(now) or model_version.name in told:
                 self._take(connection, read_marks(connection))
                 self._total, self._looked_at = total, now
             elif total != self._total:
@@ -83,7 +83,7 @@ class StateReader:
                 self._take(connection, same | read_marks(connection, risen))
                 self._total = total
             self._asked_at = now
-            del notices[:told]  # others may have come meanwhile
+            del notices[: len(told)]  # others may have come meanwhile
         return self._states
 
     def _is_time(self, now: float) -> bool:

@@ -25,7 +25,7 @@ from tests.conftest import copied_database
 from tests.lake.sql_world import sql_definition
 from tests.plugins.probe_program import warm_parent
 
-pytestmark = [pytest.mark.database, pytest.mark.by_turns]
+pytestmark = pytest.mark.database
 
 MODEL = "tumor_malignant"
 FIRST, SECOND = "2026-03-01T10:00:00+00:00", "2026-03-08T10:00:00+00:00"

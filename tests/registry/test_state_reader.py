@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from include.registry import database, retirement, stages, state
 from include.registry.state_reader import StateReader
 from include.settings import Settings
 from include.stack.postgres import Postgres
+from tests.serving.live import until
 from tests.signing import tamper
 
 pytestmark = pytest.mark.database
@@ -42,13 +42,18 @@ def listener(stored_settings: Settings, reader: StateReader) -> Iterator[StateRe
 
 def hears(reader: StateReader, version: int) -> None:
     """As a server looks: what is told takes its milliseconds, and a lost connection is found out by asking over it."""
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
+
+    def has_it() -> bool:
         with suppress(database.DatabaseAway, KeyError):
-            if reader.read()["m"].roles["champion"].version == version:
-                return
-        time.sleep(0.05)
-    pytest.fail("it was never seen")
+            return reader.read()["m"].roles["champion"].version == version
+        return False
+
+    until(has_it)
+
+
+def falls_silent(reader: StateReader) -> None:
+    """Until the last notice of what it has seen is there; then it asks for nothing."""
+    until(lambda: statements(reader) == [])
 
 
 def statements(reader: StateReader) -> list[str]:
@@ -119,13 +124,10 @@ def test_a_database_that_tells_changes_is_not_asked_while_it_says_nothing(
     for version in (2, 1, 2):
         state.switch_champion(stored_settings, "m", version, force=True, **WHO)
         hears(listener, version)
-    time.sleep(0.1)
-    listener.read()
-    assert statements(listener) == []
+    falls_silent(listener)
     with database.transaction(stored_settings.database_url) as connection:
         connection.execute(text("UPDATE deployment SET revision = revision + 1"))
-    time.sleep(0.1)
-    assert statements(listener), "by whomever the table is changed"
+    until(lambda: bool(statements(listener)))  # by whomever the table is changed
 
 
 def test_a_change_that_was_not_told_is_seen_after_a_while_and_then_the_database_is_asked_again(
@@ -133,14 +135,12 @@ def test_a_change_that_was_not_told_is_seen_after_a_while_and_then_the_database_
 ) -> None:
     state.switch_champion(stored_settings, "m", 1, **WHO)
     hears(listener, 1)
-    time.sleep(0.1)
-    listener.read()
+    falls_silent(listener)
     with database.transaction(stored_settings.database_url) as connection:
         connection.execute(text("DROP FUNCTION noria_tell_state() CASCADE"))
     state.switch_champion(stored_settings, "m", 2, **WHO)
-    time.sleep(0.1)
     assert listener.read()["m"].revision == 1, "it was believed"
-    listener._silent_seconds = 0.05
+    listener._silent_seconds = 0
     assert listener.read()["m"].revision == 2
     listener._silent_seconds = 3600
     assert statements(listener), "it is no more"
@@ -148,23 +148,33 @@ def test_a_change_that_was_not_told_is_seen_after_a_while_and_then_the_database_
     assert listener.read()["m"].revision == 3
 
 
+def test_of_a_deployment_and_another_models_changed_version_told_at_once_both_are_seen(
+    stored_settings: Settings, listener: StateReader, have_version: Have
+) -> None:
+    have_version(1, model="other")
+    for model in ("other", "m"):
+        state.switch_champion(stored_settings, model, 1, **WHO)
+    hears(listener, 1)
+    falls_silent(listener)
+    tamper(stored_settings, "decision = '{\"threshold\": 0.1}'", "other", 1)
+    state.switch_champion(stored_settings, "m", 2, **WHO)
+    hears(listener, 2)
+    until(lambda: listener.read()["other"].roles["champion"].threshold == 0.1)
+
+
 def test_a_lost_connection_is_replaced_and_the_new_one_has_to_prove_that_it_is_told(
     stored_settings: Settings, listener: StateReader
 ) -> None:
     state.switch_champion(stored_settings, "m", 1, **WHO)
     hears(listener, 1)
-    time.sleep(0.1)
-    listener.read()
-    assert statements(listener) == []
+    falls_silent(listener)
     _end_other_connections(stored_settings)
     state.switch_champion(stored_settings, "m", 2, **WHO)
     hears(listener, 2)
     assert statements(listener)
     state.switch_champion(stored_settings, "m", 1, force=True, **WHO)
     hears(listener, 1)
-    time.sleep(0.1)
-    listener.read()
-    assert statements(listener) == []
+    falls_silent(listener)
 
 
 def test_of_many_models_only_the_changed_one_is_read(
@@ -208,10 +218,7 @@ def test_a_version_that_is_changed_beside_the_ledger_is_told(stored_settings: Se
     state.switch_champion(stored_settings, "m", 1, **WHO)
     hears(listener, 1)
     tamper(stored_settings, "decision = '{\"threshold\": 0.1}'", "m", 1)
-    end = time.monotonic() + 5
-    while listener.read()["m"].roles["champion"].threshold != 0.1:
-        assert time.monotonic() < end, "it was never seen"
-        time.sleep(0.05)
+    until(lambda: listener.read()["m"].roles["champion"].threshold == 0.1)
 
 
 def test_a_database_that_is_away_is_said_and_found_again(stored_settings: Settings, postgres: Postgres) -> None:
@@ -229,7 +236,6 @@ def test_a_connection_that_is_lost_right_after_an_answer_is_replaced(
     stored_settings: Settings, reader: StateReader
 ) -> None:
     """Giving it back asked the database once more, failed, and kept the pool's only place for ever."""
-
     times = iter(range(1))
 
     def lose(*_: object) -> None:

@@ -23,7 +23,7 @@ from include.steps.protocol import Document, StepCall
 from tests.object_storage import KEY, SECRET, ObjectStorage, in_bucket
 from tests.steps.judging_world import as_of, judged_definition, land, write_suites
 
-pytestmark = [pytest.mark.database, pytest.mark.by_turns]
+pytestmark = pytest.mark.database
 LAST = 22
 FIRST_DAY, LAST_DAY = "2013-01-01", f"2013-01-{LAST}"
 
@@ -103,6 +103,7 @@ def with_training_suite(settings: Settings) -> Settings:
     return settings
 
 
+@pytest.mark.by_turns
 def test_the_line_gives_on_a_bucket_what_it_gives_in_a_folder(
     at_home: Callable[[str], Settings], s3: ObjectStorage, s3_bucket: str
 ) -> None:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def print_all(found: Sequence[Measured]) -> None:
     """A column for each number of models, and the ratio of the last to the first."""
-    print(f"\n{'':<58}" + "".join(f"{one.models:>10,}" for one in found) + f"{'ratio':>9}")
+    print(f"\n{'models':<58}" + "".join(f"{one.models:>10,}" for one in found) + f"{'ratio':>9}")
     for words, values in {
         "DAGs": [float(one.dags) for one in found],
         "seconds until Airflow knows them all": [one.known_seconds for one in found],

@@ -14,13 +14,15 @@ def upgrade() -> None:
         """
         CREATE FUNCTION noria_tell_state() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            PERFORM pg_notify('noria_state', '');
+            PERFORM pg_notify('noria_state', TG_TABLE_NAME);
             RETURN NULL;
         END $$
         """
     )
-    for table, events in (("deployment", "INSERT OR UPDATE OR DELETE OR TRUNCATE"), ("model_version", "UPDATE")):
+    for table, events, each in (
+        ("deployment", "INSERT OR UPDATE OR DELETE OR TRUNCATE", "STATEMENT"),
+        ("model_version", "UPDATE", "ROW"),  # a statement that finds no row tells nothing
+    ):
         op.execute(
-            f"CREATE TRIGGER {table}_told AFTER {events} ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION noria_tell_state()"
+            f"CREATE TRIGGER {table}_told AFTER {events} ON {table} FOR EACH {each} EXECUTE FUNCTION noria_tell_state()"
         )
