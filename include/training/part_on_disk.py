@@ -193,7 +193,12 @@ def some_rows(rows: pd.DataFrame | PartOnDisk, most: int) -> pd.DataFrame:
     """All rows of a frame; of a part on disk so many at most, spread evenly."""
     if isinstance(rows, pd.DataFrame):
         return rows
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))]
+    return rows.iloc[spread(len(rows), most)]
+
+
+def spread(count: int, most: int) -> npt.NDArray[np.int64]:
+    """The numbers of some of so many rows: all, or so many at most, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
 def open_rows(paths: Sequence[Path], scratch: Path | None, *, whole_numbers: bool = False) -> pd.DataFrame | PartOnDisk:
