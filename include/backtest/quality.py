@@ -10,11 +10,12 @@ import numpy as np
 
 from include.backtest.line import Made
 from include.evaluation.bootstrap import Draws, Estimate, draw, estimate, improvement
+from include.evaluation.grouping import Floats
 from include.evaluation.logged_models import open_model
 from include.evaluation.metrics import Metric
 from include.evaluation.objective import RowObjective
 from include.evaluation.resampling import Resampling
-from include.evaluation.scoring import Floats, Scorer, UnusablePredictions, make_scorer
+from include.evaluation.scoring import Scorer, UnusablePredictions, make_scorer
 from include.monitoring.decay import watched
 from include.monitoring.labelled import data_answers
 from include.settings import Settings

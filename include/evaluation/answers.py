@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 
 
 @dataclass(frozen=True, kw_only=True)

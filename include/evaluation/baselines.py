@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.spec.definition import FeatureType, Task
 from include.training.matrices import encode_part, learn_categories
 from include.training.packaged_model import encode

@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from include.evaluation.grouping import Floats
 from include.evaluation.metrics import Metric
 from include.evaluation.resampling import Resampling
-from include.evaluation.scoring import Floats, Scorer
+from include.evaluation.scoring import Scorer
 
 #: Below this share of resamples with a defined value, an interval says nothing and is left out.
 _SHARE_DEFINED: Final = 0.9
@@ -67,10 +68,13 @@ def draw(
     if any(scorer.rows != rows for scorer in scorers.values()) or resampling.rows != rows:
         raise ValueError("models can only be compared on the same rows")
     random = np.random.default_rng(seed)
+    if (groups := resampling.groups) is not None:
+        counts = resampling.counts(random, rounds)
+        return {name: scorer.score_groups(counts, groups) for name, scorer in scorers.items()}
     block = max(1, _BLOCK // rows)
     parts: dict[str, list[Draws]] = {name: [] for name in scorers}
     for first in range(0, rounds, block):
-        counts = resampling.weights(random, min(block, rounds - first))
+        counts = resampling.counts(random, min(block, rounds - first))
         for name, scorer in scorers.items():
             parts[name].append(scorer.score(counts))
     return {
@@ -78,22 +82,16 @@ def draw(
     }
 
 
-def points(scorer: Scorer) -> dict[str, float]:
-    """The metrics on the rows as they are; NaN where undefined."""
-    return {name: float(values[0]) for name, values in scorer.score(np.ones((1, scorer.rows))).items()}
-
-
 def estimate(scorer: Scorer, draws: Draws, metric: Metric, *, confidence: float) -> Estimate:
     """One metric of one model with its percentile interval."""
-    value = points(scorer)[metric.name]
+    value = scorer.points[metric.name]
     return _estimate(value, draws[metric.name], confidence, scorer.undefined(metric.name))
 
 
 def estimates(scorer: Scorer, draws: Draws, *, confidence: float) -> dict[str, Estimate]:
     """All metrics of one model with their percentile intervals."""
     return {
-        name: _estimate(value, draws[name], confidence, scorer.undefined(name))
-        for name, value in points(scorer).items()
+        name: _estimate(value, draws[name], confidence, scorer.undefined(name)) for name, value in scorer.points.items()
     }
 
 
@@ -114,7 +112,7 @@ def improvement(
     """
     sign = 1.0 if metric.higher_is_better else -1.0
     name = metric.name
-    mine, other = points(challenger[0])[name], points(reference[0])[name]
+    mine, other = challenger[0].points[name], reference[0].points[name]
     why = (challenger if math.isnan(mine) else reference)[0].undefined(name)
     found = _estimate(sign * (mine - other), sign * (challenger[1][name] - reference[1][name]), confidence, why)
     if found.value is None or found.low is None or found.high is None:

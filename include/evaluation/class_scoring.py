@@ -14,21 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.evaluation.scoring import BinaryScorer, Floats
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    result: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-    return result
+from include.evaluation.grouping import Floats, Groups, ratio
+from include.evaluation.ranking import Ranking
+from include.evaluation.scoring import Points
 
 
 def _mean_of_defined(by_class: Floats) -> Floats:
     """Mean over the classes, shape (weightings, classes) to (weightings,), of those where it is defined."""
     defined = np.isfinite(by_class)
-    return _ratio(np.where(defined, by_class, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
+    return ratio(np.where(defined, by_class, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
 
 
-class MulticlassScorer:
+class MulticlassScorer(Points):
     """Metrics of probabilities, shape (rows, classes), against the places of the true classes, shape (rows,)."""
 
     def __init__(self, labels: Floats, predictions: Floats) -> None:
@@ -42,7 +39,7 @@ class MulticlassScorer:
         squares = ((predictions - is_class) ** 2).sum(axis=1)
         self._columns = np.column_stack((-np.log(of_truth), squares, is_class, says_class, is_class * says_class))
         self._rankings = [
-            BinaryScorer(is_class[:, place], predictions[:, place], 0.5)
+            Ranking(is_class[:, place], predictions[:, place])
             for place in range(self._classes)
             if 0 < is_class[:, place].sum() < labels.size
         ]
@@ -59,16 +56,23 @@ class MulticlassScorer:
 
     def score(self, weights: Floats) -> dict[str, Floats]:
         """All multiclass metrics for each weighting; NaN where undefined."""
-        total = weights.sum(axis=1)
-        loss, squares, *by_class = (weights @ self._columns).T
+        aucs = [ranking.of_rows(weights)[0] for ranking in self._rankings]
+        return self._metrics(weights.sum(axis=1), weights @ self._columns, aucs)
+
+    def score_groups(self, counts: Floats, groups: Groups) -> dict[str, Floats]:
+        """The same where all rows of a group count the same."""
+        aucs = [ranking.of_groups(counts, groups)[0] for ranking in self._rankings]
+        return self._metrics(counts @ groups.sizes, counts @ groups.sums(self._columns), aucs)
+
+    def _metrics(self, total: Floats, sums: Floats, aucs: Sequence[Floats]) -> dict[str, Floats]:
+        loss, squares, *by_class = sums.T
         true, said, right = np.asarray(by_class).reshape(3, self._classes, -1).transpose(0, 2, 1)
-        aucs = [ranking.ranking(weights)[0] for ranking in self._rankings]
         return {
-            "accuracy": _ratio(right.sum(axis=1), total),
-            "macro_f1": _mean_of_defined(_ratio(2 * right, true + said)),
+            "accuracy": ratio(right.sum(axis=1), total),
+            "macro_f1": _mean_of_defined(ratio(2 * right, true + said)),
             "roc_auc": _mean_of_defined(np.column_stack(aucs)) if aucs else np.full(total.shape, np.nan),
-            "log_loss": _ratio(loss, total),
-            "brier": _ratio(squares, total),
+            "log_loss": ratio(loss, total),
+            "brier": ratio(squares, total),
         }
 
     def undefined(self, metric: str) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import LUCK_OF_TRAINING, Estimate, draw, estimates, improvement
+from include.evaluation.grouping import Floats
 from include.evaluation.metrics import Metric, metrics_of
 from include.evaluation.objective import RowObjective
 from include.evaluation.resampling import Resampling
-from include.evaluation.scoring import Floats, make_scorer
+from include.evaluation.scoring import make_scorer
 from include.spec.costs import Costs
 from include.spec.definition import Task
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from include.evaluation.scoring import Floats, sum_of_costs
+from include.evaluation.grouping import Floats
+from include.evaluation.scoring import sum_of_costs
 from include.spec.costs import Costs
 
 _POINTS: Final = 60

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.training.part_on_disk import PartOnDisk
 
 #: Inputs whose contributions are drawn one by one.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.errors import NoriaError
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.spec.definition import Task
 from include.spec.share import parse_parts
 

@@ -6,6 +6,7 @@ formulas are computed from weighted sums; tests hold them against fairlearn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import Estimate
+from include.evaluation.grouping import Floats, Groups
 from include.evaluation.resampling import Resampling
-from include.evaluation.scoring import Floats
 from include.evaluation.slices import MISSING, MOST_VALUES
 from include.spec.definition import Task
 from include.spec.fairness import FairnessMeasure, FairnessRule
@@ -99,29 +100,52 @@ def judge_groups(
         ``groups`` (value, rows, judged, rates).
     """
     return [
-        _judge(task, rule, _names(columns[rule.column]), answered, confidence, seed)
+        _judge(task, rule, _Named.of(columns[rule.column]), answered, confidence, seed)
         for rule in rules
         if rule.column in columns
     ]
 
 
-def _names(values: Any) -> NDArray[np.str_]:
-    column = pd.Series(values).astype(object)
-    return column.where(column.notna(), MISSING).map(str).to_numpy(dtype=str)
+@dataclass(frozen=True)
+class _Named:
+    """The rows' groups, the one with the most rows first.
+
+    :param names: of the groups.
+    :param rows: how many each has.
+    :param places: shape (rows,): each row's group.
+    """
+
+    names: list[str]
+    rows: list[int]
+    places: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, values: Any) -> _Named:
+        column = pd.Series(values).astype(object)
+        codes, names = pd.factorize(column.where(column.notna(), MISSING).map(str))
+        counts = np.bincount(codes, minlength=len(names))
+        order = sorted(range(len(names)), key=lambda code: (-counts[code], names[code]))
+        places = np.empty(len(names), dtype=np.intp)
+        places[order] = np.arange(len(names))
+        return cls([str(names[code]) for code in order], [int(counts[code]) for code in order], places[codes])
 
 
 def _judge(
-    task: Task, rule: FairnessRule, names: NDArray[np.str_], answered: Answered, confidence: float, seed: int
+    task: Task, rule: FairnessRule, named: _Named, answered: Answered, confidence: float, seed: int
 ) -> dict[str, Any]:
-    values, counts = np.unique(names, return_counts=True)
-    ranked = sorted(zip(values.tolist(), counts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-    judged = [value for value, rows in ranked[:MOST_VALUES] if rows >= rule.fewest_rows]
-    rates = _rates(task, answered, names)
+    shown = list(zip(named.names, named.rows, strict=True))[:MOST_VALUES]
+    judged = [place for place, (_, rows) in enumerate(shown) if rows >= rule.fewest_rows]
+    rates = _RATES[task]
     groups = [
-        {"value": value, "rows": rows, "judged": value in judged, "rates": [rates[key].get(value) for key in rates]}
-        for value, rows in ranked[:MOST_VALUES]
+        {
+            "value": value,
+            "rows": rows,
+            "judged": place in judged,
+            "rates": _rates(task, answered, named.places == place),
+        }
+        for place, (value, rows) in enumerate(shown)
     ]
-    found = _estimate(rule, names, judged, answered, confidence, seed)
+    found = _estimate(rule, named, judged, answered, confidence, seed)
     return {
         "column": rule.column,
         "measure": rule.measure,
@@ -146,9 +170,12 @@ def _verdict(rule: FairnessRule, found: Estimate) -> dict[str, Any]:
     return {"passed": passed, "surely_failed": surely, "bound": bound, "note": found.reason or ""}
 
 
-def _rates(task: Task, answered: Answered, names: NDArray[np.str_]) -> dict[str, dict[str, float | None]]:
-    """fairlearn's rates by group; None where a group has no row of the kind that a rate is of."""
-    from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
+def _rates(task: Task, answered: Answered, chosen: NDArray[np.bool_]) -> list[float | None]:
+    """fairlearn's rates of a group; None where it has no row of the kind that a rate is of.
+
+    Not by fairlearn's frame, which looks at each row by itself: that takes minutes for millions.
+    """
+    from fairlearn.metrics import false_positive_rate, selection_rate, true_positive_rate
     from sklearn.metrics import accuracy_score, mean_absolute_error
 
     known: dict[str, Callable[..., float]] = {
@@ -158,16 +185,9 @@ def _rates(task: Task, answered: Answered, names: NDArray[np.str_]) -> dict[str,
         "accuracy": accuracy_score,
         "mean_absolute_error": mean_absolute_error,
     }
-    frame = MetricFrame(
-        metrics={key: known[key] for key in _RATES[task]},
-        y_true=answered.labels,
-        y_pred=answered.answers,
-        sensitive_features=names,
-    )
-    return {
-        str(key): {str(value): None if pd.isna(rate) else float(rate) for value, rate in by.items()}
-        for key, by in frame.by_group.items()
-    }
+    labels, answers = answered.labels[chosen], answered.answers[chosen]
+    rates = [float(known[key](labels, answers)) for key in _RATES[task]]
+    return [None if math.isnan(rate) else rate for rate in rates]
 
 
 def _if_any(rate: Callable[..., float], label: float) -> Callable[..., float]:
@@ -180,23 +200,22 @@ def _if_any(rate: Callable[..., float], label: float) -> Callable[..., float]:
 
 
 def _estimate(
-    rule: FairnessRule, names: NDArray[np.str_], judged: list[str], answered: Answered, confidence: float, seed: int
+    rule: FairnessRule, named: _Named, judged: list[int], answered: Answered, confidence: float, seed: int
 ) -> Estimate:
     if len(judged) < 2:
         reason = f"fewer than two groups of {rule.column} have {rule.fewest_rows} rows"
         return Estimate(None, None, None, reason)
-    chosen = np.isin(names, judged)
+    chosen = np.isin(named.places, judged)  # these are the first ones, in their order
     part = Answered(answered.labels[chosen], answered.answers[chosen], answered.partitions[chosen])
-    places = np.searchsorted(np.sort(judged), names[chosen])
-    sums = _Sums.of(rule.measure, part, places, len(judged))
-    value = float(measure(rule.measure, sums.rates(np.ones((1, part.labels.size))))[0])
+    resampling, random = Resampling.of_partitions(part.partitions), np.random.default_rng(seed)
+    sums = _Sums.of(rule.measure, part, named.places[chosen], len(judged), resampling)
+    value = float(measure(rule.measure, sums.rates(np.ones((1, resampling.units))))[0])
     if not np.isfinite(value):
         return Estimate(None, None, None, f"a group of {rule.column} has no row by which it could be judged")
-    resampling, random = Resampling.of_partitions(part.partitions), np.random.default_rng(seed)
-    block = max(1, _BLOCK // part.labels.size)
+    block = max(1, _BLOCK // resampling.units)
     draws = np.concatenate(
         [
-            measure(rule.measure, sums.rates(resampling.weights(random, min(block, _ROUNDS - first))))
+            measure(rule.measure, sums.rates(resampling.counts(random, min(block, _ROUNDS - first))))
             for first in range(0, _ROUNDS, block)
         ]
     )
@@ -209,13 +228,21 @@ def _estimate(
 
 @dataclass(frozen=True)
 class _Sums:
-    """What is summed up by group: for each compared rate a numerator and a denominator, each (rows, groups)."""
+    """What is summed up by group: for each compared rate a numerator and a denominator, each (units, groups)."""
 
     parts: tuple[tuple[Floats, Floats], ...]
 
     @classmethod
-    def of(cls, measured: FairnessMeasure, answered: Answered, places: NDArray[np.intp], groups: int) -> _Sums:
-        one = np.eye(groups)[places]
+    def of(
+        cls,
+        measured: FairnessMeasure,
+        answered: Answered,
+        places: NDArray[np.intp],
+        groups: int,
+        resampling: Resampling,
+    ) -> _Sums:
+        units = np.arange(places.size) if resampling.groups is None else resampling.groups.places
+        cells = Groups(units * groups + places, resampling.units * groups)
         y, said = answered.labels, answered.answers
         kinds: dict[str, tuple[Floats, Floats]] = {
             "selection_rate": (said, np.ones_like(y)),
@@ -224,11 +251,11 @@ class _Sums:
             "accuracy": ((said == y).astype(np.float64), np.ones_like(y)),
             "mean_absolute_error": (np.abs(said - y), np.ones_like(y)),
         }
-        compared = (kinds[name] for name in _COMPARED[measured])
-        return cls(tuple((one * top[:, None], one * bottom[:, None]) for top, bottom in compared))
+        compared = ([cells.sums(part).reshape(-1, groups) for part in kinds[name]] for name in _COMPARED[measured])
+        return cls(tuple((top, bottom) for top, bottom in compared))
 
     def rates(self, weights: Floats) -> list[Floats]:
-        """Each rate by group, (weightings, groups); NaN where nothing counts."""
+        """Each rate by group, (weightings, groups), for counts of units; NaN where nothing counts."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return [(weights @ top) / (weights @ bottom) for top, bottom in self.parts]
 

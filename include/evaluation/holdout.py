@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from include.errors import NoriaError, Refused
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.lake.class_columns import PROBABILITY_PREFIX
 from include.lake.columns import PREDICTION
 from include.lake.pieces import piece_paths

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from include.evaluation.grouping import Floats
 from include.evaluation.live_evidence import LiveEvidence, Rules
 from include.evaluation.live_intervals import lowest_share, median_bounds, tail
 from include.evaluation.live_looks import look_at
-from include.evaluation.scoring import Floats
 
 #: Chance of a false alarm, over all looks, of each check.
 ERRORS_ALPHA: Final = 0.005

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.spec.costs import Costs
 from include.spec.definition import Task
 from include.spec.objective import Objective

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 
 #: Fewest groups that an interval is made from; with fewer its own width is not known.
 FEWEST_GROUPS: Final = 10

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from include.evaluation.grouping import Floats
 from include.evaluation.live_intervals import grouped
-from include.evaluation.scoring import Floats
 
 #: Standard deviation, for one hour of events, of the mean difference of two good models, as a multiple of the rows'
 #: own. Hours of one day are not independent; this is for hours as they count towards days.

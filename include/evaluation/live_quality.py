@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from include.evaluation.grouping import Floats
 from include.evaluation.live_checks import Check, not_yet
 from include.evaluation.live_evidence import Arm, Keys, Labelled, LiveEvidence, Rules
 from include.evaluation.live_intervals import Groups, Spread, grouped, jackknife
@@ -18,7 +19,7 @@ from include.evaluation.live_looks import look_at, look_until
 from include.evaluation.live_luck import luck_of_quality, luck_of_shift
 from include.evaluation.metrics import OBJECTIVE, find_metric
 from include.evaluation.objective import ObjectiveFailed, RowObjective
-from include.evaluation.scoring import Floats, UnusablePredictions, make_scorer
+from include.evaluation.scoring import UnusablePredictions, make_scorer
 
 SHIFT_ALPHA: Final = 0.015
 QUALITY_ALPHA: Final = 0.015

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from include.errors import NoriaError, Refused, TryAgain
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.lake.class_columns import PROBABILITY_PREFIX, padded, probability_columns
 from include.training.package import artifact_digest, open_package
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from include.errors import Refused
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.lake.fetched import floats
 from include.spec.expressions import check_expression
 from include.spec.objective import Objective

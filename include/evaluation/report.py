@@ -22,10 +22,11 @@ from include.evaluation.curves import (
 )
 from include.evaluation.fairness import Fairness
 from include.evaluation.group_fairness import Answered, judge_groups, short
+from include.evaluation.grouping import Floats
 from include.evaluation.holdout import Holdout, TrainingSetIncomplete
 from include.evaluation.metrics import display_order
 from include.evaluation.objective import RowObjective
-from include.evaluation.scoring import BinaryScorer, Floats
+from include.evaluation.scoring import BinaryScorer
 from include.evaluation.slices import judge_slices
 from include.spec.columns import feature_types
 from include.spec.definition import Definition

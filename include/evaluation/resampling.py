@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats, Groups
 from include.spec.partitions import DAY_OF_KEY, WHOLE_KEY
 
 #: Fewest groups that are resampled whole. With fewer the resamples are too much alike, and intervals far too narrow.
@@ -29,13 +29,13 @@ class Resampling:
 
     :param unit: what is drawn: whole partitions, whole days (of hourly partitions), or single rows.
     :param units: how many of them there are.
-    :param groups: shape (rows,): each row's unit, 0 to units - 1; None if rows are drawn.
+    :param groups: each row's unit; None if rows are drawn.
     :param reason: why single rows are drawn, in a sentence for a person; None if they are not.
     """
 
     unit: Unit
     units: int
-    groups: NDArray[np.intp] | None
+    groups: Groups | None
     reason: str | None = None
 
     @classmethod
@@ -58,9 +58,9 @@ class Resampling:
         names, groups = np.unique(keys, return_inverse=True)
         day_names, day_groups = np.unique(days, return_inverse=True)
         if FEWEST_GROUPS <= day_names.size < names.size:
-            return cls("day", int(day_names.size), day_groups)
+            return cls("day", int(day_names.size), Groups(day_groups, int(day_names.size)))
         if names.size >= FEWEST_GROUPS:
-            return cls("partition", int(names.size), groups)
+            return cls("partition", int(names.size), Groups(groups, int(names.size)))
         few = f"{names.size} partition{'' if names.size == 1 else 's'}"
         reason = (
             f"the rows come from {few}, and fewer than {FEWEST_GROUPS} cannot be resampled whole. Rows of one "
@@ -71,15 +71,14 @@ class Resampling:
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.units if self.groups is None else int(self.groups.size)
+        return self.units if self.groups is None else int(self.groups.places.size)
 
-    def weights(self, random: np.random.Generator, rounds: int) -> Floats:
-        """How often each row is in each resample: counts of shape (rounds, rows)."""
+    def counts(self, random: np.random.Generator, rounds: int) -> Floats:
+        """How often each unit is in each resample: shape (rounds, units)."""
         chosen = random.integers(0, self.units, size=(rounds, self.units))
         chosen += np.arange(rounds)[:, None] * self.units
         counted = np.bincount(chosen.ravel(), minlength=rounds * self.units).reshape(rounds, self.units)
-        counts = counted.astype(np.float64)
-        return counts if self.groups is None else counts[:, self.groups]
+        return counted.astype(np.float64)
 
     def to_document(self) -> dict[str, Any]:
         """JSON: ``unit``, ``units``, ``reason``."""

@@ -1,24 +1,25 @@
 """Metrics of one model's predictions under many weightings of the same rows at once.
 
 A weighting is a row of counts: how often each row is in a resample. All ones is the sample itself. Sorting and whatever
-else does not depend on the counts happens once: a thousand resamples cost some matrix products and cumulative sums.
+else does not depend on the counts happens once: a thousand resamples cost some matrix products and cumulative sums, and
+where whole groups of rows are resampled, these are of sums by group.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from include.errors import Refused
+from include.evaluation.grouping import Floats, Groups, ratio
+from include.evaluation.ranking import Ranking
 from include.spec.costs import Costs
 from include.spec.definition import Task
 
 if TYPE_CHECKING:
     from include.evaluation.objective import RowObjective, RowValues
-
-Floats = NDArray[np.float64]
 
 NOTHING_COUNTS: Final = "the objective counts none of these rows"
 
@@ -39,14 +40,33 @@ class Scorer(Protocol):
     def rows(self) -> int:
         """Number of rows."""
 
+    @property
+    def points(self) -> dict[str, float]:
+        """The metrics on the rows as they are; NaN where undefined."""
+
     def score(self, weights: Floats) -> dict[str, Floats]:
         """Metrics for each weighting: arrays of shape (weightings,), NaN where a metric is undefined.
 
         :param weights: counts of shape (weightings, rows).
         """
 
+    def score_groups(self, counts: Floats, groups: Groups) -> dict[str, Floats]:
+        """The same where all rows of a group count the same.
+
+        :param counts: of shape (weightings, groups).
+        """
+
     def undefined(self, metric: str) -> str:
         """Why the metric is undefined on these rows, in a sentence for a person."""
+
+
+class Points:
+    """The metrics on the rows as they are, which are asked for again and again."""
+
+    @cached_property
+    def points(self: Scorer) -> dict[str, float]:
+        """NaN where undefined."""
+        return {name: float(values[0]) for name, values in self.score(np.ones((1, self.rows))).items()}
 
 
 def make_scorer(
@@ -104,20 +124,17 @@ def _check(task: Task, labels: Floats, predictions: Floats, whose: str) -> None:
             raise UnusablePredictions(whose, "a prediction is not a probability between 0 and 1.")
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
-    result: Floats = np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
-    return result
-
-
-def _of_objective(values: RowValues | None, weights: Floats) -> dict[str, Floats]:
+def _of_objective(number: Floats, per: Floats) -> dict[str, Floats]:
     """The objective for each weighting: the sum of its numbers over the sum of what they are divided by."""
-    if values is None:
-        return {}
-    per = weights @ values.per
-    return {"objective": np.divide(weights @ values.number, per, out=np.full(per.shape, np.nan), where=per != 0)}
+    return {"objective": np.divide(number, per, out=np.full(per.shape, np.nan), where=per != 0)}
 
 
-class BinaryScorer:
+def _with_objective(columns: tuple[Floats, ...], values: RowValues | None) -> Floats:
+    """What is summed up for each weighting, shape (rows, columns); the objective's two columns last."""
+    return np.column_stack(columns if values is None else (*columns, values.number, values.per)).astype(np.float64)
+
+
+class BinaryScorer(Points):
     """Metrics of predicted probabilities against labels 0 and 1."""
 
     def __init__(
@@ -131,16 +148,12 @@ class BinaryScorer:
         self._labels, self._threshold, self._costs = labels, threshold, costs
         decided = (predictions >= threshold).astype(np.float64)
         self._decided = decided
-        self._objective = objective.values(labels, predictions, decided) if objective else None
         smallest = np.finfo(np.float64).eps
         probability = np.clip(predictions, smallest, 1 - smallest)
         loss = -np.where(labels == 1, np.log(probability), np.log1p(-probability))
         columns = (labels, decided * labels, decided * (1 - labels), loss, (predictions - labels) ** 2)
-        self._columns = np.column_stack(columns)
-        self._order = np.argsort(-predictions, kind="stable")
-        ranked = predictions[self._order]
-        self._ranked_labels = labels[self._order]
-        self._starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
+        self._columns = _with_objective(columns, objective.values(labels, predictions, decided) if objective else None)
+        self._ranking = Ranking(labels, predictions)
 
     @property
     def rows(self) -> int:
@@ -159,39 +172,31 @@ class BinaryScorer:
 
     def score(self, weights: Floats) -> dict[str, Floats]:
         """All binary metrics for each weighting; NaN where undefined."""
-        total = weights.sum(axis=1)
-        positive, true_positive, false_positive, loss, squares = (weights @ self._columns).T
-        roc_auc, pr_auc = self.ranking(weights)
+        return self._metrics(weights.sum(axis=1), weights @ self._columns, self._ranking.of_rows(weights))
+
+    def score_groups(self, counts: Floats, groups: Groups) -> dict[str, Floats]:
+        """The same where all rows of a group count the same."""
+        sums = counts @ groups.sums(self._columns)
+        return self._metrics(counts @ groups.sizes, sums, self._ranking.of_groups(counts, groups))
+
+    def _metrics(self, total: Floats, sums: Floats, areas: tuple[Floats, Floats]) -> dict[str, Floats]:
+        positive, true_positive, false_positive, loss, squares, *objective = sums.T
         missed = positive - true_positive
         found = {
-            "accuracy": _ratio(total - false_positive - missed, total),
-            "precision": _ratio(true_positive, true_positive + false_positive),
-            "recall": _ratio(true_positive, positive),
-            "f1": _ratio(2 * true_positive, 2 * true_positive + false_positive + missed),
-            "roc_auc": roc_auc,
-            "pr_auc": pr_auc,
-            "log_loss": _ratio(loss, total),
-            "brier": _ratio(squares, total),
+            "accuracy": ratio(total - false_positive - missed, total),
+            "precision": ratio(true_positive, true_positive + false_positive),
+            "recall": ratio(true_positive, positive),
+            "f1": ratio(2 * true_positive, 2 * true_positive + false_positive + missed),
+            "roc_auc": areas[0],
+            "pr_auc": areas[1],
+            "log_loss": ratio(loss, total),
+            "brier": ratio(squares, total),
         }
         if self._costs is not None:
             right_no = total - positive - false_positive
             outcomes = (true_positive, false_positive, missed, right_no)
-            found["cost"] = _ratio(sum_of_costs(self._costs, *outcomes), total)
-        return found | _of_objective(self._objective, weights)
-
-    def ranking(self, weights: Floats) -> tuple[Floats, Floats]:
-        """ROC AUC and average precision: rows in falling order of prediction, ties as one group."""
-        everyone = weights[:, self._order]
-        positive = everyone * self._ranked_labels
-        if self._starts.size < self.rows:
-            everyone = np.add.reduceat(everyone, self._starts, axis=1)
-            positive = np.add.reduceat(positive, self._starts, axis=1)
-        found = np.cumsum(positive, axis=1)
-        seen = np.cumsum(everyone, axis=1)
-        yes, no = found[:, -1], seen[:, -1] - found[:, -1]
-        pairs = np.einsum("ij,ij->i", everyone - positive, found - positive / 2)
-        precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
-        return _ratio(pairs, yes * no), _ratio(np.einsum("ij,ij->i", positive, precision), yes)
+            found["cost"] = ratio(sum_of_costs(self._costs, *outcomes), total)
+        return found | (_of_objective(*objective) if objective else {})
 
     def undefined(self, metric: str) -> str:
         """Why the metric is undefined on these rows."""
@@ -219,12 +224,11 @@ def sum_of_costs(
     return total
 
 
-class RegressionScorer:
+class RegressionScorer(Points):
     """Metrics of predicted values against labels that are numbers."""
 
     def __init__(self, labels: Floats, predictions: Floats, objective: RowObjective | None = None) -> None:
         self._labels = labels
-        self._objective = objective.values(labels, predictions, None) if objective else None
         error = predictions - labels
         self._nonzero = labels != 0
         relative = np.zeros_like(error)
@@ -233,7 +237,7 @@ class RegressionScorer:
         self._scale = max(float(np.abs(labels - labels.mean()).max()), 0.0)
         centered = (labels - labels.mean()) / self._scale if self._scale > 0 else np.zeros_like(labels)
         columns = (error**2, np.abs(error), relative, self._nonzero, centered, centered**2)
-        self._columns = np.column_stack(columns).astype(np.float64)
+        self._columns = _with_objective(columns, objective.values(labels, predictions, None) if objective else None)
 
     @property
     def rows(self) -> int:
@@ -242,18 +246,24 @@ class RegressionScorer:
 
     def score(self, weights: Floats) -> dict[str, Floats]:
         """All regression metrics for each weighting; NaN where undefined. MAPE is over rows whose label is not 0."""
-        total = weights.sum(axis=1)
-        squares, absolute, relative, nonzero, centered, centered_squares = (weights @ self._columns).T
+        return self._metrics(weights.sum(axis=1), weights @ self._columns)
+
+    def score_groups(self, counts: Floats, groups: Groups) -> dict[str, Floats]:
+        """The same where all rows of a group count the same."""
+        return self._metrics(counts @ groups.sizes, counts @ groups.sums(self._columns))
+
+    def _metrics(self, total: Floats, sums: Floats) -> dict[str, Floats]:
+        squares, absolute, relative, nonzero, centered, centered_squares, *objective = sums.T
         spread = centered_squares - centered**2 / np.maximum(total, 1)
         # A resample of one and the same label leaves only rounding here.
         spread = np.where(spread > 1e-12 * np.maximum(centered_squares, 1e-300), spread, 0.0) * self._scale**2
         found = {
-            "rmse": np.sqrt(_ratio(squares, total)),
-            "mae": _ratio(absolute, total),
-            "mape": _ratio(relative, nonzero),
-            "r2": 1 - _ratio(squares, spread),
+            "rmse": np.sqrt(ratio(squares, total)),
+            "mae": ratio(absolute, total),
+            "mape": ratio(relative, nonzero),
+            "r2": 1 - ratio(squares, spread),
         }
-        return found | _of_objective(self._objective, weights)
+        return found | (_of_objective(*objective) if objective else {})
 
     def undefined(self, metric: str) -> str:
         """Why the metric is undefined on these rows."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from include.evaluation.bootstrap import Estimate
 from include.evaluation.comparison import Comparison, Judging, compare
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 
 #: How many values of a column are shown, the most frequent first.
 MOST_VALUES: Final = 20

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 
 from include.errors import Refused
+from include.evaluation.grouping import Floats
 from include.evaluation.objective import RowObjective, RowValues
-from include.evaluation.scoring import Floats
 from include.lake.store import store_of
 from include.settings import Settings
 from include.spec.costs import Costs

@@ -17,7 +17,7 @@ import numpy as np
 
 from include.evaluation.answers import Answers
 from include.evaluation.bootstrap import Estimate
-from include.evaluation.scoring import Floats
+from include.evaluation.grouping import Floats
 from include.monitoring.clustered import Measured, clustered_mean
 from include.spec.definition import Definition
 from include.training.confidence import fit_calibration

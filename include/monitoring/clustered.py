@@ -10,11 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from include.evaluation.bootstrap import Estimate
+from include.evaluation.grouping import Floats
 from include.evaluation.resampling import Resampling
-from include.evaluation.scoring import Floats
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def clustered_mean(values: Floats, partitions: Any) -> Measured:
     resampling = Resampling.of_partitions(partitions)
     mean, rows = float(values.mean()), values.size
     away = values - mean
-    sums = away if resampling.groups is None else np.bincount(resampling.groups, weights=away)
+    sums = away if resampling.groups is None else resampling.groups.sums(away)
     units = resampling.units
     if units < 2:
         return Measured(mean, math.inf, 0)

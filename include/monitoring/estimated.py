@@ -20,10 +20,11 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import Draws, Estimate, points
+from include.evaluation.bootstrap import Draws, Estimate
+from include.evaluation.grouping import Floats
 from include.evaluation.metrics import OBJECTIVE, Metric
 from include.evaluation.objective import RowObjective
-from include.evaluation.scoring import Floats, UnusablePredictions
+from include.evaluation.scoring import UnusablePredictions
 from include.monitoring.decay import watched
 from include.monitoring.scored import FEWEST_LABELS, Holdout, scorer_of
 from include.spec.definition import Definition
@@ -137,7 +138,7 @@ def estimate_quality(
         if then is None:
             found.append(_metric(metric, None, value, None, None))
             continue
-        first = float(points(then[0])[metric.name])
+        first = float(then[0].points[metric.name])
         earlier = _estimate(then[1][metric.name], definition.evaluation.confidence, first)
         least = None if earlier.value is None else definition.monitoring.decay.least_change * abs(earlier.value)
         found.append(_metric(metric, earlier, value, _change(definition, metric, drawn, then[1], first), least))
@@ -210,7 +211,7 @@ def _draw(
     for parameters in drawn:
         labels = make(parameters, random)
         scorer = scorer_of(definition, replace(answers, labels=labels), threshold, objective=objective is None)
-        values = points(scorer) if objective is None else points(scorer) | {OBJECTIVE: objective(labels)}
+        values = scorer.points if objective is None else scorer.points | {OBJECTIVE: objective(labels)}
         for name, value in values.items():
             found.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in found.items()}

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from include.evaluation.answers import Answers
+from include.evaluation.grouping import Floats
 from include.evaluation.logged_models import Predict
-from include.evaluation.scoring import Floats
 from include.lake.class_columns import read_answers
 from include.lake.columns import DATA_PARTITION, LABEL, PARTITION, ROW
 from include.lake.table import LakeTable

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import Draws, Estimate, estimate, points
+from include.evaluation.bootstrap import Draws, Estimate, estimate
 from include.evaluation.metrics import Metric
 from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Scorer
@@ -136,7 +136,7 @@ def _difference(
     sign = 1.0 if metric.higher_is_better else -1.0
     sides = []
     for (scorer, draws), answers in zip((before, now), rows, strict=True):
-        value, drawn = points(scorer)[metric.name], draws[metric.name]
+        value, drawn = scorer.points[metric.name], draws[metric.name]
         known = drawn[np.isfinite(drawn)]
         if not math.isfinite(value) or known.size < _SHARE_DEFINED * drawn.size:
             return None

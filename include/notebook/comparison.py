@@ -12,11 +12,11 @@ from include.errors import Refused
 from include.evaluation.bootstrap import Estimate
 from include.evaluation.comparison import CHALLENGER, CHAMPION, Comparison, compare
 from include.evaluation.fairness import too_few
+from include.evaluation.grouping import Floats
 from include.evaluation.holdout import Holdout, with_objective_columns
 from include.evaluation.logged_models import load_model, model_files
 from include.evaluation.metrics import display_order
 from include.evaluation.report import judging_of
-from include.evaluation.scoring import Floats
 from include.evaluation.unseen import judge_unseen
 from include.registry.mlflow_client import connect
 from include.registry.signing import check

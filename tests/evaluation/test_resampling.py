@@ -17,14 +17,15 @@ def days(count: int, rows: int = 30) -> np.ndarray:
 
 def test_rows_of_a_partition_come_and_go_together() -> None:
     partitions = days(12, rows=100)
-    weights = Resampling.of_partitions(partitions).weights(np.random.default_rng(0), 50)
+    resampling = Resampling.of_partitions(partitions)
+    counts = resampling.counts(np.random.default_rng(0), 50)
 
-    assert weights.shape == (50, 100)
-    for day in np.unique(partitions):
-        of_day = weights[:, partitions == day]
-        assert (of_day == of_day[:, :1]).all()
-    first_of_each = [int(np.flatnonzero(partitions == day)[0]) for day in np.unique(partitions)]
-    assert (weights[:, first_of_each].sum(axis=1) == 12).all()
+    assert resampling.groups is not None
+    places = resampling.groups.places
+    assert counts.shape == (50, 12)
+    assert (counts.sum(axis=1) == 12).all()
+    assert all(np.unique(places[partitions == day]).size == 1 for day in np.unique(partitions))
+    assert np.unique(places).size == 12
 
 
 def test_partitions_may_lie_in_any_order_and_have_any_size() -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from include.evaluation.bootstrap import points
 from include.evaluation.metrics import METRICS, UnknownMetric, find_metric, metrics_of
 from include.evaluation.scoring import BinaryScorer, UnusablePredictions, make_scorer
 
@@ -40,7 +39,7 @@ def test_binary_metrics_equal_those_of_scikit_learn(ties: bool) -> None:
     labels, scores = binary(ties=ties)
     scorer = make_scorer("binary_classification", labels, scores, threshold=THRESHOLD, whose="m")
 
-    assert points(scorer) == pytest.approx(sklearn_binary(labels, scores), rel=1e-9)
+    assert scorer.points == pytest.approx(sklearn_binary(labels, scores), rel=1e-9)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -85,7 +84,7 @@ def test_confusion_matrix_counts_at_the_threshold() -> None:
 
 def test_a_constant_prediction_ranks_like_a_coin() -> None:
     labels, _ = binary()
-    found = points(make_scorer("binary_classification", labels, np.full(900, 0.2), threshold=0.3, whose="m"))
+    found = make_scorer("binary_classification", labels, np.full(900, 0.2), threshold=0.3, whose="m").points
 
     assert found["roc_auc"] == 0.5
     assert found["pr_auc"] == pytest.approx(labels.mean())
@@ -95,7 +94,7 @@ def test_a_constant_prediction_ranks_like_a_coin() -> None:
 def test_mape_leaves_out_rows_with_the_label_0() -> None:
     scorer = make_scorer("regression", np.array([0.0, 10.0]), np.array([5.0, 11.0]), threshold=0.5, whose="m")
 
-    assert points(scorer)["mape"] == pytest.approx(0.1)
+    assert scorer.points["mape"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

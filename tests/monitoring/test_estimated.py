@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import points
 from include.monitoring.estimated import TOO_OLD, EstimatedQuality, estimate_quality
 from include.monitoring.quality_trend import quality_trend, truth_within
 from include.monitoring.scored import Holdout, scorer_of
@@ -66,7 +65,7 @@ def test_the_truth_mostly_lies_in_the_interval_while_calibration_holds() -> None
     for seed in range(12):
         now = binary(seed, 1500)
         said = estimated(BINARY, binary(100 + seed, 1500), without_labels(now))
-        truth = points(scorer_of(BINARY, now, None))
+        truth = scorer_of(BINARY, now, None).points
         inside += [(m.estimate.low or 1) <= truth[m.name] <= (m.estimate.high or 0) for m in said.metrics]
 
     assert np.mean(inside) >= 0.8
@@ -88,14 +87,14 @@ def test_a_changed_relation_is_not_seen_and_the_reason_says_so() -> None:
 
     assert said.verdict == "estimate"
     assert "cannot see a changed relation" in said.reason
-    assert points(scorer_of(BINARY, now, None))["roc_auc"] < 0.5
+    assert scorer_of(BINARY, now, None).points["roc_auc"] < 0.5
 
 
 def test_a_regressions_error_follows_the_size_of_its_answers() -> None:
     now = regression(2, high=9)
     said = estimated(REGRESSION, regression(1, high=9), without_labels(now.chosen(now.predictions > 5)))
     [metric] = said.metrics
-    truth = points(scorer_of(REGRESSION, now.chosen(now.predictions > 5), None))["mae"]
+    truth = scorer_of(REGRESSION, now.chosen(now.predictions > 5), None).points["mae"]
 
     assert said.verdict == "warning"
     assert metric.estimate.low is not None

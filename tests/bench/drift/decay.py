@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import points
 from include.monitoring.decay import judge_decay
 from include.monitoring.estimated import estimate_quality
 from include.monitoring.scored import Holdout, scorer_of
@@ -47,7 +46,7 @@ def count_decay_alarms() -> None:
         found |= {"any of them": any(found.values()), "the estimate warns": estimate.verdict == "warning"}
         for name, alarmed in found.items():
             told[name] += alarmed
-        inside += _within(estimate.metrics[0].estimate, points(scorer_of(definition, now, None))["roc_auc"])
+        inside += _within(estimate.metrics[0].estimate, scorer_of(definition, now, None).points["roc_auc"])
     print(f"\n{_WINDOWS} windows of {_ROWS:,} labels without decay, {_SLICES} slices, days with luck of their own")
     for name, alarms in told.items():
         goal = "at most 0.05" if name in ("any of them", "the estimate warns") else ""
