@@ -18,6 +18,7 @@ from include.hashing import Hashing
 from include.registry.signing_keys import trusted_keys
 from include.serving.access import Access, Rate, Tokens
 from include.serving.limits import Limits
+from include.serving.shared_state import SharedState
 from include.serving.source import FixedSource
 from include.serving.supervisor import Child, Supervisor, hold_signals, listen
 from include.settings import Settings
@@ -97,11 +98,13 @@ def _children(
     listener: socket.socket,
     metrics: Path,
 ) -> list[Child]:
+    shared = SharedState()
+
     def work(alive: Callable[[], None]) -> None:
         from include.serving.app import build
         from include.serving.worker import Worker
 
-        Worker(build(settings, limits, access, fixed), limits, alive=alive).serve_on(listener)
+        Worker(build(settings, limits, access, fixed, shared), limits, alive=alive).serve_on(listener)
 
     def behind(_: Callable[[], None]) -> None:
         from include.serving import background
@@ -109,7 +112,7 @@ def _children(
 
         listener.close()
         os.nice(_NICE)
-        background.run(settings, limits, socket_path(settings.home))
+        background.run(settings, limits, socket_path(settings.home), shared)
 
     def forget(pid: int) -> None:
         from prometheus_client.multiprocess import mark_process_dead

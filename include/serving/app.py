@@ -19,7 +19,8 @@ from include.serving.prediction import Predictor
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import ShadowSender, socket_path
-from include.serving.source import FixedSource
+from include.serving.shared_state import SharedState
+from include.serving.source import FixedSource, RegistrySource
 from include.settings import Settings
 
 _LOOK_SECONDS = 0.02
@@ -34,6 +35,7 @@ class Server:
     :param access: who may ask; everybody if left out.
     :param fixed: a deployment that never changes, in place of what the database says; then nothing is logged either,
         since nothing here could bring a log into the tables.
+    :param shared: what this server's processes share; None for one that is alone.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Server:
         limits: Limits | None = None,
         access: Access | None = None,
         fixed: FixedSource | None = None,
+        shared: SharedState | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self.follower = Follower(settings, self._limits, remembers=fixed is None, source=fixed)
+        source = fixed or RegistrySource(settings, shared)
+        self.follower = Follower(settings, self._limits, remembers=fixed is None, source=source)
         self.log = None if fixed else RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
         self._pairs = ShadowSender(socket_path(settings.home))
         self._past = PastLookup(settings, self._limits.history_seconds)
@@ -126,7 +130,11 @@ class Server:
 
 
 def build(
-    settings: Settings, limits: Limits | None = None, access: Access | None = None, fixed: FixedSource | None = None
+    settings: Settings,
+    limits: Limits | None = None,
+    access: Access | None = None,
+    fixed: FixedSource | None = None,
+    shared: SharedState | None = None,
 ) -> Gateway:
     """An ASGI application that follows the deployment state of a database while it runs.
 
@@ -134,5 +142,6 @@ def build(
     :param limits: limits of requests and pace; the defaults suit a laptop.
     :param access: who may ask; everybody if left out.
     :param fixed: what to serve instead of following a database.
+    :param shared: what this server's processes share; None for one that is alone.
     """
-    return Server(settings, limits, access, fixed).gateway
+    return Server(settings, limits, access, fixed, shared).gateway

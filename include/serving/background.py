@@ -24,6 +24,7 @@ from include.serving.limits import Limits
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow import short_address, socket_path
+from include.serving.shared_state import SharedState
 from include.serving.stopwatch import Progress
 from include.settings import Settings
 
@@ -47,11 +48,13 @@ class Background:
     :param settings: where everything is.
     :param limits: the server's limits.
     :param path: the socket where workers offer requests.
+    :param shared: what the server's processes share; None without a server.
     """
 
-    def __init__(self, settings: Settings, limits: Limits, path: Path) -> None:
+    def __init__(self, settings: Settings, limits: Limits, path: Path, shared: SharedState | None) -> None:
         self._settings = settings
         self._limits = limits
+        self._shared = shared
         self._row_seconds = ROW_SECONDS
         self._parent = os.getppid()
         self._ended = False
@@ -90,7 +93,7 @@ class Background:
         from include.serving.keeper import Keeper
 
         self._listener.close()
-        Keeper(self._settings, self._keeper.board, self._scorer.board).run()
+        Keeper(self._settings, self._keeper.board, self._scorer.board, self._shared).run()
 
     def _look_after_scorer(self) -> None:
         now = time.monotonic()
@@ -112,7 +115,7 @@ class Background:
         from include.serving.shadow_scorer import run_scorer
 
         condemned = [version for version, count in self._strikes.items() if count >= STRIKES]
-        run_scorer(self._settings, self._limits, self._listener, self._scorer.board, condemned)
+        run_scorer(self._settings, self._limits, self._listener, self._scorer.board, condemned, self._shared)
 
     def _stop_if_stuck(self, now: float) -> None:
         alive, since, _ = self._scorer.board.look()
@@ -253,12 +256,12 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def run(settings: Settings, limits: Limits, path: Path) -> None:
+def run(settings: Settings, limits: Limits, path: Path, shared: SharedState | None = None) -> None:
     """The background process's life, in a process that was just forked or started; returns when it is told to end."""
     os.setpriority(os.PRIO_PROCESS, 0, 19)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKIO_WORKER_THREADS", "RAYON_NUM_THREADS"):
         os.environ[name] = "1"
-    Background(settings, limits, path).run()
+    Background(settings, limits, path, shared).run()
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from include.serving.loaded import LoadedModel
 from include.serving.loading import NOW, Failures, Loader
 from include.serving.memory import StateFile
 from include.serving.models_cache import SPARE, Key, ModelsCache, key_of
-from include.serving.source import RegistrySource, Source
+from include.serving.source import Source
 from include.serving.table import CHALLENGING, Held, Served, Table
 from include.settings import Settings
 
@@ -42,11 +42,11 @@ class Follower:
     version that they began with. Whatever is away or broken leaves the version that answers in its place, and a broken
     challenger concerns nobody but itself.
 
-    :param settings: database, MLflow and home.
+    :param settings: whose home it is.
     :param limits: pace, and how many versions fit in memory.
+    :param source: where state and artifacts come from.
     :param wanted: which versions are held, in the order in which they are loaded.
     :param remembers: whether the state is kept on disk for a start without database; one process in a home suffices.
-    :param source: where state and artifacts come from; the registry if left out.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Follower:
         settings: Settings,
         limits: Limits,
         *,
+        source: Source,
         wanted: Wanted = all_roles,
         remembers: bool = True,
-        source: Source | None = None,
     ) -> None:
-        self._source = source or RegistrySource(settings)
+        self._source = source
         self._limits = limits
         self._wanted = wanted
         self._remembers = remembers

@@ -23,12 +23,12 @@ from include.errors import NoriaError
 from include.registry.deployed import ModelState
 from include.registry.outbox import deliver
 from include.registry.roles import CHALLENGER_ROLES
-from include.registry.state_reader import StateReader
 from include.serving import metrics
 from include.serving.board import Board
 from include.serving.memory import StateFile
 from include.serving.request_log import segments
 from include.serving.shadow_scorer import both_sides
+from include.serving.shared_state import SharedState, reader
 from include.settings import Settings
 
 BUSY_SECONDS: Final = 2.0
@@ -53,13 +53,14 @@ class Keeper:
     :param settings: database, home, store, expectations.
     :param board: where the parent reads whether a scorer is needed.
     :param scorer: the scorer's board, for the status file.
+    :param shared: what the server's processes share; None without a server.
     """
 
-    def __init__(self, settings: Settings, board: Board, scorer: Board) -> None:
+    def __init__(self, settings: Settings, board: Board, scorer: Board, shared: SharedState | None = None) -> None:
         self._settings = settings
         self._board = board
         self._scorer = scorer
-        self._reader = StateReader(settings)
+        self._reader = reader(settings, shared, leads=False)
         self._memory = StateFile(settings.home / "serving")
         self._ended = threading.Event()
         self._states: dict[str, ModelState] = {}

@@ -32,6 +32,8 @@ from include.serving.request_log.records import problem
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
 from include.serving.shadow_inbox import Inbox
+from include.serving.shared_state import SharedState
+from include.serving.source import RegistrySource
 from include.serving.stopwatch import Stopwatch
 from include.serving.table import CHALLENGING, Served
 from include.settings import Settings
@@ -159,7 +161,12 @@ def _length(columns: Mapping[str, Any]) -> int:
 
 
 def run_scorer(
-    settings: Settings, limits: Limits, listener: socket.socket, board: Board, condemned: Collection[str]
+    settings: Settings,
+    limits: Limits,
+    listener: socket.socket,
+    board: Board,
+    condemned: Collection[str],
+    shared: SharedState | None,
 ) -> None:
     """Score until SIGTERM. The whole life of a process that was just forked."""
     _only_when_idle()
@@ -168,7 +175,8 @@ def run_scorer(
     board.rest()
     board.publish({})
     log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
-    follower = Follower(settings, limits, wanted=both_sides, remembers=False)
+    source = RegistrySource(settings, shared, leads=False)
+    follower = Follower(settings, limits, wanted=both_sides, remembers=False, source=source)
     past = PastLookup(settings, limits.history_seconds)
     scorer, inbox = Scorer(log, board, condemned, past), Inbox(listener)
     follower.start()

@@ -13,10 +13,10 @@ from typing import Final, Protocol
 from include.errors import Refused
 from include.registry.deployed import DeployedVersion, ModelState
 from include.registry.signing import check
-from include.registry.state_reader import StateReader
 from include.serving.artifacts import ArtifactAway, ArtifactCache, ArtifactCorrupt, digest_of, folder_of, load_from
 from include.serving.loaded import LoadedModel
 from include.serving.memory import states_of
+from include.serving.shared_state import SharedState, reader
 from include.settings import Settings
 
 STATE: Final = "deployment.json"
@@ -52,11 +52,13 @@ class RegistrySource(ArtifactCache):
     """The database's deployment state, MLflow's artifacts.
 
     :param settings: where database, MLflow and home are.
+    :param shared: what the server's processes share; None for one that stands alone.
+    :param leads: whether this process may be the one of the server that asks the database.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shared: SharedState | None = None, *, leads: bool = True) -> None:
         super().__init__(settings)
-        self._reader = StateReader(settings)
+        self._reader = reader(settings, shared, leads=leads)
 
     def states(self) -> dict[str, ModelState]:
         """The state as the database has it now.

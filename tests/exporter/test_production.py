@@ -19,7 +19,7 @@ from include.settings import Settings
 from include.stack.postgres import Postgres
 from tests.alerts.conftest import an_alert
 from tests.exporter.conftest import Samples, samples
-from tests.registry.conftest import FIRST, have_version
+from tests.registry.stored_versions import FIRST, have_version
 
 pytestmark = pytest.mark.database
 WHO = {"actor": "ana", "reason": "because"}

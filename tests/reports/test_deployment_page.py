@@ -23,8 +23,8 @@ from include.reports.deployment_story import NoSuchDeployment, read_story
 from include.reports.deployment_traffic import read_traffic
 from include.serving.request_log.tables import INFERENCE
 from include.settings import Settings
-from tests.registry.conftest import have_version
 from tests.registry.judgements import record_assessment
+from tests.registry.stored_versions import have_version
 from tests.reports.deployment_world import DEPLOYMENT, PLAN, evidence, story, traffic
 
 __all__ = ["have_version"]

@@ -14,7 +14,7 @@ from include.reports.model_card import ModelCard
 from include.reports.model_card_life import Life, NoCard, find_card, keep_card, read_card, read_life
 from include.reports.model_card_page import card_document, escape_markdown, markdown_card, render_card, summary_of
 from include.settings import Settings
-from tests.registry.conftest import have_version
+from tests.registry.stored_versions import have_version
 from tests.reports.cards import make_model_card, make_version
 from tests.reports.test_evaluation_page import make_report
 

@@ -21,8 +21,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from sqlalchemy import text
 
 from include.registry import stages
+from include.registry.database import transaction
 from include.serving.supervisor import Child, PortTaken, listen
 from include.settings import PROJECT, Settings
 from tests.serving.engine import challenge, enter, held, order, save_model
@@ -58,10 +60,7 @@ def running(settings: Settings, log: Path, workers: int = 2) -> Iterator[tuple[h
 
 
 def is_up(client: httpx.Client) -> bool:
-    try:
-        return all(held(client).get("canary") == (2, "serving") for _ in range(8))
-    except httpx.TransportError:
-        return False
+    return is_everywhere(client, {"champion": (1, "serving"), "canary": (2, "serving")})
 
 
 def workers_of(supervisor: psutil.Process) -> dict[int, psutil.Process]:
@@ -165,6 +164,37 @@ def test_children_of_a_killed_supervisor_end_by_themselves_and_free_the_port(wor
         assert (len(gone), alive) == (len(children), [])
         assert set(asking.outcomes) <= {"200", "away"}, asking.outcomes
         listen("127.0.0.1", int(client.base_url.port or 0)).close()
+
+
+@database
+def test_workers_follow_the_state_over_one_connection_and_go_on_when_its_owner_dies(
+    world: Settings, tmp_path: Path
+) -> None:
+    with running(world, tmp_path / "log", workers=3) as (client, supervisor):
+        until(lambda: len(connected(world)) == 1)
+        before = connected(world)
+        for pid in workers_of(supervisor):
+            os.kill(pid, signal.SIGKILL)  # one of them is the owner
+            until(lambda gone=pid: len(workers_of(supervisor)) == 3 and gone not in workers_of(supervisor))
+        stages.withdraw(world, "m", 2, bar=False, actor="ana", reason="because")
+        until(lambda: is_everywhere(client, {"champion": (1, "serving")}))
+        until(lambda: len(connected(world)) == 1)
+        assert connected(world) != before
+
+
+def connected(settings: Settings) -> list[int]:
+    """Those of PostgreSQL's processes that others hold connections to."""
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with transaction(settings.database_url) as connection:
+        return list(connection.execute(text(query)).scalars())
+
+
+def is_everywhere(client: httpx.Client, roles: dict[str, tuple[int, str]]) -> bool:
+    """Whether all workers hold these, as far as a dozen new connections can tell."""
+    try:
+        return all(held(client) == roles for _ in range(12))
+    except httpx.TransportError:
+        return False
 
 
 @database

@@ -1,8 +1,9 @@
 """``make bench-servers``: how soon many servers follow a change of the deployment state, and what their looking costs.
 
-Each poller is what one process of a server is to the database: a connection over which it looks for the state twice a
-second. Measured are looks that ask when a change was told, and else every five seconds, as servers do; looks that
-always ask for one row, and then for what has changed; and looks that compare all models' marks each time.
+Each poller is what one process of a server is: it looks for the state twice a second. Measured are servers of four
+processes, of which one looks over a connection and asks when a change was told, and else every five seconds, as they
+do; the same with a connection for each process; looks that always ask for one row, and then for what has changed; and
+looks that compare all models' marks each time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from tests.bench.installation import installation
 from tests.bench.servers.measuring import Measured, Pace, measure
 from tests.console.seeding import seed
 
-_WAYS: Final = (("what is told", Pace()), ("one row", Pace(silent=0.0)), ("all marks", Pace(reread=0.0, silent=0.0)))
+_WAYS: Final = (
+    ("one of four asks", Pace(together=4)),
+    ("what is told", Pace()),
+    ("one row", Pace(silent=0.0)),
+    ("all marks", Pace(reread=0.0, silent=0.0)),
+)
 _FIRST: Final = "model_0000"
 
 
@@ -29,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement (10)")
     options = parser.parse_args(arguments)
     pollers = [int(text) for text in options.pollers.split(",")]
-    print(f"{'models':>8}{'pollers':>9}  {'a look asks for':<16}{'look ms':>14}{'database, of a core':>20}", end="")
-    print(f"{'seen after ms':>22}{'late':>6}")
-    print(f"{'':>35}{'p50':>8}{'p99':>6}{'idle':>10}{'changes':>10}{'p50':>9}{'p99':>7}{'most':>6}{'2 s':>6}")
+    print(f"{'models':>8}{'pollers':>9}  {'a look asks for':<18}{'connections':>15}{'look ms':>14}", end="")
+    print(f"{'database, of a core':>20}{'seen after ms':>22}{'late':>6}")
+    print(f"{'':>37}{'number':>8}{'MiB':>7}{'p50':>8}{'p99':>6}{'idle':>10}{'changes':>10}", end="")
+    print(f"{'p50':>9}{'p99':>7}{'most':>6}{'2 s':>6}")
     for models in (int(text) for text in options.models.split(",")):
         with installation("servers") as made:
             seed(made.settings, [f"model_{number:04}" for number in range(models)], versions=4, entries=4, checks=0)
@@ -47,7 +54,8 @@ def _line(models: int, count: int, words: str, found: Measured) -> str:
     seen = sorted(found.delays)
     late = sum(delay > 2 for delay in seen) + found.missed
     return (
-        f"{models:>8,}{count:>9}  {words:<16}{looks[49] * 1e3:>8.1f}{looks[98] * 1e3:>6.0f}"
+        f"{models:>8,}{count:>9}  {words:<18}{found.connections:>8}{found.connection_bytes / 2**20:>7.1f}"
+        f"{looks[49] * 1e3:>8.1f}{looks[98] * 1e3:>6.0f}"
         f"{found.idle_seconds / found.seconds:>10.1%}{found.database_seconds / found.seconds:>10.1%}"
         f"{statistics.median(seen) * 1e3:>9.0f}{seen[int(len(seen) * 0.99)] * 1e3:>7.0f}{seen[-1] * 1e3:>6.0f}{late:>6}"
     )

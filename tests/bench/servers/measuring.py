@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
@@ -14,6 +15,7 @@ import psutil
 
 from include.registry import state
 from include.registry.state_reader import REREAD_SECONDS, StateReader
+from include.serving.shared_state import Reader, SharedReader, SharedState
 from include.settings import Settings
 from tests.bench.installation import Installation
 
@@ -25,10 +27,16 @@ _START_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds between two looks at all rows, and those for which a database is believed that says nothing."""
+    """How processes look.
+
+    :param reread: seconds between two looks at all rows.
+    :param silent: seconds for which a database is believed that says nothing.
+    :param together: processes of one server, of which one asks for all.
+    """
 
     reread: float = REREAD_SECONDS
     silent: float = REREAD_SECONDS
+    together: int = 1
 
 
 @dataclass
@@ -36,6 +44,8 @@ class Measured:
     """What all pollers of a measurement saw.
 
     :param idle_seconds: of the database's processors, while nothing changed, for as long as it then changed.
+    :param connections: that the database has.
+    :param connection_bytes: of memory that only one of them has, on average.
     :param looks: seconds that each look took.
     :param delays: seconds from a change to the end of the look that saw it, for each poller and change.
     :param missed: changes that a poller never saw.
@@ -44,6 +54,8 @@ class Measured:
     seconds: float
     database_seconds: float
     idle_seconds: float
+    connections: int
+    connection_bytes: float
     looks: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
     missed: int = 0
@@ -79,12 +91,15 @@ def measure(made: Installation, model: str, count: int, *, pace: Pace, seconds: 
     idle = _processor_seconds(server)
     time.sleep(seconds)
     before, began = _processor_seconds(server), time.monotonic()
+    own = [process.memory_full_info().uss for process in _connections(server)]
     changed: dict[int, float] = {}
     for number in range(_CHANGES):
         time.sleep(seconds / (_CHANGES + 1))
         changed |= _change(made.settings, model, 2 - number % 2)
     time.sleep(seconds / (_CHANGES + 1))
-    measured = Measured(time.monotonic() - began, _processor_seconds(server) - before, before - idle)
+    measured = Measured(
+        time.monotonic() - began, _processor_seconds(server) - before, before - idle, len(own), sum(own) / len(own)
+    )
     for end in ends:
         end.send("stop")
     for end, child in zip(ends, children, strict=True):
@@ -123,11 +138,19 @@ def _processor_seconds(server: psutil.Process) -> float:
     return total
 
 
+def _connections(server: psutil.Process) -> list[psutil.Process]:
+    return [process for process in server.children() if "postgres: postgres noria" in " ".join(process.cmdline())]
+
+
 def _poll(settings: Settings, model: str, count: int, pace: Pace, end: Connection) -> None:
     """A process with many pollers, each in a thread."""
     stop, ready = threading.Event(), threading.Barrier(count + 1)
     found = [_Seen() for _ in range(count)]
-    threads = [threading.Thread(target=_look, args=(settings, model, pace, seen, ready, stop)) for seen in found]
+    readers = _readers(settings, pace, count)
+    threads = [
+        threading.Thread(target=_look, args=(reader, model, seen, ready, stop))
+        for reader, seen in zip(readers, found, strict=True)
+    ]
     for thread in threads:
         thread.start()
     ready.wait()
@@ -139,10 +162,19 @@ def _poll(settings: Settings, model: str, count: int, pace: Pace, end: Connectio
     end.send(found)
 
 
-def _look(
-    settings: Settings, model: str, pace: Pace, seen: _Seen, ready: threading.Barrier, stop: threading.Event
-) -> None:
-    reader = StateReader(settings, reread_seconds=pace.reread, silent_seconds=pace.silent)
+def _readers(settings: Settings, pace: Pace, count: int) -> Iterator[Reader]:
+    """Of each server the first leads, since the lock is that of a whole process, here of many pollers."""
+    for number in range(count):
+        place = number % pace.together
+        if place == 0:
+            shared = SharedState()
+        if pace.together > 1:
+            yield SharedReader(settings, shared, leads=place == 0)
+        else:
+            yield StateReader(settings, reread_seconds=pace.reread, silent_seconds=pace.silent)
+
+
+def _look(reader: Reader, model: str, seen: _Seen, ready: threading.Barrier, stop: threading.Event) -> None:
     reader.read()
     ready.wait()
     stop.wait(random.random() * _POLL_SECONDS)  # noqa: S311 - servers do not start at the same moment
