@@ -15,7 +15,7 @@ from include.features.failures import explain_failure
 from include.features.history import Pasts
 from include.features.select import feature_column, features_columns, features_sql, label_sql
 from include.lake.columns import ROW, arrow_schema
-from include.lake.connections import open_duckdb, query_batches, query_table, quote_name
+from include.lake.connections import open_duckdb, query_batches, query_table, quote_name, quote_text
 from include.lake.digests import file_checksum, inputs_digest
 from include.lake.staging import StagedPartition
 from include.lake.table import LakeTable, PartitionRecord
@@ -32,7 +32,7 @@ _PARTITIONS_AT_ONCE: Final = 64
 _SMALL_PARTITIONS_AT_ONCE: Final = 512
 _SMALL_ROWS: Final = 100_000  # together
 _MOST_AT_ONCE: Final = 8
-_MOST_ROWS: Final = 4_000_000  # sorted at once, if they are of more than one partition
+_MOST_ROWS: Final = 1_000_000  # sorted at once, if they are of more than one partition
 _VIEW: Final = "raw_rows"
 _PUBLISHED: Final = "published_rows"
 
@@ -184,10 +184,10 @@ class _Batch:
     def _write(self, connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> dict[str, WrittenPartition]:
         if self.definition.feature_module is not None:
             return self._writer.write(self._module_rows(connection, keys), keys)
-        groups = pa.table({GROUP: pa.array(range(len(keys)), pa.int32()), "_key": pa.array(keys, pa.string())})
-        connection.register("groups", groups)
-        chosen = f"(SELECT r.*, g.{GROUP} FROM {_VIEW} r JOIN groups g ON r.partition = g._key)"  # nosec B608
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW grouped_rows AS SELECT * FROM {chosen}")  # nosec B608
+        # Not by a join: of two Arrow tables DuckDB knows no size, and may keep all rows to look up the keys in them.
+        group = f"list_position([{', '.join(map(quote_text, keys))}], partition) - 1"
+        chosen = f"SELECT *, {group} AS {GROUP} FROM {_VIEW}"  # nosec B608
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW grouped_rows AS {chosen}")
         query = features_sql(self.definition, "grouped_rows", extra=f"{GROUP}, {ROW}, ")
         rows = query_batches(connection, f"SELECT * FROM ({query}) ORDER BY {GROUP}, {ROW}")  # nosec B608
         return self._writer.write(rows, keys)
