@@ -15,6 +15,7 @@ from include.features.staging import FeaturesStage
 from include.lake.paths import from_store
 from include.lake.staging import StagedPartition
 from include.lake.table import LakeTable
+from include.lake.workers import LocalWorkers
 from include.settings import Settings
 from include.spec.definition import Definition
 from tests.lake.factories import PASSED, land, make_definition, make_rows, manifest_of, publish_raw
@@ -197,3 +198,15 @@ def test_an_empty_partition_has_an_empty_features_partition(stored_settings: Set
     staged = stage_features(stored_settings, make_definition(), [ONE])[ONE]
     assert (staged.status, staged.rows) == ("staged", 0)
     assert pa.types.is_float64(pq.read_schema(from_store(stored_settings, staged.path or "")).field("label").type)
+
+
+def test_partitions_with_many_rows_are_staged_with_little_memory(stored_settings: Settings) -> None:
+    definition = make_definition()
+    for key in (ONE, TWO):
+        rows = make_rows(key, 1200)
+        many = {name: (values * 100)[:120_000] for name, values in rows.items()}
+        land(stored_settings, key, many | {"number": list(range(120_000))})
+    publish_raw(stored_settings, definition, [ONE, TWO])
+    little = LocalWorkers(count=1, threads=1, memory="20MiB")
+    staged = stage_features(stored_settings, definition, [ONE, TWO], workers=little)
+    assert [partition.rows for partition in staged.values()] == [120_000, 120_000]
