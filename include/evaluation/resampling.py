@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from include.evaluation.grouping import Floats, Groups
@@ -51,17 +52,16 @@ class Resampling:
 
         :param partitions: each row's partition key, shape (rows,).
         """
-        keys = np.asarray(partitions, dtype=str)
-        if keys.size and np.all(keys == WHOLE_KEY):
+        keys = np.asarray(partitions, dtype=object)
+        places, names = pd.factorize(keys, sort=True)  # millions of texts are hashed, not sorted
+        if list(names) == [WHOLE_KEY]:
             return cls.of_rows(int(keys.size))
-        days = np.asarray(keys, dtype=f"<U{DAY_OF_KEY}") if keys.size else keys
-        names, groups = np.unique(keys, return_inverse=True)
-        day_names, day_groups = np.unique(days, return_inverse=True)
-        if FEWEST_GROUPS <= day_names.size < names.size:
-            return cls("day", int(day_names.size), Groups(day_groups, int(day_names.size)))
-        if names.size >= FEWEST_GROUPS:
-            return cls("partition", int(names.size), Groups(groups, int(names.size)))
-        few = f"{names.size} partition{'' if names.size == 1 else 's'}"
+        place_of_day, days = pd.factorize(np.array([name[:DAY_OF_KEY] for name in names], dtype=object), sort=True)
+        if FEWEST_GROUPS <= len(days) < len(names):
+            return cls("day", len(days), Groups(place_of_day[places], len(days)))
+        if len(names) >= FEWEST_GROUPS:
+            return cls("partition", len(names), Groups(places, len(names)))
+        few = f"{len(names)} partition{'' if len(names) == 1 else 's'}"
         reason = (
             f"the rows come from {few}, and fewer than {FEWEST_GROUPS} cannot be resampled whole. Rows of one "
             "partition resemble each other, so these intervals are too narrow: make the holdout longer."
