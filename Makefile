@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: audit licences sbom help setup spark run up down status clean airflow test test-fast test-e2e test-faults test-spark test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many bench-console bench-scale bench-servers bench-definitions chaos reference images new-model backtest fuzz
+.PHONY: audit licences sbom help setup spark run up down status clean airflow test test-fast test-e2e test-faults test-spark test-kubernetes test-load lint format lock bench bench-serving bench-drift bench-source bench-parsing bench-line bench-many bench-console bench-scale bench-servers bench-definitions bench-log chaos reference images new-model backtest fuzz
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -115,6 +115,9 @@ bench-definitions: setup ## One Airflow with a thousand models: parsing, memory,
 
 bench-servers: setup ## Two hundred processes of servers that follow the deployment state of a thousand models (ARGS="--pollers 50")
 	@$(BIN)/python -m tests.bench.servers $(ARGS)
+
+bench-log: setup ## What a logged answer costs, and how many a second are brought into the tables
+	@$(BIN)/python -W ignore -m tests.bench.log $(ARGS)
 
 bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resumed
 	@$(BIN)/python -m tests.bench.source $(ARGS)
