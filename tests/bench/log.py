@@ -6,9 +6,11 @@ Records like the flagship's, one row each, judged by its own suite.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +20,10 @@ from include.serving.request_log.compaction import Compactor
 from include.serving.request_log.records import Shape
 from include.serving.request_log.segments import log_folder
 from include.serving.request_log.writer import RequestLog
+from include.settings import PROJECT, Settings
+from tests.bench.copies import MODEL, names
 from tests.bench.installation import Installation, installation
 
-MODEL: Final = "flight_delay"
 _COLUMNS: Final = {
     "scheduled_at": "timestamp", "carrier": "string", "origin": "string", "dest": "string",
     "sched_dep_time": "integer", "sched_arr_time": "integer", "flight": "integer", "plane_year": "integer",
@@ -34,32 +37,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.log", description=__doc__)
     parser.add_argument("--answers", type=int, default=300_000, help="how many are logged (300000)")
+    parser.add_argument("--models", default="1,100", help="of how many models (1,100)")
     options = parser.parse_args(arguments)
-    with installation("log") as made:
-        logged = _log(made, options.answers)
-        size = _bytes(log_folder(made.settings.home))
-        began = time.monotonic()
-        compactor = Compactor(made.settings)
-        compactor.run()
-        compacted = time.monotonic() - began
-        if compactor.done.rows.get("inference") != options.answers:
-            raise SystemExit(f"Not all were brought into the tables: {compactor.to_document()}")
-        print(f"{options.answers:,} answers of {MODEL}, {len(_COLUMNS)} columns; {compactor.to_document()}")
-        print(f"logging one: {logged / options.answers * 1e6:.1f} µs, {size / options.answers:.0f} bytes")
-        print(f"brought into the tables by a keeper: {options.answers / compacted:,.0f} a second")
+    print(f"{options.answers:,} answers of {len(_COLUMNS)} columns")
+    for models in (int(text) for text in options.models.split(",")):
+        with installation("log") as made:
+            print(_measured(_with_suites(made, models), models, options.answers), flush=True)
     return 0
 
 
-def _log(made: Installation, answers: int) -> float:
-    """Seconds that it took to log so many."""
-    shape = Shape(model=MODEL, version=1, columns=_COLUMNS, entity=_ENTITY)
-    log = RequestLog(log_folder(made.settings.home), hashing=Hashing.of(made.settings))
+def _with_suites(made: Installation, models: int) -> Settings:
+    """The flagship's suite of requests for each of so many models."""
+    settings = replace(made.settings, expectations=made.folder / "expectations")
+    for name in names(models):
+        (settings.expectations / name).mkdir(parents=True)
+        shutil.copy(PROJECT / "expectations" / MODEL / "inference.json", settings.expectations / name)
+    return settings
+
+
+def _measured(settings: Settings, models: int, answers: int) -> str:
+    compactor = Compactor(settings)
+    _log(settings, models, models)  # the first pass imports what it needs, and makes the tables
+    compactor.run()
+    logged = _log(settings, models, answers)
+    size = _bytes(log_folder(settings.home))
+    began = time.monotonic()
+    compactor.run()
+    compacted = time.monotonic() - began
+    if compactor.done.rows["inference"] != answers + models:
+        raise SystemExit(f"Not all were brought into the tables: {compactor.to_document()}")
+    return (
+        f"{models:>4} models: logging one {logged / answers * 1e6:.1f} µs and {size / answers:.0f} bytes; brought into "
+        f"the tables by a keeper {answers / compacted:,.0f} a second, {compacted:.1f} s in all"
+    )
+
+
+def _log(settings: Settings, models: int, answers: int) -> float:
+    """Seconds that it took to log so many, of each model in turn."""
+    shapes = [Shape(model=name, version=1, columns=_COLUMNS, entity=_ENTITY) for name in names(models)]
+    log = RequestLog(log_folder(settings.home), hashing=Hashing.of(settings))
     now, rows = int(time.time() * 1e6), [_row(number) for number in range(1000)]
     began = time.monotonic()
     for number in range(answers):
         log.answered(
-            shape=shape, request_id=f"{number:032x}", role="champion", revision=3, at_us=now, asked=False,
-            protocol="rows", call=Call(1, rows=[rows[number % 1000]]), predictions=[number % 997 / 997],
+            shape=shapes[number % models], request_id=f"{number:032x}", role="champion", revision=3, at_us=now,
+            asked=False, protocol="rows", call=Call(1, rows=[rows[number % 1000]]), predictions=[number % 997 / 997],
             latency_us=400,
         )  # fmt: skip
     spent = time.monotonic() - began
