@@ -121,5 +121,5 @@ class StateReader:
         self._marks = marks
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; who reads again opens another one."""
         self._engine.dispose()

@@ -112,11 +112,11 @@ class SharedReader:
     """
 
     def __init__(self, settings: Settings, shared: SharedState, *, leads: bool = True) -> None:
-        self._settings = settings
         self._shared = shared
         self._leads = leads
         self._is_leader = False
-        self._own: StateReader | None = None
+        self._own = StateReader(settings)
+        self._is_connected = False
         self._asked_at = float("-inf")
         self._models = _Models()
 
@@ -132,7 +132,7 @@ class SharedReader:
                 return found
             self._is_leader = self._leads and self._shared.lead()
         self._asked_at = time.monotonic()
-        self._own = self._own or StateReader(self._settings)
+        self._is_connected = True
         states = self._own.read()
         if self._is_leader:
             self._leave(states)
@@ -167,9 +167,10 @@ class SharedReader:
         self._disconnect()
 
     def _disconnect(self) -> None:
-        if self._own is not None:
+        """Keep what is known, so that asking once more costs one row."""
+        if self._is_connected:
+            self._is_connected = False
             self._own.close()
-            self._own = None
 
 
 class _Models:
