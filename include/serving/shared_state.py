@@ -22,8 +22,10 @@ from include.registry.state_reader import StateReader
 from include.serving.memory import states_of
 from include.settings import Settings
 
-FRESH_SECONDS: Final = 2.0
-"""How long what was left is believed: a few looks."""
+QUIET_SECONDS: Final = 1.0
+"""After which others look whether the leader has died: some looks."""
+FRESH_SECONDS: Final = 5.0
+"""How long what a leader that lives has left is believed; on a busy machine it may be late."""
 _HEAD: Final = struct.Struct("<dQQI")
 _BODY_AT: Final = 4096
 _ATTEMPTS: Final = 3
@@ -125,18 +127,19 @@ class SharedReader:
 
         :raises DatabaseAway: nobody has read it lately, and the database cannot be reached.
         """
-        if not self._is_leader:
-            found = self._taken()
-            if found is not None:
-                self._disconnect()
-                return found
-            self._is_leader = self._leads and self._shared.lead()
+        self._is_leader = self._is_leader or (self._leads and self._is_quiet() and self._shared.lead())
+        if not self._is_leader and (found := self._taken()) is not None:
+            self._disconnect()
+            return found
         self._asked_at = time.monotonic()
         self._is_connected = True
         states = self._own.read()
         if self._is_leader:
             self._leave(states)
         return states
+
+    def _is_quiet(self) -> bool:
+        return self._shared.head().at < time.monotonic() - QUIET_SECONDS
 
     def _taken(self) -> dict[str, ModelState] | None:
         """What the leader has left, unless it is old, or older than what this process has seen by itself."""

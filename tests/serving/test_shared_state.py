@@ -71,6 +71,7 @@ def enter_canary(settings: Settings) -> None:
 def grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was left is fresh no longer."""
     monkeypatch.setattr(shared_state, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(shared_state, "QUIET_SECONDS", 0.0)
 
 
 def be_young(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +188,7 @@ def other_leader(settings: Settings, shared: SharedState) -> Iterator[int]:
 def test_one_that_is_killed_is_followed_by_another(
     settings: Settings, shared: SharedState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_state, "FRESH_SECONDS", 0.3)
+    monkeypatch.setattr(shared_state, "QUIET_SECONDS", 0.3)
     heir = SharedReader(settings, shared)
     with other_leader(settings, shared):
         assert heir.read() == state.read_states(settings)
