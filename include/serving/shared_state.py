@@ -12,6 +12,7 @@ import os
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
@@ -27,7 +28,7 @@ QUIET_SECONDS: Final = 1.0
 FRESH_SECONDS: Final = 5.0
 """How long what a leader that lives has left is believed; on a busy machine it may be late."""
 _HEAD: Final = struct.Struct("<dQQI")
-_BODY_AT: Final = 4096
+_INDEX_AT, _DOCUMENTS_AT = 1 << 12, 1 << 26  # what is not written takes no memory
 _ATTEMPTS: Final = 3
 _PAUSE: Final = 0.005
 
@@ -54,9 +55,9 @@ class Head(NamedTuple):
     """What the memory begins with.
 
     :param at: when whoever asked last began to, by the machine's monotonic clock.
-    :param number: rises by one with each body.
-    :param size: bytes of the body.
-    :param checksum: of the body.
+    :param number: rises by one with each other state.
+    :param size: bytes of the index.
+    :param checksum: of the index.
     """
 
     at: float
@@ -87,15 +88,20 @@ class SharedState:
         data = os.pread(self._handle, _HEAD.size, 0)
         return Head(*_HEAD.unpack(data)) if len(data) == _HEAD.size else Head(float("-inf"), 0, 0, 0)
 
-    def body(self, head: Head) -> bytes | None:
-        """The body that belongs to a head; None if another one is just being written."""
-        data = os.pread(self._handle, head.size, _BODY_AT)
+    def index(self, head: Head) -> bytes | None:
+        """The index that belongs to a head; None if another one is just being written."""
+        data = os.pread(self._handle, head.size, _INDEX_AT)
         return data if zlib.crc32(data) == head.checksum else None
 
-    def write(self, at: float, number: int, body: bytes) -> None:
-        """Leave another body, which somebody began to ask for at that moment."""
-        os.pwrite(self._handle, body, _BODY_AT)
-        self._write_head(Head(at, number, len(body), zlib.crc32(body)))
+    def document(self, place: int, size: int) -> bytes:
+        """A document, or what has just been written in its place."""
+        return os.pread(self._handle, size, _DOCUMENTS_AT + place)
+
+    def write(self, at: float, number: int, index: bytes, documents: bytes) -> None:
+        """Leave another state, which somebody began to ask for at that moment."""
+        os.pwrite(self._handle, documents, _DOCUMENTS_AT)
+        os.pwrite(self._handle, index, _INDEX_AT)
+        self._write_head(Head(at, number, len(index), zlib.crc32(index)))
 
     def beat(self, at: float) -> None:
         """What is there was asked for again at that moment, and is the same."""
@@ -149,9 +155,9 @@ class SharedReader:
                 return None
             if head.number == self._models.number:
                 return self._models.states
-            body = self._shared.body(head)
-            if body is not None:
-                return self._models.take(head.number, body)
+            index = self._shared.index(head)
+            if index is not None and self._models.take(head.number, index, self._shared.document):
+                return self._models.states
             time.sleep(_PAUSE)
         return None
 
@@ -160,7 +166,7 @@ class SharedReader:
             self._shared.beat(self._asked_at)
         else:
             number = self._shared.head().number + 1
-            self._shared.write(self._asked_at, number, self._models.give(number, states))
+            self._shared.write(self._asked_at, number, *self._models.give(number, states))
 
     def close(self) -> None:
         """Let others ask, and close the connection."""
@@ -177,38 +183,48 @@ class SharedReader:
 
 
 class _Models:
-    """The states as a body: a line that says where each model's document is, then these.
+    """The states as an index, which says where each model's document is, and these; only new ones are made and read.
 
-    A document's stamp is the number of the body with which it first came: only new ones are written and read.
+    A document's stamp is the number of the state with which it first came.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self.states: dict[str, ModelState] = {}
         self._stamps: dict[str, int] = {}
-        self._documents: dict[str, bytes] = {}
+        self._documents: dict[str, tuple[bytes, int]] = {}
 
-    def take(self, number: int, body: bytes) -> dict[str, ModelState]:
-        """The states of a body that another process has left."""
-        line, _, documents = body.partition(b"\n")
-        states, stamps, at = {}, {}, 0
-        for model, stamp, size in orjson.loads(line):
+    def take(self, number: int, index: bytes, document: Callable[[int, int], bytes]) -> bool:
+        """Know the states that another process has left; False if it is just writing others.
+
+        :param document: gives the bytes at a place, so many.
+        """
+        states, stamps, place = {}, {}, 0
+        for model, stamp, size, checksum in orjson.loads(index):
             if self._stamps.get(model) == stamp:
                 states[model] = self.states[model]
             else:
-                states |= states_of({model: orjson.loads(documents[at : at + size])})
-            stamps[model], at = stamp, at + size
+                data = document(place, size)
+                if zlib.crc32(data) != checksum:
+                    return False
+                states |= states_of({model: orjson.loads(data)})
+            stamps[model], place = stamp, place + size
         self.number, self.states, self._stamps, self._documents = number, states, stamps, {}
-        return states
+        return True
 
-    def give(self, number: int, states: dict[str, ModelState]) -> bytes:
-        """The body of these states, for other processes."""
+    def give(self, number: int, states: dict[str, ModelState]) -> tuple[bytes, bytes]:
+        """Index and documents of these states, for other processes."""
         stamps, documents = {}, {}
         for model, state in states.items():
-            same = model in self._stamps and self.states[model] == state
+            known = self.states.get(model)
+            same = model in self._stamps and (known is state or known == state)
             stamps[model] = self._stamps[model] if same else number
             kept = self._documents.get(model) if same else None
-            documents[model] = kept or orjson.dumps(state)
+            documents[model] = kept or _with_checksum(orjson.dumps(state))
         self.number, self.states, self._stamps, self._documents = number, states, stamps, documents
-        index = [[model, stamps[model], len(document)] for model, document in documents.items()]
-        return b"\n".join((orjson.dumps(index), b"".join(documents.values())))
+        index = [[model, stamps[model], len(data), checksum] for model, (data, checksum) in documents.items()]
+        return orjson.dumps(index), b"".join(data for data, _ in documents.values())
+
+
+def _with_checksum(data: bytes) -> tuple[bytes, int]:
+    return data, zlib.crc32(data)

@@ -143,10 +143,11 @@ def test_what_is_older_than_ones_own_look_is_not_believed(
     assert follower.read()["m"].roles["champion"].version == 2
 
 
-def test_a_body_that_is_half_written_is_not_believed(
-    settings: Settings, shared: SharedState, follower: SharedReader
+@pytest.mark.parametrize("place", [1 << 12, 1 << 26])
+def test_an_index_or_a_document_that_is_half_written_is_not_believed(
+    settings: Settings, shared: SharedState, follower: SharedReader, place: int
 ) -> None:
-    os.pwrite(shared._handle, b"x", 4096)
+    os.pwrite(shared._handle, b"x", place)
     assert follower.read() == state.read_states(settings)
     assert connections(settings) == 2
 
