@@ -10,8 +10,8 @@ from include.steps.protocol import Document, StepCall
 
 if TYPE_CHECKING:
     from include.evaluation.explanation import Explained
+    from include.evaluation.grouping import Floats
     from include.evaluation.holdout import Holdout
-    from include.evaluation.scoring import Floats
     from include.registry.state import DeployedVersion
 
 log = logging.getLogger("noria.steps.evaluate")
