@@ -29,13 +29,13 @@ class Resampling:
     """How resamples of some rows are drawn.
 
     :param unit: what is drawn: whole partitions, whole days (of hourly partitions), or single rows.
-    :param units: how many of them there are.
+    :param rows: number of rows.
     :param groups: each row's unit; None if rows are drawn.
     :param reason: why single rows are drawn, in a sentence for a person; None if they are not.
     """
 
     unit: Unit
-    units: int
+    rows: int
     groups: Groups | None
     reason: str | None = None
 
@@ -58,9 +58,9 @@ class Resampling:
             return cls.of_rows(int(keys.size))
         place_of_day, days = pd.factorize(np.array([name[:DAY_OF_KEY] for name in names], dtype=object), sort=True)
         if FEWEST_GROUPS <= len(days) < len(names):
-            return cls("day", len(days), Groups(place_of_day[places], len(days)))
+            return cls("day", keys.size, Groups(place_of_day[places], len(days)))
         if len(names) >= FEWEST_GROUPS:
-            return cls("partition", len(names), Groups(places, len(names)))
+            return cls("partition", keys.size, Groups(places, len(names)))
         few = f"{len(names)} partition{'' if len(names) == 1 else 's'}"
         reason = (
             f"the rows come from {few}, and fewer than {FEWEST_GROUPS} cannot be resampled whole. Rows of one "
@@ -69,9 +69,9 @@ class Resampling:
         return cls.of_rows(int(keys.size), reason)
 
     @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return self.units if self.groups is None else int(self.groups.places.size)
+    def units(self) -> int:
+        """How many units there are."""
+        return self.rows if self.groups is None else self.groups.count
 
     def counts(self, random: np.random.Generator, rounds: int) -> Floats:
         """How often each unit is in each resample: shape (rounds, units)."""

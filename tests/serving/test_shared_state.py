@@ -194,7 +194,7 @@ def test_one_that_is_killed_is_followed_by_another(
     with other_leader(settings, shared):
         assert heir.read() == state.read_states(settings)
         assert connections(settings) == 1
-    time.sleep(0.3)
+    until(lambda: shared.head().at < time.monotonic() - 0.3)
     state.switch_champion(settings, "m", 2, **WHO)
     assert heir.read()["m"].roles["champion"].version == 2
     assert shared.head().at > time.monotonic() - 0.3
@@ -208,7 +208,7 @@ def test_one_that_is_stuck_holds_nobody_up(
     reader = SharedReader(settings, shared)
     with other_leader(settings, shared) as pid:
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.3)
+        until(lambda: shared.head().at < time.monotonic() - 0.3)
         state.switch_champion(settings, "m", 2, **WHO)
         assert reader.read()["m"].roles["champion"].version == 2
         assert connections(settings) == 2
