@@ -62,14 +62,14 @@ test-e2e: setup ## The whole line in a running Airflow
 	@$(BIN)/python -m pytest -q -m e2e $(or $(TESTS),tests/e2e) -n 2 --dist loadfile --max-worker-restart 1 -o faulthandler_timeout=600 --durations 12 $(ARGS)
 
 test-faults: setup ## The whole line while its parts are killed
-	@$(BIN)/python -m pytest -q -m faults $(or $(TESTS),tests/e2e) -o faulthandler_timeout=600 $(ARGS)
+	@$(BIN)/python -m pytest -q -m faults $(or $(TESTS),tests/e2e) -n 1 --max-worker-restart 1 -o faulthandler_timeout=600 $(ARGS)
 
 test-spark: setup spark ## Features, training sets and models by Spark, in processes of this machine
-	@$(BIN)/python -m pytest -q -m spark $(or $(TESTS),tests/engines) $(ARGS)
+	@$(BIN)/python -m pytest -q -m spark $(or $(TESTS),tests/engines) -n 1 --max-worker-restart 1 -o faulthandler_timeout=300 $(ARGS)
 
 test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)
 	@$(BIN)/python -m tests.kubernetes
-	@$(BIN)/python -m pytest -q -m kubernetes --durations 12 $(or $(TESTS),tests/kubernetes) $(ARGS)
+	@$(BIN)/python -m pytest -q -m kubernetes $(or $(TESTS),tests/kubernetes) -n 1 --max-worker-restart 1 --durations 12 $(ARGS)
 
 test-load: setup ## The server under a minute of load, with workers killed and database and MLflow away
 	@NORIA_LOAD_SECONDS=60 $(BIN)/python -m pytest -q tests/serving/test_under_load.py

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.engines.engine import Engine, open_engine
+from include.engines.spark import barrier
 from include.engines.spark.errors import SparkFailed
 from include.engines.spark.machines import _without_labels
 from include.features.errors import FeatureFailed
@@ -259,6 +261,18 @@ class TooLarge(EncodedOnDisk):
         return super().dmatrix(features, **options)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unnoticed(TooLarge):
+    """The same, and the first machine never hears of it."""
+
+    def dmatrix(self, features: Any, **options: Any) -> Any:
+        from pyspark import BarrierTaskContext
+
+        if BarrierTaskContext.get().partitionId() == 0:
+            time.sleep(3600)
+        return super().dmatrix(features, **options)
+
+
 def boosting_of(settings: Settings, pieces: TrainingSet, kind: type[EncodedOnDisk]) -> Boosting:
     job = prepare_job(settings, make_definition(engine=SPARK), AS_OF, pieces.reference(settings), None)
     features = job.description["features"]
@@ -282,6 +296,16 @@ def test_a_full_disk_of_one_executor_is_told_and_not_that_the_others_miss_it(
     assert spark.machines is not None
     with pytest.raises(OSError, match="No space left"):
         spark.machines.boost(boosting_of(lake, pieces, TooLarge))
+
+
+def test_a_machine_that_does_not_notice_that_another_failed_is_not_waited_for(
+    lake: Settings, spark: Engine, pieces: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(barrier, "_PATIENCE", 0.5)
+    assert spark.machines is not None
+    with pytest.raises(OSError, match="No space left"):
+        spark.machines.boost(boosting_of(lake, pieces, Unnoticed))
+    assert spark.machines.boost(boosting_of(lake, pieces, EncodedOnDisk)).booster.num_boosted_rounds() == 5
 
 
 def test_what_was_read_of_the_rows_is_not_sent_to_executors(lake: Settings, pieces: TrainingSet) -> None:
@@ -312,7 +336,8 @@ for _ in range(2):
 
 def test_one_process_may_use_the_engine_again_and_again_and_leaves_nothing(tmp_path: Path) -> None:
     variables = {**os.environ, "NORIA_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", TWICE], env=variables, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", TWICE]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=250)
     assert done.stdout == "[4, 9]\n[4, 9]\n", done.stderr
     assert [path for path in tmp_path.rglob("*") if "spark" in path.name] == []
 

@@ -8,7 +8,7 @@ order and the model is the same every time.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,8 @@ import xgboost
 from xgboost.collective import CommunicatorContext
 from xgboost.tracker import RabitTracker
 
-from include.engines.spark.errors import Outcome, SparkFailed, cause_of
+from include.engines.spark.barrier import run_together
+from include.engines.spark.errors import Outcome
 from include.engines.spark.session import SparkSession
 from include.engines.spark.workers import with_own_secrets, without_secrets
 from include.lake.store import store_of
@@ -64,11 +65,8 @@ class SparkMachines:
         Thread(target=_wait_for, args=(tracker,), daemon=True).start()
         settings = without_secrets(self._session.settings)
         told = _without_labels(replace(boosting, params={**boosting.params, "nthread": self._session.engine.cpu}))
-        share = _share(settings, told, tracker.worker_args(), count)
         try:
-            found = context.parallelize(range(count), count).barrier().mapPartitions(share).collect()
-        except Exception as error:  # Java's, of whatever kind
-            raise SparkFailed("train", cause_of(error)) from error
+            found = run_together(context, "train", _share(settings, told, tracker.worker_args(), count), count)
         finally:
             with suppress(xgboost.core.XGBoostError):  # it says of a try that was cut off that it was cut off
                 tracker.free()
@@ -111,17 +109,13 @@ def _errors_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 def _share(
     settings: Settings, boosting: Boosting, communicator: Mapping[str, Any], count: int
-) -> Callable[[Iterable[int]], Iterator[Outcome]]:
-    def run(numbers: Iterable[int]) -> Iterator[Outcome]:
-        from pyspark import BarrierTaskContext
-
-        number = next(iter(numbers))
+) -> Callable[[int], _Trees | None]:
+    def boost_share(number: int) -> _Trees | None:
         # The rank follows the task's number as a text.
         arguments = {**communicator, "dmlc_task_id": f"{number:06}"}
-        BarrierTaskContext.get().barrier()
-        yield Outcome.of(lambda: _boost_share(settings, boosting.share(number, count), arguments, number))
+        return _boost_share(settings, boosting.share(number, count), arguments, number)
 
-    return run
+    return boost_share
 
 
 def _boost_share(settings: Settings, own: Boosting, communicator: Mapping[str, Any], number: int) -> _Trees | None:
