@@ -119,6 +119,9 @@ bench-servers: setup ## Two hundred processes of servers that follow the deploym
 bench-log: setup ## What a logged answer costs, and how many a second are brought into the tables
 	@$(BIN)/python -W ignore -m tests.bench.log $(ARGS)
 
+bench-loading: setup ## What a version costs a process of a server: memory, and the time to load it
+	@$(BIN)/python -W ignore -m tests.bench.loading $(ARGS)
+
 bench-source: setup ## Ten million rows from PostgreSQL: memory, killed and resumed
 	@$(BIN)/python -m tests.bench.source $(ARGS)
 

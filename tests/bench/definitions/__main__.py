@@ -1,8 +1,8 @@
 """``make bench-definitions``: one Airflow with very many models: parsing, memory, and how long a ready task waits.
 
 For each number of models a stack of its own: until Airflow knows all DAGs, then some quiet minutes, then runs of a
-chain of tasks that do nothing, then a changed definition whose DAG file is touched. Printed with the ratio to the
-smallest number.
+chain of tasks that do nothing, then a hundred such tasks beside each other, then a changed definition whose DAG file is
+touched. Printed with the ratio to the smallest number.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ def print_all(found: Sequence[Measured]) -> None:
         "from a trigger to the first task, seconds (median)": [one.first_task for one in found],
         "between two tasks of a chain, seconds (median)": [one.between for one in found],
         "between two tasks of a chain, seconds (longest)": [one.between_longest for one in found],
+        "tasks a second, of a hundred that may begin at once": [one.rate for one in found],
+        "processor seconds of a task that does nothing": [one.task_cost["task"] for one in found],
+        "and of the scheduler for it": [one.task_cost["scheduler"] for one in found],
+        "and of the API server for it": [one.task_cost["api-server"] for one in found],
         "until a changed definition is seen, its file touched": [one.change_seen for one in found],
     }.items():
         ratio = f"{values[-1] / values[0]:>9.2f}" if values[0] else f"{'':>9}"

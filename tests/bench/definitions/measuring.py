@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,22 +25,29 @@ _TASKS: Final = """
     FROM task_instance AS task JOIN dag_run AS run USING (dag_id, run_id)
     WHERE dag_id = 'chain' AND run_id = :run ORDER BY task.start_date
 """
-_CHAIN: Final = '''"""Tasks that do nothing, one after the other."""
+_BESIDE: Final = 100
+"""Tasks of a run that may all begin at once."""
+_IDLE: Final = '''"""Tasks that do nothing: one after the other, and all at once."""
 
 from airflow.sdk import DAG, task
 
-with DAG(dag_id="chain", schedule=None) as dag:
 
-    @task
-    def nothing() -> None:
-        pass
+@task
+def nothing() -> None:
+    pass
 
+
+with DAG(dag_id="chain", schedule=None) as chain:
     first = last = nothing()
     for _ in range(4):
         following = nothing()
         last >> following
         last = following
-'''
+
+with DAG(dag_id="beside", schedule=None) as beside:
+    for _ in range({beside}):
+        nothing()
+'''.replace("{beside}", str(_BESIDE))
 
 
 @dataclass(kw_only=True)
@@ -51,6 +59,8 @@ class Measured:
     :param memory: the dag-processor's with its children, at most, in each half of the quiet time.
     :param first_task: from a trigger to the start of the run's first task.
     :param between: from the end of a task to the start of the next one.
+    :param rate: tasks that do nothing, a second, if all may begin at once.
+    :param task_cost: processor seconds of each: of the scheduler itself, of the task's processes, of the API server.
     """
 
     models: int
@@ -64,23 +74,26 @@ class Measured:
     first_task: float = 0.0
     between: float = 0.0
     between_longest: float = 0.0
+    rate: float = 0.0
+    task_cost: dict[str, float] = field(default_factory=dict)
     change_seen: float = 0.0
 
 
 def measure(folder: Path, models: int, quiet_seconds: float) -> Measured:
     """Start such a stack, watch it, stop it."""
     line = line_of(folder, models)
-    (folder / "dags" / "chain.py").write_text(_CHAIN)
+    (folder / "dags" / "chain.py").write_text(_IDLE)
     found = Measured(models=models)
     begin = time.monotonic()
     with running_line(line):
-        wanted = models * FAMILIES + 1
+        wanted = models * FAMILIES + 2
         until(lambda: len(written(line)) >= wanted, "Airflow does not know all DAGs")
         found.known_seconds = time.monotonic() - begin
         found.dags = wanted
         found.interval = float(line.stack.environment()["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"])
         _watch(line, found, quiet_seconds)
         _play_chains(line, found)
+        _play_beside(line, found)
         found.change_seen = change(line, names(models)[models // 2], touch=True)
     return found
 
@@ -117,21 +130,39 @@ def _play_chains(line: Line, found: Measured) -> None:
     found.between, found.between_longest = statistics.median(between), max(between)
 
 
+def _play_beside(line: Line, found: Measured) -> None:
+    """One run of tasks that all may begin at once: what a task costs, and how many a second this machine does."""
+    scheduler, server = _process(line, "scheduler"), _process(line, "api-server")
+
+    def spent() -> dict[str, float]:
+        own = scheduler.cpu_times()
+        itself = float(own.user + own.system)
+        return {
+            "scheduler": itself,
+            "task": _processor_seconds(scheduler) - itself,
+            "api-server": _processor_seconds(server),
+        }
+
+    before, began = spent(), time.monotonic()
+    line.trigger("beside", "beside", {})
+    if line.finish("beside", "beside", 900) != "success":
+        raise SystemExit("The run of tasks that may all begin at once failed.")
+    found.rate = _BESIDE / (time.monotonic() - began)
+    found.task_cost = {name: (seconds - before[name]) / _BESIDE for name, seconds in spent().items()}
+
+
 def _process(line: Line, service: str) -> psutil.Process:
     return psutil.Process(line.stack.instance.processes[service].pid)
 
 
 def _processor_seconds(process: psutil.Process) -> float:
-    """Of it and its children, those that have ended, too."""
-    times = process.cpu_times()
-    spent = times.user + times.system + times.children_user + times.children_system
-    for child in process.children(recursive=True):
-        try:
-            own = child.cpu_times()
-        except psutil.Error:
-            continue
-        spent += own.user + own.system
-    return float(spent)
+    """Of it and its children and theirs, those that have ended, too."""
+    spent = 0.0
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            times = one.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 def _memory(process: psutil.Process) -> float:
