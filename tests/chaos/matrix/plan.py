@@ -12,13 +12,13 @@ from tests.chaos.victims import POSTGRES
 HARSH = ("scheduler", POSTGRES)
 """After these a work's tasks are orphans for half a minute. They come last: what were killed meanwhile would find every
 work at the same point, waiting."""
-_KILLS = (2, 3, 3, 3)
+_KILLS = (3, 4, 5, 5)
 _LAG = 1.5
 """Seconds until a run that was asked for runs."""
 
 
 def draw_victims(missing: Mapping[Cell, int], chance: random.Random) -> list[str]:
-    """One to three different victims; the more instants somebody lacks, the likelier. At most one harsh one, last."""
+    """One to five different victims; the more instants somebody lacks, the likelier. At most one harsh one, last."""
     lacking: Counter[str] = Counter()
     for (_, victim), count in missing.items():
         lacking[victim] = max(lacking[victim], count)

@@ -1,4 +1,4 @@
-"""A round: works are brought under way, somebody is killed, up to three times; all is finished, all is checked."""
+"""A round: works are brought under way, somebody is killed, up to five times; all is finished, all is checked."""
 
 from __future__ import annotations
 
