@@ -1,4 +1,5 @@
-"""Data that is older than the definition keeps it: partitions leave the tables and their history, refusals go."""
+"""Data that is older than the definition keeps it: partitions leave the tables and their history, refusals and
+training sets go."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def drop_aged(settings: Settings, definition: Definition, as_of: datetime, attem
     """Drop what is older than ``retention`` allows.
 
     :param as_of: the run's instant, from which ages are counted; a backfill drops no more than it would have then.
-    :returns: keys of dropped partitions by table, and of refusals.
+    :returns: keys of dropped partitions by table, and of refusals; digests of training sets.
     """
     kept = definition.retention
     dropped: dict[str, list[str]] = {}
@@ -35,6 +36,8 @@ def drop_aged(settings: Settings, definition: Definition, as_of: datetime, attem
             dropped[name] = drop_partitions(table, old, attempt=attempt)
     if kept.quarantine is not None:
         dropped["quarantine"] = _drop_refusals(settings, definition.model, kept.quarantine.total_seconds())
+    if kept.training_sets is not None:
+        dropped["training sets"] = _drop_training_sets(settings, definition.model, kept.training_sets.total_seconds())
     return {name: keys for name, keys in dropped.items() if keys}
 
 
@@ -56,6 +59,15 @@ def _drop_refusals(settings: Settings, model: str, seconds: float) -> list[str]:
     store, root = store_of(settings), settings.store / "quarantine" / checked_model(model)
     documents = [*store.find(root, f"*/{_VERDICT}"), *store.find(root, f"scores/*/{_VERDICT}")]
     old = [path.parent for path in documents if time.time() - store.touched(path) > seconds]
+    for folder in old:
+        store.remove_folder(folder)
+    return [folder.name for folder in old]
+
+
+def _drop_training_sets(settings: Settings, model: str, seconds: float) -> list[str]:
+    store = store_of(settings)
+    folders = store.folders(settings.store / "training" / checked_model(model))
+    old = [folder for folder in folders if time.time() - store.touched(folder) > seconds]
     for folder in old:
         store.remove_folder(folder)
     return [folder.name for folder in old]

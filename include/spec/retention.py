@@ -17,3 +17,8 @@ class Retention(Section):
     )
     scores: Duration | None = Field(None, description="Partitions of `scores` likewise, but for those of files.")
     quarantine: Duration | None = Field(None, description="What gates refused, since it was refused.")
+    training_sets: Duration | None = Field(
+        None,
+        description="Training sets, since they were last assembled; at least 1d. They can be assembled anew, to the "
+        "byte, as long as their data is kept.",
+    )

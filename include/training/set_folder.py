@@ -53,6 +53,8 @@ def keep(
     store = store_of(settings)
     store.fetch_folder(directory)
     if is_complete(directory, digest):
+        (directory / MARKER).touch()  # its age begins anew
+        store.deliver(directory / MARKER)
         return directory
     names = [name for part in (*written.values(), inputs) for name in part.files]
     sizes = {name: (partial / name).stat().st_size for name in names}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from include.lake.ageing import drop_aged
 from include.lake.table import LakeTable, RowsErased
 from include.settings import Settings
 from include.spec.check_retention import retention_findings
+from include.training.training_set import TrainingSet, assemble_training_set
 from tests.training.factories import make_definition, make_rows
+from tests.training.lake import AS_OF as TRAINED_AS_OF
 from tests.training.lake import fill, with_suites
 
 AS_OF = datetime(2013, 1, 9, 5, tzinfo=UTC)
@@ -49,6 +53,36 @@ def test_refusals_go_by_their_own_age(settings: Settings) -> None:
     definition = make_definition().model_copy(update={"retention": aged})
     assert drop_aged(settings, definition, AS_OF, "two") == {"quarantine": ["2013-01-01"]}
     assert not folder.exists()
+
+
+@pytest.mark.database
+def test_a_training_set_goes_when_it_was_not_assembled_for_so_long(stored_settings: Settings, tmp_path: Path) -> None:
+    settings = with_suites(stored_settings, tmp_path)
+    definition = make_definition(retention={"training_sets": "2d"})
+    fill(settings, definition, make_rows(800))
+
+    def assembled_days_ago(days: float) -> TrainingSet:
+        found = assemble_training_set(settings, definition, TRAINED_AS_OF)
+        before = time.time() - days * 86_400
+        for path in (found.directory, *found.directory.iterdir()):
+            os.utime(path, (before, before))
+        return found
+
+    old = assembled_days_ago(3)
+    assert drop_aged(settings, make_definition(), AS_OF, "one") == {}
+    assert drop_aged(settings, definition, AS_OF, "two") == {"training sets": [old.digest]}
+    assert not old.directory.exists()
+    assert assembled_days_ago(1.9).digest == old.digest
+    assert drop_aged(settings, definition, AS_OF, "three") == {}
+    assembled_days_ago(3)
+    assemble_training_set(settings, definition, TRAINED_AS_OF)  # it is there, and needed again
+    assert drop_aged(settings, definition, AS_OF, "four") == {}
+
+
+def test_a_run_that_trains_keeps_its_training_set() -> None:
+    [finding] = retention_findings(make_definition(retention={"training_sets": "23h"}))
+    assert finding.keys == ("retention", "training_sets")
+    assert list(retention_findings(make_definition(retention={"training_sets": "1d"}))) == []
 
 
 def test_what_training_needs_must_be_kept() -> None:

@@ -109,7 +109,7 @@ deployment:
   approval: required
   evidence: {requests: 100, labels: 10, time: 1h, timeout: 2h}
   rollback: {error_rate: 0.1, p99_ms: 50, added_ms: 5, prediction_shift: 0.3, quality_margin: 0.1, metric: roc_auc}
-retention: {data: 730d, scores: 365d, quarantine: 30d}
+retention: {data: 730d, scores: 365d, quarantine: 30d, training_sets: 7d}
 retirement: {drain: 2h, quiet: 5m, keep: 90d}
 serving:
   limits: {distance: {minimum: 0, maximum: 9000}, carrier: {values: [AA, UA]}}
