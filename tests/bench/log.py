@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from include.hashing import Hashing
+from include.lake.table import LakeTable
 from include.serving.protocols.calls import Call
 from include.serving.request_log.compaction import Compactor
 from include.serving.request_log.records import Shape
@@ -66,9 +67,11 @@ def _measured(settings: Settings, models: int, answers: int) -> str:
     compacted = time.monotonic() - began
     if compactor.done.rows["inference"] != answers + models:
         raise SystemExit(f"Not all were brought into the tables: {compactor.to_document()}")
+    kept = sum(_bytes(LakeTable(settings, name, "inference").folder) for name in names(models))
     return (
-        f"{models:>4} models: logging one {logged / answers * 1e6:.1f} µs and {size / answers:.0f} bytes; brought into "
-        f"the tables by a keeper {answers / compacted:,.0f} a second, {compacted:.1f} s in all"
+        f"{models:>4} models: logging one {logged / answers * 1e6:.1f} µs and {size / answers:.0f} bytes; "
+        f"a keeper brings {answers / compacted:,.0f} a second into the tables, {compacted:.1f} s in all; "
+        f"there {kept / answers:.0f} bytes each"
     )
 
 

@@ -25,7 +25,7 @@ from include.lake.table import LakeTable
 from include.serving.request_log.batches import Logged, Record, Tables, feedback_table, inference_tables
 from include.serving.request_log.commits import OpenedTable, repair, settle, written_alone
 from include.serving.request_log.gate import LogGate, batch_key, quarantine_batch, release_batch
-from include.serving.request_log.reader import Reader
+from include.serving.request_log.reader import Reader, Unread
 from include.serving.request_log.records import SHADOW
 from include.serving.request_log.retention import JOIN_COMMITS, join_small_files, keep_house
 from include.serving.request_log.segments import log_folder
@@ -134,10 +134,10 @@ class Compactor:
         waiting = {model for model, wait in self._waits.items() if now < wait.until}
         portion = self._reader.read(waiting)
         failed: set[str] = set()
-        for (model, table), logged in portion.records.items():
+        for (model, table), unread in portion.records.items():
             try:
                 if model not in failed:
-                    self._compact(model, table, logged)
+                    self._compact(model, table, unread)
                     self._waits.pop(model, None)
                     self.done.problems.pop(model, None)
             except Exception as error:  # noqa: BLE001 - whatever a model's records do, the others go on
@@ -154,11 +154,11 @@ class Compactor:
         self.done.problems[model] = f"{type(error).__name__}: {error}"
         _log.warning("the log of %s waits in its segments (next try in %.0f s): %s", model, pause, error)
 
-    def _compact(self, model: str, table: LogTable, logged: Sequence[Logged]) -> None:
+    def _compact(self, model: str, table: LogTable, unread: Sequence[Unread]) -> None:
         self._make_sound(checked_model(model), table)
         opened = OpenedTable(self._settings, model, table)
-        starts = {segment: opened.position(segment) for segment in dict.fromkeys(item.segment for item in logged)}
-        new = [item for item in logged if item.end > starts[item.segment]]
+        starts = {segment: opened.position(segment) for segment in dict.fromkeys(item.segment for item in unread)}
+        new = [item.read() for item in unread if item.end > starts[item.segment]]
         if not new:
             return
         ends = {item.segment: item.end for item in new}  # the last of each segment stays

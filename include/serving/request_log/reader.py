@@ -11,16 +11,41 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from include.serving.request_log import records, segments
-from include.serving.request_log.batches import Logged
+from include.serving.request_log.batches import Logged, Record
 from include.serving.request_log.records import Shape
 from include.serving.request_log.segments import Segment
 from include.serving.request_log.tables import LogTable
 
-_MOST_BYTES: Final = 8 * 1024 * 1024
-Batch = dict[tuple[str, LogTable], list[Logged]]
+_AT_LEAST: Final = 8 * 1024 * 1024
+_OF_A_MODEL: Final = 512 * 1024
+_AT_MOST: Final = 128 * 1024 * 1024
+"""Bytes of a pass. A commit to a model's tables costs as much as some hundred records, so with many models a pass takes
+more, or it would bring next to nothing into each table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A record as its line has it: many of them are held, and few at a time are read.
+
+    :param end: offset of the record's end in its segment.
+    :param shape: of the record's version, if the record has inputs.
+    """
+
+    segment: str
+    end: int
+    data: bytes
+    shape: Shape | None
+
+    def read(self) -> Logged:
+        """The record with its place."""
+        record = cast(Record, records.read(self.data))  # it could be read before
+        return Logged(self.segment, self.end, record, self.shape)
+
+
+Batch = dict[tuple[str, LogTable], list[Unread]]
 """New records by model and table, in the order in which they were written, segment by segment."""
 
 
@@ -65,25 +90,29 @@ class Reader:
         """Lines that could not be read, and unfinished last lines of dead writers, since the process began."""
 
     def read(self, waiting: Collection[str] = ()) -> Portion:
-        """What is new, at most some megabytes of it.
+        """What is new, at most some megabytes of it, or half a megabyte for each of many models.
 
         :param waiting: models whose records are left for later, because their tables cannot be written now.
         """
         batch: Batch = {}
         ends: dict[str, int] = {}
-        budget = _MOST_BYTES
+        spent = 0
         for segment in segments.list_segments(self._folder):
             known = self._progress.setdefault(segment.name, _Progress())
             start = min([known.seen, *(end for model, end in known.done.items() if model not in waiting)])
+            is_enough = False
             end = start
-            for place, logged in self._records(segment, known, start, budget):
+            for place, found in self._records(segment, known, start):
+                spent += place - end
                 end = place
-                if logged is not None and logged.record["model"] not in waiting:
-                    self._take(batch, known, logged)
+                if found is not None and found[0][0] not in waiting:
+                    self._take(batch, known, *found)
+                is_enough = spent >= min(_AT_MOST, max(_AT_LEAST, len(batch) * _OF_A_MODEL))
+                if is_enough:
+                    break
             known.seen = max(known.seen, end)
             ends[segment.name] = end
-            budget -= end - start
-            if budget <= 0:
+            if is_enough:
                 return Portion(batch, ends, more=True)
         return Portion(batch, ends, more=False)
 
@@ -130,8 +159,9 @@ class Reader:
         return oldest
 
     def _records(
-        self, segment: Segment, known: _Progress, start: int, budget: int
-    ) -> Iterator[tuple[int, Logged | None]]:
+        self, segment: Segment, known: _Progress, start: int
+    ) -> Iterator[tuple[int, tuple[tuple[str, LogTable], Unread] | None]]:
+        """The ends of the lines, each with model, table and record if it is one for a table."""
         for end, data in segments.read_lines(segment, start):
             record = records.read(data)
             shape = None if record is None or record["kind"] != records.SHAPE else Shape.read(record)
@@ -143,18 +173,15 @@ class Reader:
                 known.shapes[shape.model, shape.version] = shape
                 yield end, None
             else:
-                known.done.setdefault(record["model"], start)
-                shape_of = known.shapes.get((record["model"], record.get("version", 0)))
-                yield end, Logged(segment.name, end, record, shape_of)
-            if end - start >= budget:
-                return
+                model = record["model"]
+                known.done.setdefault(model, start)
+                shape_of = known.shapes.get((model, record.get("version", 0)))
+                table: LogTable = "feedback" if record["kind"] == records.FEEDBACK else "inference"
+                yield end, ((model, table), Unread(segment.name, end, data, shape_of))
 
-    def _take(self, batch: Batch, known: _Progress, logged: Logged) -> None:
-        model = logged.record["model"]
-        if logged.end <= known.done[model]:
-            return
-        table: LogTable = "feedback" if logged.record["kind"] == records.FEEDBACK else "inference"
-        batch.setdefault((model, table), []).append(logged)
+    def _take(self, batch: Batch, known: _Progress, key: tuple[str, LogTable], unread: Unread) -> None:
+        if unread.end > known.done[key[0]]:
+            batch.setdefault(key, []).append(unread)
 
 
 def _instants(segment: Segment, offset: int) -> Iterator[int]:
