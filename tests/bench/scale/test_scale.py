@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from include.settings import PROJECT
 from tests.bench.scale.flights import APART, repeat_flights
 from tests.bench.scale.limited import NoLimit, memory_group
-from tests.bench.scale.table import BEGIN, END, render, write_readme
+from tests.bench.scale.table import BEGIN, END, RESULT, render, write_readme
 
 
 @pytest.fixture
@@ -75,3 +77,8 @@ def test_a_child_that_needs_more_than_the_limit_is_killed(tmp_path: Path, megaby
         pytest.skip(str(error))
     assert ended.code == code
     assert 8 << 20 < ended.resident < 80 << 20
+
+
+def test_the_readmes_table_is_made_of_the_figures_that_are_kept() -> None:
+    document = json.loads(RESULT.read_text())
+    assert f"{BEGIN}\n{render(document)}\n{END}" in (PROJECT / "README.md").read_text()
