@@ -33,7 +33,8 @@ def segment(data: bytes) -> None:
     reader = Reader(folder)
     portion = reader.read()
     sound = 0
-    for (model, table), logged in portion.records.items():
+    for (model, table), unread in portion.records.items():
+        logged = [item.read() for item in unread]
         if table == "feedback":
             feedback_table(logged)
             continue
