@@ -25,13 +25,18 @@ class AirflowRefused(NoriaError):
 
 
 class DagBroken(NoriaError):
-    """A DAG file does not import; carries Airflow's import error."""
+    """Airflow does not get to know a DAG; carries the import errors of DAG files."""
 
     def __init__(self, dag_id: str, errors: Mapping[str, str]) -> None:
         self.dag_id = dag_id
         self.errors = dict(errors)
-        details = "\n".join(f"{file}: {_last_line(trace)}" for file, trace in errors.items())
-        super().__init__(f"Airflow has no DAG {dag_id}, and these DAG files do not import:\n{details}")
+        details = "\n".join(f"{file}: {_last_lines(trace)}" for file, trace in errors.items())
+        cause = (
+            f"and these DAG files do not import:\n{details}"
+            if errors
+            else "though every DAG file imports. The dag-processor is late or away: see its log, and `make status`."
+        )
+        super().__init__(f"Airflow has no DAG {dag_id}, {cause}")
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,6 @@ def _log_line(entry: object) -> str:
     return " ".join([str(entry.get("event", "")), *causes]).strip()
 
 
-def _last_line(trace: str) -> str:
+def _last_lines(trace: str) -> str:
     lines = [line for line in trace.strip().splitlines() if line.strip()]
     return "\n  ".join(lines[-6:]) if lines else trace
