@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +126,19 @@ def _wait_for_dags(api: AirflowApi, model: str) -> None:
 
     :raises DagBroken: with the import errors, if it does not.
     """
+    errors: dict[str, str] = {}
+
+    def parsed(dag_id: str) -> bool:
+        nonlocal errors
+        if api.has_dag(dag_id):
+            return True
+        errors = api.import_errors()  # kept: they may be gone when somebody asks again
+        return any(Path(file).stem == model for file in errors)
+
     for family in _FAMILIES:
         dag_id = f"{model}.{family}"
-
-        def parsed(dag_id: str = dag_id) -> bool:
-            return api.has_dag(dag_id) or any(Path(file).stem == model for file in api.import_errors())
-
-        if not wait_for(parsed, _PARSE_SECONDS) or not api.has_dag(dag_id):
-            raise DagBroken(dag_id, api.import_errors())
+        if not wait_for(partial(parsed, dag_id), _PARSE_SECONDS) or not api.has_dag(dag_id):
+            raise DagBroken(dag_id, errors)
 
 
 def _turn(life: Life, follower: Follower, family: str, conf: dict[str, object], which: str = "") -> None:
