@@ -12,13 +12,12 @@ _PATIENCE: Final = 10.0
 """Seconds in which the others are to notice by themselves that one has failed."""
 
 
-def run_together(context: Any, what: str, share: Callable[[int], Any], count: int) -> list[Outcome]:
+def run_together(context: Any, share: Callable[[int], Any], count: int) -> list[Outcome]:
     """What the shares gave, one for each number below ``count``; only those that failed, if others had to be cut off.
 
     A share that waits for one that has failed may wait for ever: XGBoost's communicator loses an error that arrives
     between two of its operations (``Loop::Block`` ends the thread that its later ones wait for).
 
-    :param what: what they do, for the error's message.
     :raises SparkFailed: if an executor was lost.
     """
     failed = context.accumulator((), _parameter())
@@ -40,7 +39,7 @@ def run_together(context: Any, what: str, share: Callable[[int], Any], count: in
         return cast(list[Outcome], context.parallelize(range(count), count).barrier().mapPartitions(run).collect())
     except Exception as error:  # Java's, of whatever kind
         if not cut_off.is_set():
-            raise SparkFailed(what, cause_of(error)) from error
+            raise SparkFailed("train", cause_of(error)) from error
         return list(failed.value)
     finally:
         ended.set()

@@ -66,7 +66,7 @@ class SparkMachines:
         settings = without_secrets(self._session.settings)
         told = _without_labels(replace(boosting, params={**boosting.params, "nthread": self._session.engine.cpu}))
         try:
-            found = run_together(context, "train", _share(settings, told, tracker.worker_args(), count), count)
+            found = run_together(context, _share(settings, told, tracker.worker_args(), count), count)
         finally:
             with suppress(xgboost.core.XGBoostError):  # it says of a try that was cut off that it was cut off
                 tracker.free()

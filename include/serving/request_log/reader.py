@@ -30,10 +30,12 @@ more, or it would bring next to nothing into each table."""
 class Unread:
     """A record as its line has it: many of them are held, and few at a time are read.
 
-    :param end: offset of the record's end in its segment.
-    :param shape: of the record's version, if the record has inputs.
+    :param table: where it belongs.
+    :param data: the line.
     """
 
+    model: str
+    table: LogTable
     segment: str
     end: int
     data: bytes
@@ -105,8 +107,8 @@ class Reader:
             for place, found in self._records(segment, known, start):
                 spent += place - end
                 end = place
-                if found is not None and found[0][0] not in waiting:
-                    self._take(batch, known, *found)
+                if found is not None and found.model not in waiting and found.end > known.done[found.model]:
+                    batch.setdefault((found.model, found.table), []).append(found)
                 is_enough = spent >= min(_AT_MOST, max(_AT_LEAST, len(batch) * _OF_A_MODEL))
                 if is_enough:
                     break
@@ -158,10 +160,8 @@ class Reader:
                     oldest = at if oldest is None or (at is not None and at < oldest) else oldest
         return oldest
 
-    def _records(
-        self, segment: Segment, known: _Progress, start: int
-    ) -> Iterator[tuple[int, tuple[tuple[str, LogTable], Unread] | None]]:
-        """The ends of the lines, each with model, table and record if it is one for a table."""
+    def _records(self, segment: Segment, known: _Progress, start: int) -> Iterator[tuple[int, Unread | None]]:
+        """The ends of the lines, each with its record if it is one for a table."""
         for end, data in segments.read_lines(segment, start):
             record = records.read(data)
             shape = None if record is None or record["kind"] != records.SHAPE else Shape.read(record)
@@ -177,11 +177,7 @@ class Reader:
                 known.done.setdefault(model, start)
                 shape_of = known.shapes.get((model, record.get("version", 0)))
                 table: LogTable = "feedback" if record["kind"] == records.FEEDBACK else "inference"
-                yield end, ((model, table), Unread(segment.name, end, data, shape_of))
-
-    def _take(self, batch: Batch, known: _Progress, key: tuple[str, LogTable], unread: Unread) -> None:
-        if unread.end > known.done[key[0]]:
-            batch.setdefault(key, []).append(unread)
+                yield end, Unread(model, table, segment.name, end, data, shape_of)
 
 
 def _instants(segment: Segment, offset: int) -> Iterator[int]:
