@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from include.backtest.line import Made
-from include.evaluation.bootstrap import Draws, Estimate, draw, estimate, improvement
+from include.evaluation.bootstrap import Draws, draw, estimate, improvement
+from include.evaluation.estimate import Estimate
 from include.evaluation.grouping import Floats
 from include.evaluation.logged_models import open_model
 from include.evaluation.metrics import Metric

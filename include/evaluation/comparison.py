@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from include.evaluation.bootstrap import LUCK_OF_TRAINING, Estimate, draw, estimates, improvement
+from include.evaluation.bootstrap import LUCK_OF_TRAINING, draw, estimates, improvement
+from include.evaluation.estimate import Estimate
 from include.evaluation.grouping import Floats
 from include.evaluation.metrics import Metric, metrics_of
 from include.evaluation.objective import RowObjective

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from include.errors import Refused
-from include.evaluation.bootstrap import Estimate
+from include.evaluation.estimate import Estimate
 from include.evaluation.metrics import Metric, find_metric
 from include.spec.definition import Gate, Task
 from include.spec.objective import Objective

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from include.evaluation.bootstrap import Estimate
+from include.evaluation.estimate import Estimate
 from include.evaluation.grouping import Floats, Groups
 from include.evaluation.resampling import Resampling
 from include.evaluation.slices import MISSING, MOST_VALUES

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from include.evaluation.bootstrap import Estimate
 from include.evaluation.comparison import Comparison, Judging, compare
+from include.evaluation.estimate import Estimate
 from include.evaluation.grouping import Floats
 
 #: How many values of a column are shown, the most frequent first.

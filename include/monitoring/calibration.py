@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import Estimate
+from include.evaluation.estimate import Estimate
 from include.evaluation.grouping import Floats
 from include.monitoring.clustered import Measured, clustered_mean
 from include.spec.definition import Definition

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from include.evaluation.bootstrap import Estimate
+from include.evaluation.estimate import Estimate
 from include.evaluation.grouping import Floats
 from include.evaluation.resampling import Resampling
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import Draws, Estimate, estimate, improvement
+from include.evaluation.bootstrap import Draws, estimate, improvement
+from include.evaluation.estimate import Estimate
 from include.evaluation.metrics import Metric, find_metric
 from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Scorer, UnusablePredictions

@@ -20,7 +20,8 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import Draws, Estimate
+from include.evaluation.bootstrap import Draws
+from include.evaluation.estimate import Estimate
 from include.evaluation.grouping import Floats
 from include.evaluation.metrics import OBJECTIVE, Metric
 from include.evaluation.objective import RowObjective

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from include.evaluation.answers import Answers
-from include.evaluation.bootstrap import Draws, Estimate, estimate
+from include.evaluation.bootstrap import Draws, estimate
+from include.evaluation.estimate import Estimate
 from include.evaluation.metrics import Metric
 from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Scorer

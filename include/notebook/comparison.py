@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from include.errors import Refused
-from include.evaluation.bootstrap import Estimate
 from include.evaluation.comparison import CHALLENGER, CHAMPION, Comparison, compare
+from include.evaluation.estimate import Estimate
 from include.evaluation.fairness import too_few
 from include.evaluation.grouping import Floats
 from include.evaluation.holdout import Holdout, with_objective_columns

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from include.evaluation.bootstrap import LUCK_OF_TRAINING, Draws, Estimate, draw, estimate, improvement
+from include.evaluation.bootstrap import LUCK_OF_TRAINING, Draws, draw, estimate, improvement
 from include.evaluation.comparison import Judging
 from include.evaluation.decision import apply_gate
+from include.evaluation.estimate import Estimate
 from include.evaluation.metrics import METRICS
 from include.evaluation.resampling import Resampling
 from include.evaluation.scoring import Scorer, make_scorer
