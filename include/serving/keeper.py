@@ -110,8 +110,10 @@ class Keeper:
             if self._errors.get(name) != words:
                 _log.error("%s failed: %s", name, words, exc_info=None if isinstance(error, NoriaError) else error)
             self._errors[name] = words
+            metrics.BACKGROUND_FAILING.labels(name).set(1)
         else:
-            self._errors.pop(name, None)
+            if self._errors.pop(name, None) is not None:
+                metrics.BACKGROUND_FAILING.labels(name).set(0)
 
     # ---- what it knows ----------------------------------------------------------------------------------------------
 

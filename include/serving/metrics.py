@@ -73,6 +73,13 @@ LOG_LAG: Final = Gauge(
     registry=_own,
     multiprocess_mode="livemax",
 )
+BACKGROUND_FAILING: Final = Gauge(
+    "noria_background_failing",
+    "1 while the newest try of a work of the background process has failed, 0 once it succeeds again.",
+    ("work",),
+    registry=_own,
+    multiprocess_mode="livemax",
+)
 FEEDBACK: Final = Counter("noria_feedback", "Labels received, by outcome.", ("model", "outcome"), registry=_own)
 MODEL_AGE: Final = Gauge(
     "noria_model_age_seconds",

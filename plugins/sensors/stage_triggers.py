@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +20,8 @@ from include.steps.progress import GRACE, Progress, look
 from plugins.sensors.registry_trigger import POLL_SECONDS, RegistryTrigger
 
 ANSWER_EVERY = 20
+#: Between two lines of the log about a stage that goes on.
+SAY_SECONDS = 60.0
 
 
 class _ChallengerTrigger(RegistryTrigger):
@@ -68,9 +71,13 @@ class StageTrigger(_ChallengerTrigger):
         return "plugins.sensors.stage_triggers.StageTrigger", {**self._arguments(), "stage": self.stage}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is something to decide."""
+        """Look until there is something to decide; the log says now and then what is still waited for."""
+        say_at = 0.0
         while True:
             found = await self._after_pause(partial(self._progress, stage=self.stage))
+            if found is not None and found.state == "waiting" and time.monotonic() >= say_at:
+                say_at = time.monotonic() + SAY_SECONDS
+                self.log.info("%s goes on: %s", self.stage, found.reason)
             if (found is not None and found.state != "waiting") or self._is_over():
                 yield TriggerEvent({"state": found.state if found else "unknown"})  # type: ignore[no-untyped-call]
                 return

@@ -63,17 +63,26 @@ class Line:
         shutil.copytree(PROJECT / "expectations", self.home / "expectations")
         shutil.copytree(PROJECT / "dags", self.home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
 
-    def command(self, *words: str, seconds: float = 1200) -> subprocess.CompletedProcess[str]:
-        """``python -m include.stack …`` as a person runs it."""
-        return subprocess.run(
-            [sys.executable, "-m", "include.stack", *words],
-            env=self.variables,
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+    def command(self, *words: str, seconds: float = 540) -> subprocess.CompletedProcess[str]:
+        """``python -m include.stack …`` as a person runs it.
+
+        The test fails with what was said so far if it takes longer: before pytest ends a test that hangs.
+        """
+        try:
+            return subprocess.run(
+                [sys.executable, "-m", "include.stack", *words],
+                env=self.variables,
+                cwd=PROJECT,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"") + (late.stderr or b"")  # bytes, whatever was asked for
+            raise AssertionError(
+                f"{' '.join(words)} has not ended after {seconds:.0f} s; it said:\n{said.decode(errors='replace')}"
+            ) from None
 
     def airflow(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Airflow's own command line."""

@@ -154,7 +154,7 @@ def first(line: ClusterLine, pods: Pods) -> Document:
     settings = Settings.from_environment(line.variables)
     key = EntityKey.read(find_definition(settings, MODEL), json.dumps({"carrier": "nobody's"}))
     block(settings, MODEL, key.columns, erasure_digest(settings, key.values))
-    done = line.command("run", "--model", MODEL, seconds=1500)
+    done = line.command("run", "--model", MODEL, seconds=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return line.summary(MODEL)
 

@@ -179,6 +179,14 @@ def test_the_trigger_waits_for_a_database_that_is_away_until_the_deadline(
     assert event_after(trigger(run, until=over), lambda: None) == {"state": "unknown"}
 
 
+def test_the_log_says_now_and_then_what_is_waited_for(run: DeploymentRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = trigger(run)
+    said: list[str] = []
+    monkeypatch.setattr(type(waiting), "log", SimpleNamespace(info=lambda words, *values: said.append(words % values)))
+    event_after(waiting, lambda: run.judge("canary_10", "advance"))
+    assert said == ["canary_10 goes on: nothing has been judged yet"]
+
+
 def test_the_triggerer_makes_the_triggers_again_from_what_they_serialize(run: DeploymentRun) -> None:
     for one in (trigger(run, until="2030-01-01T00:00:00+00:00"), trigger(run, ApprovalTrigger)):
         path, arguments = one.serialize()

@@ -205,3 +205,23 @@ def test_logged_bytes_are_brought_to_the_disk_every_second(here: Settings, monke
     answer(log, "b")
     keeper._sync()
     assert len(synced) == 2
+
+
+def test_work_that_fails_is_in_the_metrics_until_it_succeeds_again(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from include.serving import assessment, metrics
+    from include.serving.board import Board
+    from include.serving.keeper import Keeper
+
+    def fail(_: Settings, model: str) -> None:
+        raise ModuleNotFoundError(f"No module to judge {model} with")
+
+    keeper = Keeper(here, Board(), Board())
+    monkeypatch.setattr(keeper, "_challenged", lambda: ["judged_in_vain"])
+    monkeypatch.setattr(assessment, "assess", fail)
+    keeper._assess()
+    assert b'noria_background_failing{work="assess judged_in_vain"} 1.0' in metrics.page()
+    monkeypatch.setattr(assessment, "assess", lambda *_: None)
+    keeper._assess()
+    assert b'noria_background_failing{work="assess judged_in_vain"} 0.0' in metrics.page()

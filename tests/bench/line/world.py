@@ -44,7 +44,7 @@ def stack_with(folder: Path, contenders: Sequence[str]) -> Iterator[Line]:
     with running_line(line):
         line.land_flights()
         models = [MODEL, *map(model_of, contenders)]
-        done = line.command("exec", "python", "-m", "tests.bench.line.data", *models)
+        done = line.command("exec", "python", "-m", "tests.bench.line.data", *models, seconds=1200)
         if done.returncode != 0:
             raise SystemExit(f"The data was not published:\n{done.stdout}{done.stderr}")
         line.wait_for_dag(f"{MODEL}.train", _PARSED_SECONDS)

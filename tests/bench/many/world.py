@@ -160,6 +160,6 @@ def _parsed(line: Line) -> int:
 
 
 def _done(line: Line, module: str, *words: str) -> None:
-    done = line.command("exec", "python", "-m", module, *words)
+    done = line.command("exec", "python", "-m", module, *words, seconds=1200)
     if done.returncode != 0:
         raise SystemExit(f"{module} failed:\n{done.stdout}{done.stderr}")
