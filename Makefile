@@ -69,7 +69,7 @@ test-spark: setup spark ## Features, training sets and models by Spark, in proce
 
 test-kubernetes: setup ## Steps in pods, serving, the whole life on a real cluster: KUBECONFIG's, or one that is started here (TESTS=tests/kubernetes/test_life.py)
 	@$(BIN)/python -m tests.kubernetes
-	@$(BIN)/python -m pytest -q -m kubernetes $(or $(TESTS),tests/kubernetes) -n 1 --max-worker-restart 1 --durations 12 $(ARGS)
+	@$(BIN)/python -m pytest -q -m kubernetes $(or $(TESTS),tests/kubernetes) -n 1 --max-worker-restart 1 -o faulthandler_timeout=1500 --durations 12 $(ARGS)
 
 test-load: setup ## The server under a minute of load, with workers killed and database and MLflow away
 	@NORIA_LOAD_SECONDS=60 $(BIN)/python -m pytest -q tests/serving/test_under_load.py
