@@ -112,8 +112,11 @@ class Keeper:
             self._errors[name] = words
             metrics.BACKGROUND_FAILING.labels(name).set(1)
         else:
-            if self._errors.pop(name, None) is not None:
-                metrics.BACKGROUND_FAILING.labels(name).set(0)
+            self._forget_error(name)
+
+    def _forget_error(self, name: str) -> None:
+        if self._errors.pop(name, None) is not None:
+            metrics.BACKGROUND_FAILING.labels(name).set(0)
 
     # ---- what it knows ----------------------------------------------------------------------------------------------
 
@@ -156,6 +159,9 @@ class Keeper:
 
     def _assess(self) -> None:
         challenged = self._challenged()
+        for name in list(self._errors):  # other loops change it meanwhile
+            if name.startswith("assess ") and name.removeprefix("assess ") not in challenged:
+                self._forget_error(name)
         if not challenged:
             return
         from include.serving.assessment import assess

@@ -207,8 +207,9 @@ def test_logged_bytes_are_brought_to_the_disk_every_second(here: Settings, monke
     assert len(synced) == 2
 
 
-def test_work_that_fails_is_in_the_metrics_until_it_succeeds_again(
-    here: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("cure", ["it is judged", "it is challenged no more"])
+def test_work_that_fails_is_in_the_metrics_until_it_succeeds_again_or_is_none(
+    here: Settings, monkeypatch: pytest.MonkeyPatch, cure: str
 ) -> None:
     from include.serving import assessment, metrics
     from include.serving.board import Board
@@ -223,5 +224,8 @@ def test_work_that_fails_is_in_the_metrics_until_it_succeeds_again(
     keeper._assess()
     assert b'noria_background_failing{work="assess judged_in_vain"} 1.0' in metrics.page()
     monkeypatch.setattr(assessment, "assess", lambda *_: None)
+    if cure == "it is challenged no more":
+        monkeypatch.setattr(keeper, "_challenged", list)
     keeper._assess()
     assert b'noria_background_failing{work="assess judged_in_vain"} 0.0' in metrics.page()
+    assert not keeper._errors
