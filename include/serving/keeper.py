@@ -115,6 +115,7 @@ class Keeper:
             self._forget_error(name)
 
     def _forget_error(self, name: str) -> None:
+        """It is gone, or what failed is not to be done any more."""
         if self._errors.pop(name, None) is not None:
             metrics.BACKGROUND_FAILING.labels(name).set(0)
 
@@ -181,6 +182,8 @@ class Keeper:
             if compactor is None:
                 compactor = Compactor(self._settings)
             began, draining = datetime.now(UTC), self._draining()
+            if not draining:
+                self._forget_error("report on requests")
             try:
                 if compactor.run():
                     if draining:
