@@ -20,11 +20,12 @@ UNANNOUNCED = frozenset(
         "noria_shadow_skipped_total",
         "noria_shadow_queue_depth",
         "noria_history_age_seconds",
+        "noria_background_failing",
         "ALERTS",
     }
 )
 """What the server's processes, and Prometheus itself, do not name before it happens: errors, values of the past, a
-challenger at work."""
+challenger at work, work of the background that failed."""
 
 HAPPENING = UNANNOUNCED | {
     "noria_quality",
