@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def start(service: Service) -> ProcessIdentity:
 def is_alive(identity: ProcessIdentity | None) -> bool:
     """Whether this very process lives (a zombie does not)."""
     process = _find(identity)
-    return process is not None and process.status() != psutil.STATUS_ZOMBIE
+    return process is not None and _lives(process)
 
 
 def wait_until_ready(service: Service, identity: ProcessIdentity, seconds: float) -> None:
@@ -93,11 +93,16 @@ def stop(identities: Iterable[ProcessIdentity | None], seconds: float = 15) -> N
     asked = [process for process, is_service in family if is_service]
     for process in asked:
         _signal(process, signal.SIGTERM)
-    psutil.wait_procs(asked, timeout=seconds)
-    leftover = [process for process, _ in family if process.is_running()]
+    wait_for_end(asked, seconds)
+    leftover = [process for process, _ in family if _lives(process)]
     for process in leftover:
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(leftover, timeout=5)
+    wait_for_end(leftover, 5)
+
+
+def wait_for_end(processes: Collection[psutil.Process], seconds: float) -> bool:
+    """Wait until none lives; one that its parent has not buried does not, though psutil would wait for that, too."""
+    return wait_for(lambda: not any(_lives(process) for process in processes), seconds, pause=0.02)
 
 
 def _family(identity: ProcessIdentity) -> list[tuple[psutil.Process, bool]]:
@@ -125,6 +130,14 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    _reap(process.pid)
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

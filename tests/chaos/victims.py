@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import psutil
 
+from include.stack.processes import wait_for_end
 from include.steps.catalog import SUMMARIES
 from tests.e2e.line import Line
 
@@ -65,4 +66,4 @@ def end(process: psutil.Process) -> None:
         os.kill(process.pid, signal.SIGKILL)
     except ProcessLookupError:  # it ended by itself a moment ago
         return
-    psutil.wait_procs([process], timeout=10)
+    wait_for_end([process], 10)

@@ -12,7 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.stack.processes import Service, ServiceFailed, is_alive, start, stop, wait_for, wait_until_ready
+from include.stack.instance import ProcessIdentity
+from include.stack.processes import (
+    Service,
+    ServiceFailed,
+    is_alive,
+    start,
+    stop,
+    wait_for,
+    wait_for_end,
+    wait_until_ready,
+)
 
 
 def service(folder: Path, program: str) -> Service:
@@ -64,9 +74,25 @@ def test_what_a_killed_service_left_behind_is_ended_too(tmp_path: Path) -> None:
     child = psutil.Process(int((tmp_path / "child").read_text()))
     os.kill(identity.pid, signal.SIGKILL)
     wait_for(lambda: not is_alive(identity), 10)
-    assert child.is_running()
+    assert not wait_for_end([child], 0)
     stop([identity])
-    assert not child.is_running()
+    assert wait_for_end([child], 0)
+
+
+def test_what_has_ended_but_is_not_buried_by_its_parent_is_not_waited_for(tmp_path: Path) -> None:
+    careless = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+        "open(os.environ['FOLDER'] + '/child', 'w').write(str(child.pid)); "
+    )
+    parent = service(tmp_path, "import os; " + careless + READY + "time.sleep(60)")
+    identity = start(parent)
+    wait_until_ready(parent, identity, 20)
+    child = psutil.Process(int((tmp_path / "child").read_text()))
+    began = time.monotonic()
+    stop([ProcessIdentity(child.pid, child.create_time())], seconds=15)
+    assert time.monotonic() - began < 10
+    assert child.status() == psutil.STATUS_ZOMBIE
+    stop([identity])
 
 
 def test_a_service_that_ends_while_starting_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
