@@ -58,6 +58,14 @@ class TestTally:
         again.add(a_round(2))
         assert [kept.number for kept in opened(tmp_path).rounds] == [1, 2]
 
+    def test_of_an_older_commits_rounds_those_that_broke_nothing_count(self, tmp_path: Path) -> None:
+        older = [a_round(1), a_round(2, breaches={"train": ["rows/once: twice"]}), a_round(3), a_round(4)]
+        tally = opened(tmp_path)
+        assert tally.next_number() == 1
+        assert tally.take_over(older) == 1
+        assert [kept.number for kept in opened(tmp_path).rounds] == [1, 3, 4]
+        assert (tally.all_breaches(), tally.next_number()) == ([], 5)
+
     def test_a_cell_is_missing_until_it_has_all_its_instants(self, tmp_path: Path) -> None:
         tally = opened(tmp_path)
         assert set(tally.missing()) == set(CELLS)

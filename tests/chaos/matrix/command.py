@@ -46,10 +46,11 @@ def run_matrix(
     """
     commit = _commit()
     file = progress / f"seed-{seed}-{commit}.jsonl"
-    if after is not None and not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(after, file)
+    is_new = not file.exists()
     tally = Tally.opened(file, cells, instants)
+    if after is not None and is_new:
+        broken = tally.take_over(Tally.opened(after, cells, instants).rounds)
+        say(f"{len(tally.rounds)} rounds of {after.name} count; {broken} that broke something do not")
     lacking = sum(tally.missing().values())
     say(f"seed {seed} at {commit}, {len(cells)} cells, {lacking} instants to go; kept in {file}")
     if lacking:
@@ -96,7 +97,7 @@ def _rounds(world: World, tally: Tally, seed: int, commit: str, deadline: float,
         herd = subjects(world)
         rounds = Rounds(world.line, herd, tally, seed, commit, say)
         while tally.missing() and time.monotonic() + tally.round_seconds(_ROUND_SECONDS) < deadline:
-            done = rounds.run(len(tally.rounds) + 1)
+            done = rounds.run(tally.next_number())
             tally.add(done)
             say(_told(done, tally))
             if done.breaches:

@@ -89,6 +89,23 @@ class Tally:
             os.truncate(file, sum(len(line) + 1 for line in lines[:-1]))
         return cls(file, cells, wanted, [Round.of(json.loads(line)) for line in lines[:-1]])
 
+    def take_over(self, rounds: Iterable[Round]) -> int:
+        """Begin with an older commit's rounds; those that broke something were mended since, and do not count.
+
+        :return: how many were left out.
+        """
+        broken = 0
+        for done in rounds:
+            if done.breaches:
+                broken += 1
+            else:
+                self.add(done)
+        return broken
+
+    def next_number(self) -> int:
+        """Of the round that follows."""
+        return max((done.number for done in self.rounds), default=0) + 1
+
     def add(self, done: Round) -> None:
         """Keep a round; on disk when this returns."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
