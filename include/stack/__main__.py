@@ -97,7 +97,7 @@ def _status(_: argparse.Namespace, settings: Settings) -> int:
         print("No stack was ever started here; `make up` starts one.")
     for service, state in states.items():
         print(f"{service:<18}{state}")
-    return 0 if states and set(states.values()) == {"running"} else 3
+    return 0 if states and {one.state for one in states.values()} == {"running"} else 3
 
 
 def _exec(options: argparse.Namespace, settings: Settings) -> int:

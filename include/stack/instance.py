@@ -37,10 +37,14 @@ class NoPort(Refused):
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process that outlives whoever started it; the start time tells it from a later one with the same id."""
+    """A process that outlives whoever started it; the start time tells it from a later one with the same id.
+
+    :param again: how often the supervisor has started the service again since somebody did.
+    """
 
     pid: int
     started: float
+    again: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from include.errors import NoriaError
@@ -19,11 +19,28 @@ from include.settings import PROJECT, Settings
 from include.stack.environment import WAREHOUSE, Stack
 from include.stack.instance import Instance, load_instance, make_private, new_instance, save_instance, with_free_ports
 from include.stack.keys import ensure_keys, sign_earlier_versions
-from include.stack.processes import is_alive, start, stop, wait_until_ready
-from include.stack.services import BIN, services
+from include.stack.processes import Service, is_alive, start, stop, wait_until_ready
+from include.stack.services import BIN, SUPERVISOR, services
 
+OUTLIVE_POSTGRES = frozenset({"server", SUPERVISOR})
+"""What needs no new start with a new PostgreSQL: the server answers without it and connects again by itself."""
 _READY_SECONDS = 180.0
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """What a service is at.
+
+    :param state: ``running``, ``starting`` (alive, not ready) or ``stopped``.
+    :param again: how often it has been started again since somebody started it.
+    """
+
+    state: str
+    again: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.state} (started again: {self.again})" if self.again else self.state
 
 
 class SetupFailed(NoriaError):
@@ -40,7 +57,7 @@ def up(settings: Settings, say: Say) -> Stack:
 
     :raises NoriaError: naming the part that did not start, with the end of its log.
     """
-    with _only_one(settings.home):
+    with only_one(settings.home):
         instance = load_instance(settings.home) or new_instance(os.environ)
         save_instance(settings.home, instance)
         stack = Stack.of(settings, instance)
@@ -48,8 +65,8 @@ def up(settings: Settings, say: Say) -> Stack:
         say("Starting PostgreSQL")
         stack.postgres.start()
         _prepare_databases(stack, say)
-        if _lost_their_database(stack):
-            stack = _stop_services(stack, keep="server")
+        if lost_their_database(stack):
+            stack = _stop_services(stack, keep=OUTLIVE_POSTGRES)
         if not any(is_alive(identity) for identity in stack.instance.processes.values()):
             stack = _move_to_free_ports(_stop_services(stack))
         stack = _start_services(stack, say)
@@ -63,7 +80,7 @@ def down(settings: Settings, say: Say) -> None:
     if instance is None:
         say("Nothing to stop: no stack was ever started here.")
         return
-    with _only_one(settings.home):
+    with only_one(settings.home):
         stack = _stop_services(Stack.of(settings, instance), say)
         stack.postgres.stop()
     say("The stack is down; its state stays in " + str(settings.home))
@@ -79,16 +96,17 @@ def remove(settings: Settings, say: Say) -> None:
     say(f"Deleted {settings.home}")
 
 
-def status(settings: Settings) -> dict[str, str]:
-    """What runs: `running`, `starting` (alive, not ready) or `stopped` for each service."""
+def status(settings: Settings) -> dict[str, ServiceStatus]:
+    """What of the stack runs, by service."""
     instance = load_instance(settings.home)
     if instance is None:
         return {}
     stack = Stack.of(settings, instance)
-    states = {"postgres": "running" if stack.postgres.is_running() else "stopped"}
+    states = {"postgres": ServiceStatus("running" if stack.postgres.is_running() else "stopped")}
     for service in services(stack):
-        alive = is_alive(instance.processes.get(service.name))
-        states[service.name] = "stopped" if not alive else "running" if service.ready() else "starting"
+        process = instance.processes.get(service.name)
+        state = "stopped" if not is_alive(process) else "running" if service.ready() else "starting"
+        states[service.name] = ServiceStatus(state, process.again if process else 0)
     return states
 
 
@@ -109,7 +127,7 @@ def _move_to_free_ports(stack: Stack) -> Stack:
     return Stack.of(stack.settings, instance)
 
 
-def _lost_their_database(stack: Stack) -> bool:
+def lost_their_database(stack: Stack) -> bool:
     """Whether something still runs on connections to a PostgreSQL that is gone; the server goes on answering anyway.
 
     Their ages tell it, whoever has started PostgreSQL again: a start that was killed may have come no further.
@@ -118,7 +136,7 @@ def _lost_their_database(stack: Stack) -> bool:
     return any(
         is_alive(process) and process.started < began
         for name, process in stack.instance.processes.items()
-        if name != "server"
+        if name not in OUTLIVE_POSTGRES
     )
 
 
@@ -127,20 +145,25 @@ def _start_services(stack: Stack, say: Say) -> Stack:
     if missing:
         say("Starting " + ", ".join(service.name for service in missing))
     for service in missing:
-        stop([stack.instance.processes.get(service.name)])  # what a killed one may have left behind
-        stack = _remember(stack, stack.instance.with_process(service.name, start(service)))
+        stack = start_again(stack, service, again=0)
     for service in services(stack):
         wait_until_ready(service, stack.instance.processes[service.name], _READY_SECONDS)
     return stack
 
 
-def _stop_services(stack: Stack, say: Say | None = None, keep: str = "") -> Stack:
-    known = {name: process for name, process in stack.instance.processes.items() if name != keep}
+def start_again(stack: Stack, service: Service, again: int) -> Stack:
+    """Start a service that is not alive, in the place of what a killed one may have left behind."""
+    stop([stack.instance.processes.get(service.name)])
+    return _remember(stack, stack.instance.with_process(service.name, replace(start(service), again=again)))
+
+
+def _stop_services(stack: Stack, say: Say | None = None, keep: Collection[str] = ()) -> Stack:
+    known = {name: process for name, process in stack.instance.processes.items() if name not in keep}
     alive = [name for name, process in known.items() if is_alive(process)]
     if alive and say:
         say("Stopping " + ", ".join(alive))
     stop(known.values())
-    kept = {name: process for name, process in stack.instance.processes.items() if name == keep}
+    kept = {name: process for name, process in stack.instance.processes.items() if name in keep}
     return _remember(stack, replace(stack.instance, processes=kept))
 
 
@@ -190,9 +213,13 @@ def _digest(content: bytes) -> str:
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """One start or stop at a time in a home."""
+def only_one(home: Path, wait: bool = True) -> Iterator[bool]:
+    """One start or stop at a time in a home; False, at once, if there is another and it is not to be waited for."""
     make_private(home)
     with (home / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -6,6 +6,7 @@ PostgreSQL refuses to run as root. As root it therefore runs as a system user of
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -16,6 +17,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -129,6 +131,15 @@ class Postgres:
         """Whether its postmaster lives."""
         return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0 and not self._is_zombie()
 
+    def condition(self) -> Literal["running", "stopped", "died"]:
+        """Whether its postmaster lives, has been stopped, or has ended otherwise: then it has left its file behind."""
+        try:
+            return "running" if _lives(self._postmaster()) else "died"
+        except psutil.NoSuchProcess:
+            return "died"
+        except (OSError, ValueError, IndexError):  # no such file, or an empty one
+            return "stopped"
+
     def started(self) -> float:
         """When its postmaster was started, in seconds since 1970 as psutil tells them of any process."""
         return float(self._postmaster().create_time())
@@ -149,7 +160,7 @@ class Postgres:
     def _is_zombie(self) -> bool:
         """Whether the postmaster is dead but its parent has not taken note: pg_ctl and PostgreSQL take it for alive."""
         try:
-            return bool(self._postmaster().status() == psutil.STATUS_ZOMBIE)
+            return not _lives(self._postmaster())
         except (OSError, ValueError, IndexError, psutil.NoSuchProcess):  # no such file, or an empty one: no process
             return False
 
@@ -195,6 +206,10 @@ class Postgres:
         return done.stdout
 
 
+def _lives(process: psutil.Process) -> bool:
+    return bool(process.status() != psutil.STATUS_ZOMBIE)
+
+
 def _refuse_a_strangers(folder: Path) -> None:
     """A folder that somebody else made first (its name in /tmp can be known) would let him answer for PostgreSQL.
 
@@ -205,6 +220,7 @@ def _refuse_a_strangers(folder: Path) -> None:
         raise PostgresFailed("initdb", f"{folder} is not a folder that this user alone can write to. Remove it.")
 
 
+@functools.cache
 def _shared_programs(wheel: Path) -> Path:
     """A copy of the wheel's programs that the system user can reach, made once for each build of the wheel."""
     package = wheel.parent

@@ -1,4 +1,7 @@
-"""The services of the local stack in the order of their start: MLflow, server, exporter, warm parent, Airflow's."""
+"""The services of the local stack in the order of their start: MLflow, server, exporter, warm parent, Airflow's.
+
+Last comes the supervisor, which starts the others again.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from include.stack.processes import Service
 from include.steps.warm_protocol import connect, socket_path
 
 BIN = Path(sys.executable).parent
-_RUNS_TASKS = "scheduler"
-"""With Airflow's LocalExecutor: it alone is told where the key is that signs versions, for the step register."""
+SUPERVISOR = "supervisor"
+_KNOWS_THE_KEY = ("scheduler", SUPERVISOR)
+"""Who is told where the key that signs versions is: who runs the step register (LocalExecutor), and who starts that."""
 
 
 def services(stack: Stack) -> list[Service]:
@@ -31,6 +35,7 @@ def services(stack: Stack) -> list[Service]:
         _service(stack, "scheduler", [*airflow, "scheduler", "--skip-serve-logs"], _healthy(stack, "scheduler")),
         _service(stack, "dag-processor", [*airflow, "dag-processor"], _healthy(stack, "dag_processor")),
         _service(stack, "triggerer", [*airflow, "triggerer", "--skip-serve-logs"], _healthy(stack, "triggerer")),
+        _service(stack, SUPERVISOR, [*python, "include.stack.supervisor"], lambda: True),
     ]
 
 
@@ -55,7 +60,7 @@ def _exporter(stack: Stack) -> Service:
 
 def _service(stack: Stack, name: str, command: list[str], ready: Callable[[], bool]) -> Service:
     environment = stack.environment()
-    if name != _RUNS_TASKS:
+    if name not in _KNOWS_THE_KEY:
         environment.pop(SIGNING_KEY, None)
     return Service(name=name, command=command, environment=environment, log=stack.logs / f"{name}.log", ready=ready)
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from include.stack.lifecycle import status
 from tests.bench.lab import Bench, open_bench
 from tests.chaos.subject import END, MODEL, WINDOW, Subject, champion, finish_all, small
 from tests.e2e.line import Document, Line, wait
@@ -80,6 +81,15 @@ class World:
         """`make up`, as a person does after something died."""
         done = line.command("up")
         assert done.returncode == 0, done.stdout + done.stderr
+
+    @staticmethod
+    def heal(line: Line) -> None:
+        """Wait until the stack has mended itself, with nobody near."""
+
+        def told() -> dict[str, str]:
+            return {name: str(one) for name, one in status(line.stack.settings).items()}
+
+        wait(lambda: all(one.startswith("running") for one in told().values()), 240, lambda: f"not healed: {told()}")
 
     def close(self) -> None:
         """Stop what was started, and delete it."""

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import yaml
 
 from include.lake.table import LakeTable
 from include.settings import PROJECT
+from include.stack.airflow_api import FINISHED
+from include.stack.processes import wait_for_end
 from tests.e2e.line import Line, wait
 from tests.e2e.models import relax_training_suite, shorten
 from tests.e2e.staged import champion, ledger, register_variant, traffic, with_stages
@@ -48,18 +50,40 @@ def test_a_killed_step_is_tried_again_and_a_killed_scheduler_is_replaced(line: L
 
 
 def test_a_killed_postgres_is_started_again_and_the_run_completes(line: Line, faulty: str) -> None:
-    definition = line.home / "models" / f"{MODEL}.yaml"
-    document = yaml.safe_load(definition.read_text())
-    document["training"]["seed"] = 8
-    definition.write_text(yaml.safe_dump(document, sort_keys=False))
+    _train_another_way(line, seed=8)
     before = len(_registered(line))
     with _run_in_background(line) as run:
         step = _step_process(line, "train", run)
         postmaster = int((line.stack.postgres.data / "postmaster.pid").read_text().split()[0])
         os.kill(postmaster, signal.SIGKILL)
-        psutil.wait_procs([step], timeout=60)
+        wait_for_end([step], 60)
     _run_completes(line)
     _nothing_is_doubled_or_half_done(line, versions=before + 1)
+
+
+def test_what_ends_is_started_again_and_a_training_goes_on_with_nobody_near(line: Line, faulty: str) -> None:
+    _train_another_way(line, seed=9)
+    before = len(_registered(line))
+    conf = line.api.runs(f"{MODEL}.train")[0]["conf"]
+    line.trigger(f"{MODEL}.train", "left-alone", conf)
+    _step_process(line, "train")
+    killed = ("api-server", "scheduler", "triggerer", "warm-parent")
+    for service in killed:
+        _kill(psutil.Process(line.stack.instance.processes[service].pid), signal.SIGKILL)
+    state = _finish_through_outages(line, f"{MODEL}.train", "left-alone")
+    assert state == "success", line.tasks(f"{MODEL}.train", "left-alone")
+    _nothing_is_doubled_or_half_done(line, versions=before + 1)
+    again = {name: process.again for name, process in line.stack.instance.processes.items()}
+    assert min(again[service] for service in killed) >= 1
+    assert "started again" in line.command("status").stdout
+
+
+def test_a_killed_postgres_is_started_again_with_nobody_near(line: Line, faulty: str) -> None:
+    postmaster = line.stack.postgres.data / "postmaster.pid"
+    before = int(postmaster.read_text().split()[0])
+    _kill(psutil.Process(before), signal.SIGKILL)
+    wait(lambda: line.command("status").returncode == 0, 240, lambda: line.command("status").stdout)
+    assert int(postmaster.read_text().split()[0]) != before
 
 
 def test_the_server_answers_while_database_and_mlflow_are_down(line: Line, faulty: str) -> None:
@@ -111,12 +135,33 @@ def _run_in_background(line: Line) -> Iterator[subprocess.Popen[bytes]]:
             run.wait()
 
 
-def _step_process(line: Line, step: str, run: subprocess.Popen[bytes]) -> psutil.Process:
+def _train_another_way(line: Line, seed: int) -> None:
+    """The next training makes a version that is not there yet."""
+    definition = line.home / "models" / f"{MODEL}.yaml"
+    document = yaml.safe_load(definition.read_text())
+    document["training"]["seed"] = seed
+    definition.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _finish_through_outages(line: Line, dag_id: str, run_id: str) -> str:
+    state = ""
+
+    def ended() -> bool:
+        nonlocal state
+        with suppress(requests.RequestException):
+            state = line.state(dag_id, run_id)
+        return state in FINISHED
+
+    wait(ended, 300, lambda: f"{dag_id} is {state}; {line.command('status').stdout}")
+    return state
+
+
+def _step_process(line: Line, step: str, run: subprocess.Popen[bytes] | None = None) -> psutil.Process:
     """The process of a step, which the warm parent has forked, as soon as there is one."""
     found: list[psutil.Process] = []
 
     def runs() -> bool:
-        assert run.poll() is None, "the run ended before the fault"
+        assert run is None or run.poll() is None, "the run ended before the fault"
         found[:] = [process for process in psutil.process_iter() if _is_step(line, process, step)]
         return bool(found)
 
@@ -133,7 +178,7 @@ def _is_step(line: Line, process: psutil.Process, step: str) -> bool:
 
 def _kill(process: psutil.Process, number: signal.Signals) -> None:
     process.send_signal(number)
-    psutil.wait_procs([process], timeout=10)
+    wait_for_end([process], 10)
 
 
 def _kill_scheduler_during(line: Line, step: str, run: subprocess.Popen[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,8 @@ def connection(environment: dict[str, str], name: str) -> dict[str, object]:
 def test_alone_it_has_all_services_and_their_addresses(tmp_path: Path) -> None:
     made = stack(tmp_path, NORIA_DATABASE_URL=CLUSTER["NORIA_DATABASE_URL"])
     assert [service.name for service in services(made)] == [
-        *("mlflow", "server", "exporter", "warm-parent", "api-server", "scheduler", "dag-processor", "triggerer")
+        *("mlflow", "server", "exporter", "warm-parent", "api-server", "scheduler", "dag-processor", "triggerer"),
+        "supervisor",
     ]
     environment = made.environment()
     assert environment["NORIA_STEP_MODE"] == "local"
@@ -85,7 +87,7 @@ def test_with_a_cluster_it_runs_airflow_and_leads_to_the_clusters_services(
     monkeypatch.setenv("AIRFLOW_CONN_NORIA_KUBERNETES", "{}")
     made = stack(tmp_path, **CLUSTER)
     assert [service.name for service in services(made)] == [
-        *("warm-parent", "api-server", "scheduler", "dag-processor", "triggerer")
+        *("warm-parent", "api-server", "scheduler", "dag-processor", "triggerer", "supervisor")
     ]
     environment = made.environment()
     assert {name: environment[name] for name in CLUSTER} == CLUSTER
@@ -101,10 +103,13 @@ def test_with_a_cluster_it_runs_airflow_and_leads_to_the_clusters_services(
     assert made.postgres.url("airflow") == environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
 
-def test_of_its_services_only_the_one_that_runs_tasks_is_told_where_the_signing_key_is(tmp_path: Path) -> None:
+def test_only_who_runs_tasks_and_who_starts_that_again_is_told_where_the_signing_key_is(tmp_path: Path) -> None:
     made = stack(tmp_path)
     found = {service.name: service.environment for service in services(made)}
-    assert [name for name, environment in found.items() if "NORIA_SIGNING_KEY" in environment] == ["scheduler"]
+    assert [name for name, environment in found.items() if "NORIA_SIGNING_KEY" in environment] == [
+        "scheduler",
+        "supervisor",
+    ]
     trusted = str(tmp_path / "signing" / "trusted.pem")
     assert {environment["NORIA_TRUSTED_KEYS"] for environment in found.values()} == {trusted}
 
@@ -125,3 +130,22 @@ def test_no_library_reports_home(tmp_path: Path, mode: str) -> None:
     environment = stack(tmp_path, **{**CLUSTER, "NORIA_STEP_MODE": mode}).environment()
     assert environment["MLFLOW_DISABLE_TELEMETRY"] == environment["DO_NOT_TRACK"] == "true"
     assert environment["GX_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.parametrize("variables", [{}, CLUSTER], ids=["alone", "with a cluster"])
+def test_the_supervisor_starts_each_service_in_the_environment_that_a_person_started_it_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/home/ana/cluster")
+    monkeypatch.setenv("AIRFLOW_CONN_NORIA_KUBERNETES", "{}")
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", '{"type": "console"}')
+    made = stack(tmp_path, **variables)
+    told = {service.name: service for service in services(made)}
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in told["supervisor"].environment.items():
+        monkeypatch.setenv(name, value)
+    again = Stack.of(Settings.from_environment(), made.instance)
+    assert [(one.name, one.command, one.environment) for one in services(again)] == [
+        (one.name, one.command, one.environment) for one in told.values()
+    ]

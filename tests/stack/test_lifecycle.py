@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from include.stack.instance import Instance
-from include.stack.lifecycle import _lost_their_database
+from include.stack.lifecycle import lost_their_database
 from include.stack.processes import Service, start, stop
 
 
 @pytest.mark.parametrize(
     ("name", "age_of_postgres", "lost"),
-    [("scheduler", -5.0, True), ("scheduler", 5.0, False), ("server", -5.0, False)],
+    [
+        ("scheduler", -5.0, True),
+        ("scheduler", 5.0, False),
+        ("server", -5.0, False),
+        ("supervisor", -5.0, False),
+    ],
 )
 def test_a_service_older_than_postgresql_has_lost_it(
     tmp_path: Path, name: str, age_of_postgres: float, lost: bool
@@ -25,6 +30,6 @@ def test_a_service_older_than_postgresql_has_lost_it(
     process = start(Service(name, program, {}, tmp_path / "log", ready=lambda: True))
     postgres = SimpleNamespace(started=lambda: process.started - age_of_postgres)
     stack: Any = SimpleNamespace(postgres=postgres, instance=Instance("one", {}, {}, {name: process}))
-    assert _lost_their_database(stack) is lost
+    assert lost_their_database(stack) is lost
     stop([process])
-    assert not _lost_their_database(stack), "what has ended is replaced anyway"
+    assert not lost_their_database(stack), "what has ended is replaced anyway"

@@ -26,8 +26,10 @@ def test_starting_twice_is_harmless_and_data_survives_a_restart(postgres: Postgr
         connection.execute(sa.text("INSERT INTO kept VALUES (7)"))
     postgres.start()
     began = postgres.started()
+    assert postgres.condition() == "running"
     postgres.stop()
     assert not postgres.is_running()
+    assert postgres.condition() == "stopped"
     postgres.start()
     assert postgres.started() > began
     with engine.connect() as connection:
@@ -57,6 +59,7 @@ def test_a_killed_postmaster_that_nobody_has_buried_yet_is_not_running_and_is_re
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert not postgres.is_running()
+        assert postgres.condition() == "died"
         burial = threading.Thread(target=lambda: (time.sleep(1), os.waitpid(pid, 0)))
         burial.start()
         postgres.start()

@@ -58,7 +58,7 @@ class Rounds:
                 self._kill(herd, victim, self._chance(number, "kill", place))
             if victim != STEP:
                 with self._timed("up"):
-                    self._mend(herd)
+                    self._mend(herd, self._chance(number, "mend", place))
         with self._timed("finish"):
             self._finish(herd)
         with self._timed("check"):
@@ -137,10 +137,11 @@ class Rounds:
             time.sleep(0.05)
         self.say(f"    steps of {'; '.join(killed) or 'nobody'}")
 
-    def _mend(self, herd: Herd) -> None:
-        """`make up`; that it fails is a breach, and it is done once more."""
+    def _mend(self, herd: Herd, chance: random.Random) -> None:
+        """The supervisor starts what was killed; every other time a person calls `make up` as well."""
+        how = World.mend if chance.random() < 0.5 else World.heal
         try:
-            World.mend(self.line)
+            how(self.line)
         except AssertionError as error:
             herd.breaches.setdefault("all", []).append(f"stack/up: {str(error)[-1500:]}")
             World.mend(self.line)
