@@ -78,8 +78,10 @@ class Supervisor:
                 return False
             try:
                 self._mend(Stack.of(self._settings, instance))
-            except (NoriaError, OSError) as error:
+            except NoriaError as error:
                 _log.error("%s", error)
+            except Exception:  # noqa: BLE001 - who mends others must not die of what they died of
+                _log.exception("The stack could not be looked after")
         return True
 
     def _mend(self, stack: Stack) -> None:

@@ -34,7 +34,7 @@ class World:
     condition: str = "running"
     postgres_began: float = 0.0
     starts: list[str] = field(default_factory=list)
-    fails: bool = False
+    failure: Exception | None = None
 
     @property
     def supervisor(self) -> Supervisor:
@@ -52,8 +52,8 @@ class World:
 
     def _start_postgres(self) -> None:
         self.starts.append("postgres")
-        if self.fails:
-            raise NoriaError("the disk is full")
+        if self.failure is not None:
+            raise self.failure
         self.condition = "running"
 
     @property
@@ -157,13 +157,20 @@ def test_a_postgresql_that_was_stopped_is_left_so_and_nothing_is_started_without
     assert (world.starts, world.processes["scheduler"]) == ([], dead)
 
 
-def test_a_start_that_fails_is_told_and_tried_again_later(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.condition, world.fails = "died", True
+@pytest.mark.parametrize("failure", [NoriaError("the disk is full"), OSError("the disk is full")])
+def test_a_start_that_fails_is_told_and_tried_again_later(
+    world: World, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
+    world.condition, world.failure = "died", failure
     supervisor = world.supervisor
     assert supervisor.look()
     assert supervisor.look()
     assert world.starts == ["postgres"], "the second look came within the pause"
     assert "the disk is full" in caplog.text
+    world.failure = None
+    time.sleep(1.1)
+    supervisor.look()
+    assert world.condition == "running"
 
 
 @pytest.mark.parametrize("other", [None, ProcessIdentity(1, 0.0)])
