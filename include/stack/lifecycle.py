@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +22,11 @@ from include.stack.keys import ensure_keys, sign_earlier_versions
 from include.stack.processes import Service, is_alive, start, stop, wait_until_ready
 from include.stack.services import BIN, SUPERVISOR, services
 
-OUTLIVE_POSTGRES = frozenset({"server", SUPERVISOR})
+_OUTLIVE_POSTGRES = frozenset({"server", SUPERVISOR})
 """What needs no new start with a new PostgreSQL: the server answers without it and connects again by itself."""
 _READY_SECONDS = 180.0
+_ORPHAN_SECONDS = 3.0
+"""How long what has lost its database may take to end; Airflow would wait for tasks that cannot say how they ended."""
 Say = Callable[[str], None]
 
 
@@ -65,8 +67,7 @@ def up(settings: Settings, say: Say) -> Stack:
         say("Starting PostgreSQL")
         stack.postgres.start()
         _prepare_databases(stack, say)
-        if lost_their_database(stack):
-            stack = _stop_services(stack, keep=OUTLIVE_POSTGRES)
+        stop_orphans(stack)
         if not any(is_alive(identity) for identity in stack.instance.processes.values()):
             stack = _move_to_free_ports(_stop_services(stack))
         stack = _start_services(stack, say)
@@ -127,16 +128,19 @@ def _move_to_free_ports(stack: Stack) -> Stack:
     return Stack.of(stack.settings, instance)
 
 
-def lost_their_database(stack: Stack) -> bool:
-    """Whether something still runs on connections to a PostgreSQL that is gone; the server goes on answering anyway.
+def stop_orphans(stack: Stack) -> None:
+    """End what still runs on connections to a PostgreSQL that is gone; it is to be started again.
 
     Their ages tell it, whoever has started PostgreSQL again: a start that was killed may have come no further.
     """
     began = stack.postgres.started()
-    return any(
-        is_alive(process) and process.started < began
-        for name, process in stack.instance.processes.items()
-        if name not in OUTLIVE_POSTGRES
+    stop(
+        (
+            process
+            for name, process in stack.instance.processes.items()
+            if name not in _OUTLIVE_POSTGRES and process.started < began
+        ),
+        _ORPHAN_SECONDS,
     )
 
 
@@ -157,14 +161,12 @@ def start_again(stack: Stack, service: Service, again: int) -> Stack:
     return _remember(stack, stack.instance.with_process(service.name, replace(start(service), again=again)))
 
 
-def _stop_services(stack: Stack, say: Say | None = None, keep: Collection[str] = ()) -> Stack:
-    known = {name: process for name, process in stack.instance.processes.items() if name not in keep}
-    alive = [name for name, process in known.items() if is_alive(process)]
+def _stop_services(stack: Stack, say: Say | None = None) -> Stack:
+    alive = [name for name, process in stack.instance.processes.items() if is_alive(process)]
     if alive and say:
         say("Stopping " + ", ".join(alive))
-    stop(known.values())
-    kept = {name: process for name, process in stack.instance.processes.items() if name in keep}
-    return _remember(stack, replace(stack.instance, processes=kept))
+    stop(stack.instance.processes.values())
+    return _remember(stack, replace(stack.instance, processes={}))
 
 
 def _remember(stack: Stack, instance: Instance) -> Stack:

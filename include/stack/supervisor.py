@@ -16,8 +16,8 @@ from include.errors import NoriaError
 from include.settings import Settings
 from include.stack.environment import Stack
 from include.stack.instance import load_instance
-from include.stack.lifecycle import OUTLIVE_POSTGRES, lost_their_database, only_one, start_again
-from include.stack.processes import is_alive, stop
+from include.stack.lifecycle import only_one, start_again, stop_orphans
+from include.stack.processes import is_alive
 from include.stack.services import SUPERVISOR, services
 
 _TICK: Final = 1.0
@@ -91,8 +91,7 @@ class Supervisor:
             stack.postgres.start()
         elif condition != "running":
             return  # Who stopped it starts it; without it nothing else would start.
-        if lost_their_database(stack):
-            stop(process for name, process in stack.instance.processes.items() if name not in OUTLIVE_POSTGRES)
+        stop_orphans(stack)
         ended = {name: process for name, process in stack.instance.processes.items() if not is_alive(process)}
         for service in services(stack) if ended else []:
             before = ended.get(service.name)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from include.stack.instance import Instance
-from include.stack.lifecycle import lost_their_database
-from include.stack.processes import Service, start, stop
+from include.stack.lifecycle import stop_orphans
+from include.stack.processes import Service, is_alive, start, stop
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ from include.stack.processes import Service, start, stop
         ("supervisor", -5.0, False),
     ],
 )
-def test_a_service_older_than_postgresql_has_lost_it(
+def test_a_service_older_than_postgresql_has_lost_it_and_is_stopped(
     tmp_path: Path, name: str, age_of_postgres: float, lost: bool
 ) -> None:
     program = [sys.executable, "-c", "import time; time.sleep(60)"]
     process = start(Service(name, program, {}, tmp_path / "log", ready=lambda: True))
     postgres = SimpleNamespace(started=lambda: process.started - age_of_postgres)
     stack: Any = SimpleNamespace(postgres=postgres, instance=Instance("one", {}, {}, {name: process}))
-    assert lost_their_database(stack) is lost
+    stop_orphans(stack)
+    assert is_alive(process) is not lost
     stop([process])
-    assert not lost_their_database(stack), "what has ended is replaced anyway"
