@@ -15,6 +15,7 @@ import psutil
 
 from include.registry import state
 from include.registry.database import ensure_schema
+from include.registry.mlflow_client import connect
 from include.settings import Settings
 from include.stack.postgres import Postgres
 from tests.serving.checking import LogFaults, log_faults, wrong_versions
@@ -84,6 +85,7 @@ def serving_world(home: Path | None = None, environment: Mapping[str, str] | Non
             tracking_url=f"sqlite:///{folder}/mlflow.db",
         )
         ensure_schema(settings.database_url)
+        connect(settings).search_experiments()  # makes MLflow's tables, which the server's processes would do at once
         for seed in (1, 2):
             enter(settings, save_model(folder, seed))
         state.switch_champion(settings, "m", 1, actor="ana", reason="a start")
