@@ -129,7 +129,7 @@ class Postgres:
 
     def is_running(self) -> bool:
         """Whether its postmaster lives."""
-        return self._call("pg_ctl", "-D", str(self.data), "status").returncode == 0 and not self._is_zombie()
+        return self.condition() == "running"
 
     def condition(self) -> Literal["running", "stopped", "died"]:
         """Whether its postmaster lives, has been stopped, or has ended otherwise: then it has left its file behind."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
@@ -42,11 +43,11 @@ class Backoff:
     def allows(self, name: str) -> bool:
         """Whether it may be started now, which is then taken for a start."""
         now = self._clock()
-        last, pause = self._starts.get(name, (-_LONG_LIFE, 0.0))
-        if name in self._starts and now < last + pause:
+        last, pause = self._starts.get(name, (-math.inf, 0.0))
+        if now < last + pause:
             return False
         lasted = now - last >= pause + _LONG_LIFE
-        self._starts[name] = (now, _FIRST_PAUSE if lasted or not pause else min(2 * pause, _LONGEST_PAUSE))
+        self._starts[name] = (now, _FIRST_PAUSE if lasted else min(2 * pause, _LONGEST_PAUSE))
         return True
 
 
@@ -67,7 +68,7 @@ class Supervisor:
 
         Whoever starts or stops the stack at this moment is left alone with it.
         """
-        if load_instance(self._settings.home) is None:
+        if load_instance(self._settings.home) is None:  # before the lock, which would make a deleted home anew
             return False
         with only_one(self._settings.home, wait=False) as mine:
             instance = load_instance(self._settings.home) if mine else None

@@ -63,15 +63,20 @@ def test_stopping_ends_children_and_what_ignores_the_polite_signal(tmp_path: Pat
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_a_killed_service_left_behind_is_ended_too(tmp_path: Path) -> None:
-    parent = (
-        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+def parent_and_child(folder: Path) -> tuple[ProcessIdentity, psutil.Process]:
+    """A service that has started a process, whose end it takes no note of."""
+    program = (
+        "import os, subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
         "open(os.environ['FOLDER'] + '/child', 'w').write(str(child.pid)); "
     )
-    sample = service(tmp_path, "import os; " + parent + READY + "time.sleep(60)")
+    sample = service(folder, program + READY + "time.sleep(60)")
     identity = start(sample)
     wait_until_ready(sample, identity, 20)
-    child = psutil.Process(int((tmp_path / "child").read_text()))
+    return identity, psutil.Process(int((folder / "child").read_text()))
+
+
+def test_what_a_killed_service_left_behind_is_ended_too(tmp_path: Path) -> None:
+    identity, child = parent_and_child(tmp_path)
     os.kill(identity.pid, signal.SIGKILL)
     wait_for(lambda: not is_alive(identity), 10)
     assert not wait_for_end([child], 0)
@@ -80,14 +85,7 @@ def test_what_a_killed_service_left_behind_is_ended_too(tmp_path: Path) -> None:
 
 
 def test_what_has_ended_but_is_not_buried_by_its_parent_is_not_waited_for(tmp_path: Path) -> None:
-    careless = (
-        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
-        "open(os.environ['FOLDER'] + '/child', 'w').write(str(child.pid)); "
-    )
-    parent = service(tmp_path, "import os; " + careless + READY + "time.sleep(60)")
-    identity = start(parent)
-    wait_until_ready(parent, identity, 20)
-    child = psutil.Process(int((tmp_path / "child").read_text()))
+    identity, child = parent_and_child(tmp_path)
     began = time.monotonic()
     stop([ProcessIdentity(child.pid, child.create_time())], seconds=15)
     assert time.monotonic() - began < 10

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,9 +105,7 @@ def test_what_ends_again_at_once_waits_for_its_pause(world: World) -> None:
     dead = world.kill("scheduler")
     supervisor.look()
     assert world.processes["scheduler"] == dead
-    time.sleep(1.1)
-    supervisor.look()
-    assert world.processes["scheduler"].again == 2
+    assert wait_for(lambda: supervisor.look() and world.processes["scheduler"].again == 2, 10)
 
 
 def test_pauses_double_up_to_a_minute_and_are_forgotten_after_a_long_life() -> None:
@@ -168,9 +165,7 @@ def test_a_start_that_fails_is_told_and_tried_again_later(
     assert world.starts == ["postgres"], "the second look came within the pause"
     assert "the disk is full" in caplog.text
     world.failure = None
-    time.sleep(1.1)
-    supervisor.look()
-    assert world.condition == "running"
+    assert wait_for(lambda: supervisor.look() and world.condition == "running", 10)
 
 
 @pytest.mark.parametrize("other", [None, ProcessIdentity(1, 0.0)])
