@@ -42,8 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the other parts, of those tests that -m has left."""
-    if (turn := config.getoption("--turn")) is None:
+    """Leave out the other parts, of those tests that -m has left.
+
+    What failed was of the part, and is all that is collected: parts of it would be others.
+    """
+    turn = config.getoption("--turn")
+    if turn is None or config.getoption("--last-failed"):
         return
     number, of = turn
     parts = {item: _part(item) for item in items if item.get_closest_marker("by_turns")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -37,11 +38,14 @@ DEAR = [
 ]
 
 
-def left(turn: str | None) -> tuple[set[Item], set[Item]]:
+def left(
+    turn: str | None, collected: Iterable[Item] = (*ALWAYS, *DEAR), last_failed: bool = False
+) -> tuple[set[Item], set[Item]]:
     """What is run, and what pytest is told was left out."""
-    items, told = [*ALWAYS, *DEAR], set[Item]()
+    items, told = [*collected], set[Item]()
+    options = {"--turn": turn and conftest._turn(turn), "--last-failed": last_failed}
     config: Any = SimpleNamespace(
-        getoption=lambda _: None if turn is None else conftest._turn(turn),
+        getoption=options.__getitem__,
         hook=SimpleNamespace(pytest_deselected=lambda items: told.update(items)),
     )
     conftest.pytest_collection_modifyitems(config, items)  # type: ignore[arg-type]
@@ -69,6 +73,11 @@ def test_tests_of_a_marked_file_stay_together() -> None:
 
 def test_without_turns_and_in_the_only_part_there_is_everything() -> None:
     assert left(None) == left("1/1") == ({*ALWAYS, *DEAR}, set())
+
+
+@pytest.mark.parametrize("turn", ["1/3", "2/3", "3/3"])
+def test_what_failed_is_run_again_in_every_part(turn: str) -> None:
+    assert left(turn, collected=DEAR[:1], last_failed=True) == ({DEAR[0]}, set())
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "one"])

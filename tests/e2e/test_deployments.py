@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +121,15 @@ def test_an_approver_is_in_the_ledger_by_name(line: Line, staged: dict[str, Any]
 
 
 def _approve_if_asked(line: Line, model: str, run: str) -> bool:
-    """Answer an open question; whether the run has ended.
+    """Answer an open question as slowly as a person; whether the run has ended.
 
-    No person answers within the tenth of a second in which Airflow still takes an answer for the loss of the task that
-    asks. It tries that one again then, and asks again.
+    Airflow takes an answer that is there before the scheduler has seen the asking process end for the loss of the task
+    that asks. It tries that one again then, and asks again: as often as a definition allows.
     """
     path = f"/dags/{model}.deploy/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
     asked = line.api.call("GET", path)
-    if _state(line, run, "approve", model) == "deferred" and not asked["response_received"]:
+    read = datetime.now(UTC) - datetime.fromisoformat(asked["created_at"]) > timedelta(seconds=10)
+    if read and _state(line, run, "approve", model) == "deferred" and not asked["response_received"]:
         answer = {"chosen_options": ["Approve"], "params_input": {"note": "looks right"}}
         line.api.call("PATCH", path, json=answer)
     return line.state(f"{model}.deploy", run) in FINISHED
