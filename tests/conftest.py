@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the other parts, of those tests that -m has left.
 
-    What failed was of the part, and is all that is collected: parts of it would be others.
+    Nothing is left out of ``--last-failed``: what failed was of this part, and parts of so few tests would be others.
     """
     turn = config.getoption("--turn")
     if turn is None or config.getoption("--last-failed"):

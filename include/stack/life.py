@@ -19,6 +19,7 @@ from include.lake.store import store_of
 from include.registry.state import champion
 from include.settings import PROJECT, Settings
 from include.spec.definition import Definition
+from include.spec.families import FAMILIES
 from include.spec.loader import find_definition
 from include.stack.airflow_api import AirflowApi, DagBroken
 from include.stack.course import Course, plan_course
@@ -27,7 +28,6 @@ from include.stack.follow import FollowedRun, Follower
 from include.stack.processes import wait_for
 from include.stack.traffic import replaying
 
-_FAMILIES = ("data", "train", "deploy", "rollback", "score", "monitor", "retire", "restore")
 _PARSE_SECONDS = 120.0
 
 
@@ -135,7 +135,7 @@ def _wait_for_dags(api: AirflowApi, model: str) -> None:
         errors = api.import_errors()  # kept: they may be gone when somebody asks again
         return any(Path(file).stem == model for file in errors)
 
-    for family in _FAMILIES:
+    for family in FAMILIES:
         dag_id = f"{model}.{family}"
         if not wait_for(partial(parsed, dag_id), _PARSE_SECONDS) or not api.has_dag(dag_id):
             raise DagBroken(dag_id, errors)

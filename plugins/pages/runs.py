@@ -14,10 +14,11 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import Text, and_, any_, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
+from include.spec.families import FAMILIES
+
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-FAMILIES: Final = ("data", "train", "deploy", "rollback", "score", "monitor", "retire", "restore")
 RUNS: Final = 20
 _UNDER_WAY: Final = ("queued", "running")
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from include.settings import PROJECT
+from include.spec.families import FAMILIES
 from tests.bench.copies import names, write_models
 from tests.bench.running import running_line
 from tests.e2e.line import Line
 
-FAMILIES: Final = 7
 MODELS: Final = 50
 _PATIENCE_SECONDS: Final = 3600.0
 
@@ -26,7 +26,7 @@ def watch_a_change(folder: Path) -> bool:
     changed = names(MODELS)[7]
     with running_line(line):
         interval = float(line.stack.environment()["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"])
-        until(lambda: len(written(line)) == MODELS * FAMILIES, "Airflow does not know all DAGs")
+        until(lambda: len(written(line)) == MODELS * len(FAMILIES), "Airflow does not know all DAGs")
         before = written(line)
         seen = change(line, changed)
         time.sleep(interval + 5)  # meanwhile every other file is parsed once more
@@ -61,7 +61,7 @@ def change(line: Line, model: str, *, touch: bool = False) -> float:
 
     def seen() -> bool:
         now = written(line)
-        return sum(now[name] != before[name] for name in before) >= FAMILIES
+        return sum(now[name] != before[name] for name in before) == len(FAMILIES)
 
     until(seen, f"The change of {model} was not seen")
     return time.monotonic() - begin

@@ -17,6 +17,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 
 from include.settings import PROJECT
+from include.spec.families import FAMILIES
 from plugins.notifiers.runs import FailureNotifier, NewsNotifier
 from plugins.operators.step import StepOperator
 
@@ -24,7 +25,6 @@ MODELS = sorted(path.stem for path in (PROJECT / "include" / "models").glob("*.y
 ALERTS = "noria_alerts"
 RETIREMENTS = "noria_retirements"
 PROJECT_DAGS = (ALERTS, RETIREMENTS)
-FAMILIES = ("data", "deploy", "monitor", "restore", "retire", "rollback", "score", "train")
 
 
 @pytest.fixture(scope="module")

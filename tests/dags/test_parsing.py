@@ -13,9 +13,10 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.serialization.serialized_objects import DagSerialization
 
 from include.settings import PROJECT, Settings
+from include.spec.families import FAMILIES
 from include.spec.loader import list_definitions
 from plugins.definitions import arrangement_of
-from tests.dags.test_dags import FAMILIES, PROJECT_DAGS
+from tests.dags.test_dags import PROJECT_DAGS
 
 FOLDER_LISTED = frozenset({"os.listdir", "os.scandir", "glob.glob", "glob.glob/2", "pathlib.Path.glob"})
 

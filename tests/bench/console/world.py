@@ -20,6 +20,7 @@ import psycopg2
 import requests
 
 from include.settings import PROJECT, Settings
+from include.spec.families import FAMILIES
 from include.stack.instance import is_free
 from include.stack.postgres import Postgres
 from include.stack.processes import wait_for
@@ -71,7 +72,6 @@ _ROWS: Final = (
     "UPDATE dag SET is_stale = true WHERE dag_id = 'seed.train'",
     "ANALYZE",
 )
-_FAMILIES: Final = ["data", "train", "deploy", "rollback", "score", "monitor", "retire", "restore"]
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _fill_airflow(folder: Path, environment: dict[str, str], postgres: Postgres,
     )
     if done.returncode:
         raise SystemExit(f"Airflow's database was not made:\n{done.stderr[-3000:]}")
-    values = {"models": list(models), "families": _FAMILIES, "owners": list(OWNERS), "runs": 20}
+    values = {"models": list(models), "families": list(FAMILIES), "owners": list(OWNERS), "runs": 20}
     with psycopg2.connect(host=str(postgres.socket), user="postgres", dbname="airflow") as connection:
         for statement in _ROWS:
             connection.cursor().execute(statement, values)

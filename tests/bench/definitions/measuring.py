@@ -12,9 +12,10 @@ from typing import Final
 
 import psutil
 
+from include.spec.families import FAMILIES
 from tests.bench.copies import names
 from tests.bench.running import running_line
-from tests.bench.watching import FAMILIES, change, line_of, rows_of, until, written
+from tests.bench.watching import change, line_of, rows_of, until, written
 from tests.e2e.line import Line
 
 _RUNS: Final = 10
@@ -86,7 +87,7 @@ def measure(folder: Path, models: int, quiet_seconds: float) -> Measured:
     found = Measured(models=models)
     begin = time.monotonic()
     with running_line(line):
-        wanted = models * FAMILIES + 2
+        wanted = models * len(FAMILIES) + 2
         until(lambda: len(written(line)) >= wanted, "Airflow does not know all DAGs")
         found.known_seconds = time.monotonic() - begin
         found.dags = wanted

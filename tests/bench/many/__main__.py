@@ -64,7 +64,7 @@ def _print_fairness(fairness: Fairness) -> None:
         ("from a run's first task to its end", fairness.open_for),
     ):
         print(f"{name:<44}{''.join(f'{value:>10.1f}' for value in spread)}")
-    print(f"the longest pause of a run that had begun: {fairness.longest_pause:.1f} s")
+    print(f"the longest pause of a run that had begun: {fairness.longest_pause:.1f} s, before {fairness.paused_before}")
     print(f"runs begun and not finished at one time: at most {fairness.most_open}")
 
 

@@ -25,7 +25,8 @@ class Fairness:
     :param finished: the first, the middle and the last run's end.
     :param waited: until a run's first task started: the shortest, middle and longest wait.
     :param open_for: between the start of a run's first and the end of its last task: shortest, middle, longest.
-    :param longest_pause: the longest time in which a run that had begun had no task running.
+    :param longest_pause: the longest time in which a run that had begun had no task running,
+    :param paused_before: and the task that it then waited for; empty if no run ever waited.
     :param most_open: how many runs were begun and not finished at one time, at most.
     """
 
@@ -33,6 +34,7 @@ class Fairness:
     waited: tuple[float, float, float]
     open_for: tuple[float, float, float]
     longest_pause: float
+    paused_before: str
     most_open: int
 
 
@@ -43,11 +45,13 @@ def judge(tasks: Iterable[Ran], due: float) -> Fairness:
         runs.setdefault(task.model, []).append(task)
     starts = {model: each[0].start for model, each in runs.items()}
     ends = {model: max(task.end for task in each) for model, each in runs.items()}
+    longest_pause, paused_before = max(_longest_pause(each) for each in runs.values())
     return Fairness(
         finished=_spread([end - due for end in ends.values()]),
         waited=_spread([start - due for start in starts.values()]),
         open_for=_spread([ends[model] - starts[model] for model in runs]),
-        longest_pause=max(_longest_pause(each) for each in runs.values()),
+        longest_pause=longest_pause,
+        paused_before=paused_before,
         most_open=most_at_once([(starts[model], ends[model]) for model in runs]),
     )
 
@@ -76,11 +80,12 @@ def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
     return most
 
 
-def _longest_pause(tasks: Sequence[Ran]) -> float:
-    """Of a run's tasks in the order of their starts."""
-    longest, latest = 0.0, tasks[0].start
+def _longest_pause(tasks: Sequence[Ran]) -> tuple[float, str]:
+    """Of a run's tasks in the order of their starts; with the task that ended the pause."""
+    longest, latest = (0.0, ""), tasks[0].start
     for task in tasks:
-        longest = max(longest, task.start - latest)
+        if task.start - latest > longest[0]:
+            longest = task.start - latest, task.task
         latest = max(latest, task.end)
     return longest
 

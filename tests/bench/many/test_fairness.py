@@ -35,13 +35,19 @@ def test_runs_that_are_all_begun_before_any_is_finished() -> None:
     ]
     found = judge(tasks, due=0)
     assert found.finished == (6, 9, 12)
-    assert found.longest_pause == 6
+    assert (found.longest_pause, found.paused_before) == (6, "train")
     assert found.most_open == 3
 
 
 def test_a_pause_is_none_while_another_task_of_the_run_goes_on() -> None:
     tasks = [ran("a", "long", 0, 10), ran("a", "short", 1, 2), ran("a", "last", 12, 13)]
-    assert judge(tasks, due=0).longest_pause == 2
+    found = judge(tasks, due=0)
+    assert (found.longest_pause, found.paused_before) == (2, "last")
+
+
+def test_a_run_that_never_waited_paused_before_nothing() -> None:
+    found = judge([ran("a", "train", 0, 10)], due=0)
+    assert (found.longest_pause, found.paused_before) == (0, "")
 
 
 def test_how_many_ran_at_once_in_each_pool_and_which_pool_had_too_many() -> None:
