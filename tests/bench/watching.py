@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-
-import sqlalchemy as sa
+from typing import Final
 
 from include.settings import PROJECT
 from include.spec.families import FAMILIES
@@ -69,15 +67,8 @@ def change(line: Line, model: str, *, touch: bool = False) -> float:
 
 def written(line: Line) -> dict[str, str]:
     """What Airflow's database holds of each DAG: its content's hash and when it was last written."""
-    rows = rows_of(line, "SELECT dag_id, dag_hash, last_updated FROM serialized_dag")
+    rows = line.airflow_rows("SELECT dag_id, dag_hash, last_updated FROM serialized_dag")
     return {row["dag_id"]: f"{row['dag_hash']} {row['last_updated']}" for row in rows}
-
-
-def rows_of(line: Line, statement: str, **parameters: object) -> list[Mapping[str, Any]]:
-    """Rows of Airflow's database."""
-    engine = sa.create_engine(line.stack.postgres.url("airflow"), poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(sa.text(statement), parameters).mappings()]
 
 
 def until(condition: Callable[[], bool], message: str, seconds: float = _PATIENCE_SECONDS) -> None:

@@ -163,9 +163,17 @@ class Line:
 
     def rows(self, statement: str, **parameters: object) -> list[dict[str, Any]]:
         """Rows of Noria's database."""
-        engine = sa.create_engine(self.settings.database_url, poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            return [dict(row) for row in connection.execute(sa.text(statement), parameters).mappings()]
+        return _rows(self.settings.database_url, statement, parameters)
+
+    def airflow_rows(self, statement: str, **parameters: object) -> list[dict[str, Any]]:
+        """Rows of Airflow's database, for what its REST API does not tell."""
+        return _rows(self.stack.postgres.url("airflow"), statement, parameters)
+
+
+def _rows(url: str, statement: str, parameters: Mapping[str, object]) -> list[dict[str, Any]]:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(sa.text(statement), parameters).mappings()]
 
 
 def wait(condition: Callable[[], bool], seconds: float, message: str | Callable[[], str]) -> None:

@@ -15,10 +15,11 @@ import psutil
 from include.spec.families import FAMILIES
 from tests.bench.copies import names
 from tests.bench.running import running_line
-from tests.bench.watching import change, line_of, rows_of, until, written
+from tests.bench.watching import change, line_of, until, written
 from tests.e2e.line import Line
 
 _RUNS: Final = 10
+_CHANGES: Final = 5
 _LOOK_SECONDS: Final = 2.0
 _OLDEST_LOOK: Final = "SELECT extract(epoch FROM now() - min(last_parsed_time)) AS seconds FROM dag WHERE NOT is_stale"
 _TASKS: Final = """
@@ -81,7 +82,7 @@ class Measured:
 
 
 def measure(folder: Path, models: int, quiet_seconds: float) -> Measured:
-    """Start such a stack, watch it, stop it."""
+    """Start such a stack, watch it for so long and at least until each file is parsed once more, stop it."""
     line = line_of(folder, models)
     (folder / "dags" / "chain.py").write_text(_IDLE)
     found = Measured(models=models)
@@ -92,10 +93,10 @@ def measure(folder: Path, models: int, quiet_seconds: float) -> Measured:
         found.known_seconds = time.monotonic() - begin
         found.dags = wanted
         found.interval = float(line.stack.environment()["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"])
-        _watch(line, found, quiet_seconds)
+        _watch(line, found, max(quiet_seconds, found.interval))
         _play_chains(line, found)
         _play_beside(line, found)
-        found.change_seen = change(line, names(models)[models // 2], touch=True)
+        found.change_seen = statistics.median(change(line, name, touch=True) for name in names(models)[:_CHANGES])
     return found
 
 
@@ -108,7 +109,7 @@ def _watch(line: Line, found: Measured, seconds: float) -> None:
     while (spent := time.monotonic() - begin) < seconds:
         memory.append(_memory(services["dag-processor"]))
         found.scheduler_memory = max(found.scheduler_memory, _memory(services["scheduler"]))
-        found.oldest_look = max(found.oldest_look, float(rows_of(line, _OLDEST_LOOK)[0]["seconds"]))
+        found.oldest_look = max(found.oldest_look, float(line.airflow_rows(_OLDEST_LOOK)[0]["seconds"]))
         time.sleep(_LOOK_SECONDS)
     found.cores = {name: (_processor_seconds(services[name]) - before[name]) / spent for name in services}
     half = len(memory) // 2
@@ -123,7 +124,7 @@ def _play_chains(line: Line, found: Measured) -> None:
         line.trigger("chain", run, {})
         if line.finish("chain", run, 600) != "success":
             raise SystemExit(f"The run {run} failed.")
-        tasks = rows_of(line, _TASKS, run=run)
+        tasks = line.airflow_rows(_TASKS, run=run)
         first.append((tasks[0]["start_date"] - tasks[0]["queued_at"]).total_seconds())
         pairs = itertools.pairwise(tasks)
         between += [(later["start_date"] - earlier["end_date"]).total_seconds() for earlier, later in pairs]

@@ -18,7 +18,7 @@ from include.stack.airflow_api import FINISHED
 from tests.bench.copies import names
 from tests.bench.many.fairness import Ran
 from tests.bench.running import running_line
-from tests.bench.watching import rows_of, until
+from tests.bench.watching import until
 from tests.e2e.line import Line
 
 MODEL: Final = "tumor_malignant"
@@ -91,7 +91,7 @@ def outcome(line: Line, due: datetime, count: int, *, patience: float) -> Outcom
     runs: dict[str, str] = {}
     said = 0
     while True:
-        runs = {row["dag_id"]: row["state"] for row in rows_of(line, _RUNS, due=due)}
+        runs = {row["dag_id"]: row["state"] for row in line.airflow_rows(_RUNS, due=due)}
         ended = len([state for state in runs.values() if state in FINISHED])
         if ended >= said + 10:
             said = ended
@@ -99,14 +99,14 @@ def outcome(line: Line, due: datetime, count: int, *, patience: float) -> Outcom
         if ended == count or time.monotonic() > deadline:
             break
         time.sleep(2)
-    rows = rows_of(line, _TASKS, due=due)
+    rows = line.airflow_rows(_TASKS, due=due)
     return Outcome(
         runs=runs,
         unfinished=[name for name in map(_train, names(count)) if runs.get(name) not in FINISHED],
         tasks=[_ran(row) for row in rows if row["state"] in _RAN and row["start_date"] and row["end_date"]],
         failed=[f"{row['dag_id']} {row['task_id']}" for row in rows if row["state"] == "failed"],
         retries=sum(max(row["try_number"] - 1, 0) for row in rows),
-        slots={row["pool"]: row["slots"] for row in rows_of(line, "SELECT pool, slots FROM slot_pool")},
+        slots={row["pool"]: row["slots"] for row in line.airflow_rows("SELECT pool, slots FROM slot_pool")},
     )
 
 
@@ -148,7 +148,7 @@ def _is_planned(line: Line, due: datetime, count: int) -> bool:
     """Whether, some seconds before it is due, Airflow plans every training for then."""
     query = "SELECT count(*) AS planned FROM dag WHERE dag_id LIKE '%.train' AND next_dagrun_create_after = :due"
     while datetime.now(UTC) < due - timedelta(seconds=5):
-        if rows_of(line, query, due=due)[0]["planned"] == count:
+        if line.airflow_rows(query, due=due)[0]["planned"] == count:
             return True
         time.sleep(1)
     return False
@@ -156,7 +156,7 @@ def _is_planned(line: Line, due: datetime, count: int) -> bool:
 
 def _parsed(line: Line) -> int:
     query = "SELECT count(*) AS parsed FROM serialized_dag WHERE dag_id LIKE '%.train' OR dag_id LIKE '%.deploy'"
-    return int(rows_of(line, query)[0]["parsed"])
+    return int(line.airflow_rows(query)[0]["parsed"])
 
 
 def _done(line: Line, module: str, *words: str) -> None:
