@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,12 +130,13 @@ PEERS: Final = (
 )
 
 
-def environment_of(package: str, folder: Path) -> Path:
+def environment_of(package: str, folder: Path, locks: Path = SCRIPTS) -> Path:
     """Make a peer's environment, once for the same lock; returns its folder of programs.
 
+    :param locks: the folder of the locks.
     :raises CannotRun: if a package cannot be installed.
     """
-    lock = SCRIPTS / f"{package}.lock"
+    lock = locks / f"{package}.lock"
     home, marker = folder / package, folder / package / "installed.lock"
     wanted = f"# {sys.version}\n{lock.read_text()}"
     if not marker.exists() or marker.read_text() != wanted:
@@ -150,7 +152,8 @@ def environment_of(package: str, folder: Path) -> Path:
 
 
 def _done(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # Outside the project: uv finds its overrides from any folder below, and holds a peer's lock against them.
+    done = subprocess.run(command, cwd=tempfile.gettempdir(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CannotRun(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-500:]}")
 
