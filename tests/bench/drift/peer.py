@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.bench.serving.contenders import CannotRun, install, installed
+from tests.bench.environments import CannotRun, install, installed
 
 _SCRIPT: Final = Path(__file__).with_name("evidently_preset.py")
 _PACKAGES: Final = ("evidently>=0.7.23,<0.8", "pandas<3")

@@ -18,7 +18,8 @@ from typing import Final
 
 from include.settings import Settings
 from tests.bench.copies import MODEL
-from tests.bench.line.others import PEERS, CannotRun, Peer, environment_of, run_peer
+from tests.bench.environments import CannotRun
+from tests.bench.line.others import PEERS, Peer, environment_of, run_peer
 from tests.bench.line.through_airflow import train_through_airflow
 from tests.bench.line.timing import PARTS, Row, middle, totals
 from tests.bench.line.world import instants, run_plain, stack_with

@@ -6,26 +6,19 @@ very same functions. None of them may report anything to anybody.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import sysconfig
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from include.settings import PROJECT
+from tests.bench.environments import CannotRun, install_locked
 from tests.bench.line.timing import Row
 from tests.bench.line.world import CallFailed, run_command
 from tests.e2e.line import Line
 
 SCRIPTS: Final = Path(__file__).parent / "peers"
-
-
-class CannotRun(Exception):
-    """A peer cannot be installed; the benchmark goes on without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,32 +123,15 @@ PEERS: Final = (
 )
 
 
-def environment_of(package: str, folder: Path, locks: Path = SCRIPTS) -> Path:
-    """Make a peer's environment, once for the same lock; returns its folder of programs.
+def environment_of(package: str, folder: Path) -> Path:
+    """Make a peer's environment, which sees the project's packages as well; returns its folder of programs.
 
-    :param locks: the folder of the locks.
     :raises CannotRun: if a package cannot be installed.
     """
-    lock = locks / f"{package}.lock"
-    home, marker = folder / package, folder / package / "installed.lock"
-    wanted = f"# {sys.version}\n{lock.read_text()}"
-    if not marker.exists() or marker.read_text() != wanted:
-        shutil.rmtree(home, ignore_errors=True)
-        uv, python = str(PROJECT / ".venv" / "bin" / "uv"), str(home / "bin" / "python")
-        _done([uv, "venv", "--quiet", "--python", sys.executable, str(home)])
-        install = [uv, "pip", "install", "--quiet", "--system-certs", "--compile-bytecode", "--require-hashes"]
-        _done([*install, "--python", python, "-r", str(lock)])
-        [packages] = (home / "lib").glob("python*/site-packages")
-        (packages / "project.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        marker.write_text(wanted)
-    return home / "bin"
-
-
-def _done(command: Sequence[str]) -> None:
-    # Outside the project: uv finds its overrides from any folder below, and holds a peer's lock against them.
-    done = subprocess.run(command, cwd=tempfile.gettempdir(), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CannotRun(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-500:]}")
+    programs = install_locked(folder / package, SCRIPTS / f"{package}.lock")
+    [packages] = programs.parent.glob("lib/python*/site-packages")
+    (packages / "project.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return programs
 
 
 def run_peer(line: Line, peer: Peer, folder: Path, as_of: str) -> dict[str, Row]:

@@ -20,8 +20,9 @@ from typing import Any
 from include.serving.scheduling import wake_at_once
 from include.settings import Settings
 from include.stack.instance import is_free
+from tests.bench.environments import CannotRun
 from tests.bench.serving import field
-from tests.bench.serving.contenders import CannotRun, Contender, Running, running
+from tests.bench.serving.contenders import Contender, Running, running
 from tests.bench.serving.goals import judge
 from tests.bench.serving.ours import with_challenger, without_challenger
 from tests.bench.serving.rounds import Measured, Setting, measure, ratio

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,18 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 
-from include.settings import PROJECT
+from tests.bench.environments import CannotRun
 from tests.serving.load import Template
 
 Row = dict[str, Any]
 START_SECONDS = 120.0
 SCRIPTS = Path(__file__).parent / "peers"
-
-
-class CannotRun(Exception):
-    """A contender cannot be installed or started; the benchmark goes on without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,36 +60,6 @@ class Running:
     contender: Contender
     template: Template
     process: subprocess.Popen[bytes]
-
-
-def install(folder: Path, packages: Sequence[str]) -> Path:
-    """Make a peer's environment, once for the same list of packages; returns its folder of programs.
-
-    :raises CannotRun: if a package cannot be installed.
-    """
-    marker = folder / "installed.json"
-    wanted = orjson.dumps([sys.version, *packages])
-    if not marker.exists() or marker.read_bytes() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        uv = str(PROJECT / ".venv" / "bin" / "uv")
-        _done([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        python = str(folder / "bin" / "python")
-        _done([uv, "pip", "install", "--quiet", "--system-certs", "--compile-bytecode", "--python", python, *packages])
-        marker.write_bytes(wanted)
-    return folder / "bin"
-
-
-def installed(programs: Path, package: str) -> str:
-    """Name and version of a package in a peer's environment."""
-    say = f"import importlib.metadata as m; print(m.version({package!r}))"
-    found = subprocess.run([str(programs / "python"), "-c", say], capture_output=True, text=True, check=True)
-    return f"{package} {found.stdout.strip()}"
-
-
-def _done(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise CannotRun(f"{' '.join(command[:3])} failed: {done.stderr.strip()[-500:]}")
 
 
 @contextmanager

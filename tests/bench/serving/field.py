@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from include.training.package import requirements
+from tests.bench.environments import CannotRun, install, installed
 from tests.bench.lab import MODEL, Bench
-from tests.bench.serving.contenders import SCRIPTS, CannotRun, Contender, Row, install, installed
+from tests.bench.serving.contenders import SCRIPTS, Contender, Row
 from tests.bench.serving.world import Served
 
 OURS = "noria"

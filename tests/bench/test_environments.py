@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.settings import PROJECT
-from tests.bench.line.others import CannotRun, environment_of
+from tests.bench.environments import CannotRun, install_locked
 
 
 def _wheel(folder: Path, version: str) -> str:
@@ -32,12 +32,14 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_peer_gets_the_versions_of_its_lock_and_not_those_the_project_overrides(tmp_path: Path, wheel: str) -> None:
-    (tmp_path / "peer.lock").write_text(f"python-dateutil==2.8.0 --hash=sha256:{wheel}\n")
-    programs = environment_of("peer", tmp_path / "environments", tmp_path)
+    lock = tmp_path / "peer.lock"
+    lock.write_text(f"python-dateutil==2.8.0 --hash=sha256:{wheel}\n")
+    programs = install_locked(tmp_path / "peer", lock)
     assert list(programs.parent.glob("lib/python3*/site-packages/python_dateutil-2.8.0.dist-info"))
 
 
 def test_a_peer_whose_package_is_not_the_locked_one_cannot_run(tmp_path: Path, wheel: str) -> None:
-    (tmp_path / "peer.lock").write_text(f"python-dateutil==2.8.0 --hash=sha256:{'0' * 64}\n")
+    lock = tmp_path / "peer.lock"
+    lock.write_text(f"python-dateutil==2.8.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(CannotRun, match="python-dateutil"):
-        environment_of("peer", tmp_path / "environments", tmp_path)
+        install_locked(tmp_path / "peer", lock)
