@@ -18,6 +18,8 @@ from include.registry.database import ensure_schema
 from include.settings import Settings
 from include.stack.postgres import Postgres
 from tests.object_storage import ObjectStorage, running_storage
+from tests.scheduling import pytest_handlecrashitem as pytest_handlecrashitem
+from tests.scheduling import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 
 def pytest_runtest_setup() -> None:
@@ -47,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Nothing is left out of ``--last-failed``: what failed was of this part, and parts of so few tests would be others.
     """
     turn = config.getoption("--turn")
-    if turn is None or config.getoption("--last-failed"):
+    if turn is None or config.getoption("--last-failed", default=False):
         return
     number, of = turn
     parts = {item: _part(item) for item in items if item.get_closest_marker("by_turns")}

@@ -45,7 +45,7 @@ def left(
     items, told = [*collected], set[Item]()
     options = {"--turn": turn and conftest._turn(turn), "--last-failed": last_failed}
     config: Any = SimpleNamespace(
-        getoption=options.__getitem__,
+        getoption=lambda name, default=None: options.get(name, default),
         hook=SimpleNamespace(pytest_deselected=lambda items: told.update(items)),
     )
     conftest.pytest_collection_modifyitems(config, items)  # type: ignore[arg-type]
