@@ -139,9 +139,11 @@ def test_a_row_that_only_waits_for_a_processor_is_not_held_against_its_version(h
         scorer = names(process)["noria-scorer"]
         os.sched_setaffinity(scorer, {processor})
         with subprocess.Popen([sys.executable, "-c", spin]) as busy:
-            offer(sender, 19)  # a third of a second of work; a row may take one
-            time.sleep(4)
-            busy.kill()
+            try:
+                offer(sender, 19)  # a third of a second of work; a row may take one
+                time.sleep(4)
+            finally:
+                busy.kill()
         until(lambda: "r19" in scores(here), 60)
         assert names(process)["noria-scorer"] == scorer
     assert scores(here)["r19"] == 19.0

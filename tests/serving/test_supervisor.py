@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -257,12 +257,52 @@ def test_child_that_dies_again_and_again_is_started_more_and_more_slowly() -> No
     assert child.ended(200.0) == 0.0
 
 
+BEGINS = b"begins\n"
+"""What a child says, in one write: two may say it at once."""
+PATIENCE_SECONDS = 60
+
+
+@contextmanager
+def supervising(script: str) -> Iterator[subprocess.Popen[str]]:
+    """A supervisor and children of the script's; killed at the end, or when nothing more is to be expected of it."""
+    start = [sys.executable, "-c", f"BEGINS = {BEGINS!r}\n{script}"]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as supervisor:
+        patience = threading.Timer(PATIENCE_SECONDS, supervisor.kill)
+        patience.start()
+        try:
+            yield supervisor
+        finally:
+            patience.cancel()
+            supervisor.kill()
+
+
+def begun(supervisor: subprocess.Popen[str], times: int) -> bool:
+    """Whether its children have begun so often; waits for it."""
+    assert supervisor.stdout is not None
+    return all(supervisor.stdout.readline() == BEGINS.decode() for _ in range(times))
+
+
+def children(supervisor: subprocess.Popen[str], status: str | None = None) -> Counter[str]:
+    """Names of its children, which come and go while they are looked at."""
+    names = Counter[str]()
+    for child in psutil.Process(supervisor.pid).children():
+        with suppress(psutil.NoSuchProcess), child.oneshot():
+            if status in {None, child.status()}:
+                names[child.name()] += 1
+    return names
+
+
+def ends_in_order(supervisor: subprocess.Popen[str]) -> bool:
+    supervisor.send_signal(signal.SIGTERM)
+    return supervisor.wait(PATIENCE_SECONDS) == 0
+
+
 _HUNG = """
-import sys, time
+import os, time
 from include.serving import supervisor
 supervisor.SILENT_SECONDS, supervisor._LOOK_SECONDS = 0.5, 0.1
 def work(alive):
-    print("begins", flush=True)
+    os.write(1, BEGINS)
     alive()
     time.sleep(600)
 children = [supervisor.Child("stuck", work), supervisor.Child("quiet", lambda _: time.sleep(600))]
@@ -271,14 +311,10 @@ supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds
 
 
 def test_process_that_does_not_move_any_more_is_killed_and_replaced() -> None:
-    start = [sys.executable, "-c", _HUNG]
-    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as supervisor:
-        assert supervisor.stdout is not None
-        assert [supervisor.stdout.readline() for _ in range(3)] == ["begins\n"] * 3
-        names = Counter(child.name() for child in psutil.Process(supervisor.pid).children())
-        assert names["quiet"] == 1
-        supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(timeout=60) == 0
+    with supervising(_HUNG) as supervisor:
+        assert begun(supervisor, times=3)
+        assert children(supervisor)["quiet"] == 1
+        assert ends_in_order(supervisor)
 
 
 _CROWDED = """
@@ -292,7 +328,7 @@ def crowded():
     return fork()
 os.fork = crowded
 def work(alive):
-    print("begins", flush=True)
+    os.write(1, BEGINS)
     time.sleep(600)
 children = [supervisor.Child("a", work), supervisor.Child("b", work)]
 supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds=5).run()
@@ -300,12 +336,9 @@ supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds
 
 
 def test_process_that_could_not_be_started_is_started_later() -> None:
-    start = [sys.executable, "-c", _CROWDED]
-    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as supervisor:
-        assert supervisor.stdout is not None
-        assert [supervisor.stdout.readline() for _ in range(2)] == ["begins\n"] * 2
-        supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(timeout=60) == 0
+    with supervising(_CROWDED) as supervisor:
+        assert begun(supervisor, times=2)
+        assert ends_in_order(supervisor)
 
 
 _FIRST_PROCESS = """
@@ -317,7 +350,7 @@ def work(alive):
         if os.fork() == 0:
             time.sleep(0.2)
             os._exit(0)
-    print("begins", flush=True)
+    os.write(1, BEGINS)
     time.sleep(0.1)
 children = [supervisor.Child("parent", work)]
 supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds=5).run()
@@ -325,17 +358,10 @@ supervisor.Supervisor(children, supervisor.listen("127.0.0.1", 0), drain_seconds
 
 
 def test_no_dead_process_stays_with_the_first_process_of_a_container() -> None:
-    start = [sys.executable, "-c", _FIRST_PROCESS]
-    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as supervisor:
-        assert supervisor.stdout is not None
-        assert [supervisor.stdout.readline() for _ in range(3)] == ["begins\n"] * 3
-        until(lambda: len(zombies(supervisor.pid)) <= 1, 5)
-        supervisor.send_signal(signal.SIGTERM)
-        assert supervisor.wait(timeout=60) == 0
-
-
-def zombies(pid: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(pid).children() if child.status() == psutil.STATUS_ZOMBIE]
+    with supervising(_FIRST_PROCESS) as supervisor:
+        assert begun(supervisor, times=3)
+        until(lambda: children(supervisor, psutil.STATUS_ZOMBIE).total() <= 1, 5)
+        assert ends_in_order(supervisor)
 
 
 _THREADS_OF_THE_PROGRAM = """
