@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,9 +41,16 @@ class FilesForWorkers(LoadFileScheduling):
 
     def _reschedule(self, node: WorkerController) -> None:
         """A worker starts a test when it knows which one is next, so one test alone would wait."""
+        if node not in self.registered_collections:
+            return  # it replaces another one, and is still collecting
         super()._reschedule(node)
         while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
             self._assign_work_unit(node)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Give a worker a file. What one is given that has just died, is given out again when its end is known."""
+        with suppress(OSError):
+            super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)

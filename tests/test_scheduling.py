@@ -7,10 +7,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from xdist.remote import Producer
 
 from include.settings import PROJECT
+from tests.scheduling import FilesForWorkers
 
 PASSES = "def test_{name}(): time.sleep(0.05)\n"
 DIES = "def test_{name}(): os._exit(1)\n"
@@ -91,3 +95,51 @@ def test_the_test_that_a_worker_died_of_is_named_at_once(files: Path) -> None:
     lines = run(files)
     named = lines.index("A worker died while it ran test_deadly.py::test_1")
     assert named < next(number for number, line in enumerate(lines) if "FAILURES" in line)
+
+
+def test_two_workers_that_die_at_once_cost_two_tests(files: Path) -> None:
+    for number in range(2):
+        write(files, f"deadly_{number}", [PASSES, DIES, PASSES, PASSES, PASSES])
+    for number in range(4):
+        write(files, f"single_{number}", [PASSES])
+    lines = run(files)
+    assert outcomes(lines, "FAILED") == ["test_deadly_0.py::test_1", "test_deadly_1.py::test_1"]
+    assert len(outcomes(lines, "PASSED")) == 12
+
+
+class Worker:
+    """What the scheduler knows of a worker.
+
+    :param dead: nothing can be sent to it any more, which nobody has noticed yet.
+    """
+
+    shutting_down = False
+    gateway = SimpleNamespace(id="gw")
+
+    def __init__(self, *, dead: bool = False) -> None:
+        self.dead = dead
+        self.given: list[int] = []
+
+    def send_runtest_some(self, indices: Sequence[int]) -> None:
+        if self.dead:
+            raise OSError("cannot send (already closed?)")
+        self.given += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def test_what_was_sent_to_a_worker_that_is_dead_already_is_given_to_another() -> None:
+    option = SimpleNamespace(loadscopereorder=False)
+    config: Any = SimpleNamespace(getvalue=lambda _: ["2*popen"], option=option)
+    scheduler, living, dead = FilesForWorkers(config, Producer("test")), Worker(), Worker(dead=True)
+    workers: list[Any] = [living, dead]
+    for worker in workers:
+        scheduler.add_node(worker)
+        scheduler.add_node_collection(worker, [f"test_{file}.py::test_{test}" for file in "abcdef" for test in (1, 2)])
+    scheduler.schedule()
+    assert scheduler.remove_node(workers[1]) == "test_b.py::test_1"
+    while len(scheduler.assigned_work[workers[0]]) < 6:
+        scheduler.mark_test_complete(workers[0], living.given.pop(0))
+    assert 3 in living.given, "the other test of the file"
+    assert 2 not in living.given
