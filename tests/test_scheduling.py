@@ -34,23 +34,11 @@ def write(folder: Path, name: str, tests: Sequence[str]) -> None:
 
 def run(folder: Path, *options: str) -> list[str]:
     """Output of a run: a line for each outcome, then the sum."""
-    command = [
-        "-m",
-        "pytest",
-        "-q",
-        "-rA",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "tests.scheduling",
-        "-n",
-        "2",
-        "--dist",
-        "loadfile",
-    ]
+    plugins = ["-p", "no:cacheprovider", "-p", "tests.scheduling"]
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", *plugins, "-n", "2", "--dist", "loadfile", *options, "."]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
-        [sys.executable, *command, *options, "."],
+        command,
         cwd=folder,
         env=environment,
         capture_output=True,
