@@ -25,7 +25,7 @@ class FilesForWorkers(LoadFileScheduling):
     def remove_node(self, node: WorkerController) -> str | None:
         """Give out what the worker left, without the test that it died of, which is returned.
 
-        :raises KeyError: if the worker was never given anything; pytest-xdist expects it.
+        :raises KeyError: if the worker died before it was ready; pytest-xdist expects it.
         """
         workload = self.assigned_work.pop(node)
         left = {file: tests for file, tests in workload.items() if not all(tests.values())}

@@ -38,13 +38,7 @@ def run(folder: Path, *options: str) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-rA", *plugins, "-n", "2", "--dist", "loadfile", *options, "."]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_SECONDS,
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
     return done.stdout.splitlines()
 

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
 
 from include.registry import database, stages, state
 from include.serving import shared_state
 from include.serving.shared_state import SharedReader, SharedState
 from include.settings import Settings
+from tests.connections import connections
 from tests.serving.live import until
 
 pytestmark = pytest.mark.database
@@ -55,16 +55,6 @@ def follower(settings: Settings, shared: SharedState, leader: SharedReader) -> I
     made.close()
 
 
-def connections(settings: Settings) -> int:
-    """How many others there are; one that was just given up is among them until its process in PostgreSQL is gone."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    )
-    with database.transaction(settings.database_url) as connection:
-        return int(connection.execute(text(query)).scalar_one())
-
-
 def enter_canary(settings: Settings) -> None:
     plan = {"stage": "canary_10", "kind": "canary", "champion": 1}
     end = datetime.now(UTC) + timedelta(hours=1)
@@ -86,7 +76,7 @@ def test_what_one_has_read_the_others_know_without_a_connection(
 ) -> None:
     enter_canary(settings)
     assert leader.read() == follower.read() == state.read_states(settings)
-    until(lambda: connections(settings) == 1)
+    until(lambda: len(connections(settings.database_url)) == 1)
 
 
 def test_only_the_model_that_has_changed_becomes_another_object(
@@ -127,11 +117,11 @@ def test_while_nobody_asks_each_asks_and_lets_go_when_somebody_does_again(
     grow_old(monkeypatch)
     state.switch_champion(settings, "m", 2, **WHO)
     assert follower.read()["m"].roles["champion"].version == 2
-    until(lambda: connections(settings) == 2)
+    until(lambda: len(connections(settings.database_url)) == 2)
     be_young(monkeypatch)
     until(lambda: leader.read()["m"].roles["champion"].version == 2)
     assert follower.read()["m"].roles["champion"].version == 2
-    until(lambda: connections(settings) == 1)
+    until(lambda: len(connections(settings.database_url)) == 1)
 
 
 def test_what_is_older_than_ones_own_look_is_not_believed(
@@ -152,7 +142,7 @@ def test_an_index_or_a_document_that_is_half_written_is_not_believed(
 ) -> None:
     os.pwrite(shared._handle, b"x", place)
     assert follower.read() == state.read_states(settings)
-    until(lambda: connections(settings) == 2)
+    until(lambda: len(connections(settings.database_url)) == 2)
 
 
 def test_without_database_what_was_left_is_known_until_it_is_old(
@@ -196,7 +186,7 @@ def test_one_that_is_killed_is_followed_by_another(
     heir = SharedReader(settings, shared)
     with other_leader(settings, shared):
         assert heir.read() == state.read_states(settings)
-        until(lambda: connections(settings) == 1)
+        until(lambda: len(connections(settings.database_url)) == 1)
     until(lambda: shared.head().at < time.monotonic() - 0.3)
     state.switch_champion(settings, "m", 2, **WHO)
     assert heir.read()["m"].roles["champion"].version == 2
@@ -214,12 +204,12 @@ def test_one_that_is_stuck_holds_nobody_up(
         until(lambda: shared.head().at < time.monotonic() - 0.3)
         state.switch_champion(settings, "m", 2, **WHO)
         assert reader.read()["m"].roles["champion"].version == 2
-        until(lambda: connections(settings) == 2)
+        until(lambda: len(connections(settings.database_url)) == 2)
         os.kill(pid, signal.SIGCONT)
 
         def lets_go() -> bool:
             assert reader.read()["m"].roles["champion"].version == 2
-            return connections(settings) == 1
+            return len(connections(settings.database_url)) == 1
 
         until(lets_go)
 
@@ -230,6 +220,6 @@ def test_one_that_ends_gives_its_place_away(settings: Settings, shared: SharedSt
     leader = SharedReader(settings, shared)
     leader.read()
     leader.close()
-    until(lambda: connections(settings) == 0)
+    until(lambda: len(connections(settings.database_url)) == 0)
     with other_leader(settings, shared):
         pass

@@ -21,12 +21,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from sqlalchemy import text
 
 from include.registry import stages
-from include.registry.database import transaction
 from include.serving.supervisor import Child, PortTaken, listen
 from include.settings import PROJECT, Settings
+from tests.connections import connections
 from tests.serving.engine import challenge, enter, held, order, save_model
 from tests.serving.live import GOOD_ROW, Logged, as_process, deploy, until
 
@@ -171,22 +170,15 @@ def test_workers_follow_the_state_over_one_connection_and_go_on_when_its_owner_d
     world: Settings, tmp_path: Path
 ) -> None:
     with running(world, tmp_path / "log", workers=3) as (client, supervisor):
-        until(lambda: len(connected(world)) == 1)
-        before = connected(world)
+        until(lambda: len(connections(world.database_url)) == 1)
+        before = connections(world.database_url)
         for pid in workers_of(supervisor):
             os.kill(pid, signal.SIGKILL)  # one of them is the owner
             until(lambda gone=pid: len(workers_of(supervisor)) == 3 and gone not in workers_of(supervisor))
         stages.withdraw(world, "m", 2, bar=False, actor="ana", reason="because")
         until(lambda: is_everywhere(client, {"champion": (1, "serving")}))
-        until(lambda: len(connected(world)) == 1)
-        assert connected(world) != before
-
-
-def connected(settings: Settings) -> list[int]:
-    """Those of PostgreSQL's processes that others hold connections to."""
-    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with transaction(settings.database_url) as connection:
-        return list(connection.execute(text(query)).scalars())
+        until(lambda: len(connections(world.database_url)) == 1)
+        assert connections(world.database_url) != before
 
 
 def is_everywhere(client: httpx.Client, roles: dict[str, tuple[int, str]]) -> bool:
@@ -294,7 +286,7 @@ def children(supervisor: subprocess.Popen[str], status: str | None = None) -> Co
 
 def ends_in_order(supervisor: subprocess.Popen[str]) -> bool:
     supervisor.send_signal(signal.SIGTERM)
-    return supervisor.wait(PATIENCE_SECONDS) == 0
+    return supervisor.wait() == 0
 
 
 _HUNG = """
